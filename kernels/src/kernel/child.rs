@@ -1,0 +1,206 @@
+//! The process that evcxr starts → two processes: a supervisor, and the one that loads and runs the cells.
+//!
+//! The supervisor reads both outputs of the runner byte by byte and writes lines to evcxr: `\x02O` and `\x02E` with
+//! escaped text of stdout and stderr, `\x02K{json}` records, and evcxr's own tokens. The end of a cell is reported when
+//! both outputs have been read up to it, so nothing of one cell lands in the next. When the runner dies, what it wrote
+//! last and the reason are still delivered.
+
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::marks::{Mark, Scanner, escape};
+
+/// Set in the runner, not in the supervisor.
+pub const RUNNER: &str = "FINETUNING_RUNNER";
+/// How long a tail that may begin a mark is held back, in milliseconds.
+const HOLD: i32 = 20;
+
+/// Runs the supervisor in place of the program; its arguments go to the runner.
+pub fn supervise() -> ! {
+    die_with_parent();
+    let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
+    command.args(std::env::args_os().skip(1)).env_remove("EVCXR_IS_RUNTIME").env(RUNNER, "1");
+    command.env("RUST_BACKTRACE", std::env::var("FINETUNING_BACKTRACE").unwrap_or_else(|_| "0".into()));
+    let mut runner = match command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn() {
+        Ok(runner) => runner,
+        Err(error) => {
+            eprintln!("cannot start the process for the cells: {error}");
+            std::process::exit(1)
+        }
+    };
+    let (sender, lines) = channel();
+    let (out, err) = (runner.stdout.take().expect("piped"), runner.stderr.take().expect("piped"));
+    for (stream, pipe) in [(Stream::Out, Box::new(out) as Box<dyn Pipe>), (Stream::Err, Box::new(err))] {
+        let sender = sender.clone();
+        std::thread::spawn(move || read(stream, pipe, &sender));
+    }
+    let (watcher, feeder, pid) = (sender.clone(), sender.clone(), runner.id());
+    let input = runner.stdin.take().expect("piped");
+    std::thread::spawn(move || feed(input, &feeder));
+    std::thread::spawn(move || watch(pid, &watcher));
+    std::thread::spawn(move || {
+        let status = runner.wait();
+        let _ = sender.send((Stream::Out, Event::Exit(status)));
+    });
+    std::process::exit(write(&lines))
+}
+
+trait Pipe: Read + AsRawFd + Send {}
+impl<T: Read + AsRawFd + Send> Pipe for T {}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Stream {
+    Out,
+    Err,
+}
+
+enum Event {
+    Mark(Mark),
+    /// Whether the runner waits for its standard input.
+    Waits(bool),
+    /// The runner was sent something.
+    Fed,
+    Closed,
+    Exit(std::io::Result<ExitStatus>),
+}
+
+fn read(stream: Stream, mut pipe: Box<dyn Pipe>, sender: &Sender<(Stream, Event)>) {
+    let mut scanner = Scanner::default();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let found = if scanner.waits() && !readable(pipe.as_raw_fd(), HOLD) {
+            scanner.give_up()
+        } else {
+            match pipe.read(&mut buffer) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => scanner.push(&buffer[..count]),
+            }
+        };
+        for mark in found {
+            let _ = sender.send((stream, Event::Mark(mark)));
+        }
+    }
+    for mark in scanner.give_up() {
+        let _ = sender.send((stream, Event::Mark(mark)));
+    }
+    let _ = sender.send((stream, Event::Closed));
+}
+
+fn readable(fd: i32, milliseconds: i32) -> bool {
+    let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one valid pollfd.
+    unsafe { libc::poll(&raw mut poll, 1, milliseconds) != 0 }
+}
+
+/// Passes on what evcxr sends: instructions, and the answers to a cell's questions.
+fn feed(mut runner: ChildStdin, sender: &Sender<(Stream, Event)>) {
+    let (mut input, mut buffer) = (std::io::stdin().lock(), [0; 4096]);
+    while let Ok(count @ 1..) = input.read(&mut buffer) {
+        let _ = sender.send((Stream::Out, Event::Fed));
+        if runner.write_all(&buffer[..count]).is_err() {
+            return;
+        }
+    }
+}
+
+/// Reports again and again whether the runner waits for its standard input, so that a plain `read_line` in a cell is
+/// answered. Only Linux tells what another process waits for.
+fn watch(runner: u32, sender: &Sender<(Stream, Event)>) {
+    let read = if cfg!(target_arch = "x86_64") { "0 0x0 " } else { "63 0x0 " };
+    while let Ok(call) = std::fs::read_to_string(format!("/proc/{runner}/syscall")) {
+        if sender.send((Stream::Out, Event::Waits(call.starts_with(read)))).is_err() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Writes lines for evcxr until the runner has ended; returns the exit code.
+fn write(events: &Receiver<(Stream, Event)>) -> i32 {
+    let mut out = std::io::stdout();
+    let mut line = |text: String| {
+        if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
+            std::process::exit(0)
+        }
+    };
+    // Cells whose end was seen on each output, pipes that are open, and the runner's fate.
+    let (mut ends, mut reported, mut open, mut exit) = ([0_u64; 2], 0, 2, None);
+    // Whether a cell runs, whether it has asked for the input that it waits for, and how often it was seen to wait.
+    let (mut running, mut asked, mut waited) = (false, false, 0);
+    while open > 0 || exit.is_none() {
+        let event = match exit {
+            None => events.recv().ok(),
+            // A process that the cell started may hold the pipes open.
+            Some(_) => events.recv_timeout(Duration::from_millis(300)).ok(),
+        };
+        match event {
+            None => break,
+            Some((_, Event::Closed)) => open -= 1,
+            Some((_, Event::Exit(status))) => exit = Some(status),
+            Some((_, Event::Fed)) => (asked, waited) = (false, 0),
+            Some((_, Event::Waits(waits))) => {
+                waited = if waits && running { waited + 1 } else { 0 };
+                // The second time: a cell that has just ended waits as well, for the next one.
+                if waited > 1 && !asked {
+                    asked = true;
+                    line("EVCXR_INPUT_REQUEST:".into());
+                }
+            }
+            Some((Stream::Out, Event::Mark(Mark::Text(text)))) => line(format!("\x02O{}", escape(&text))),
+            Some((Stream::Err, Event::Mark(Mark::Text(text)))) => line(format!("\x02E{}", escape(&text))),
+            Some((_, Event::Mark(Mark::Token(token)))) => {
+                line(token.clone());
+                asked |= token.starts_with("EVCXR_INPUT_REQUEST");
+                match token.as_str() {
+                    "EVCXR_PANIC_NOTIFICATION" => line("\x02K{\"panicked\":true}".into()),
+                    "EVCXR_ERROR_OCCURRED" => line("\x02K{\"failed\":true}".into()),
+                    _ => {}
+                }
+            }
+            Some((stream, Event::Mark(Mark::Record(json)))) => match serde_json::from_str::<Value>(&json) {
+                Ok(record) if record.get("done").is_some() => {
+                    ends[stream as usize] += 1;
+                    if ends[0] > reported && ends[1] > reported {
+                        reported += 1;
+                        running = false;
+                        line("EVCXR_EXECUTION_COMPLETE".into());
+                    }
+                }
+                // On the other channel: evcxr runs a cell before anyone reads this one, and waits until it is read.
+                Ok(record) if record.get("run").is_some() => {
+                    (running, asked, waited) = (true, false, 0);
+                    eprintln!("\x02K{record}");
+                }
+                Ok(record) => line(format!("\x02K{record}")),
+                Err(_) => line(format!("\x02O{}", escape(&json))),
+            },
+        }
+    }
+    match exit {
+        Some(Ok(status)) => {
+            if !status.success() {
+                line(format!("\x02K{}", json!({ "exit": status.to_string() })));
+            }
+            status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+        }
+        _ => 1,
+    }
+}
+
+/// Asks the system to end this process when the thread that started it ends.
+pub fn die_with_parent() {
+    // SAFETY: two calls without pointers.
+    #[cfg(target_os = "linux")]
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        if libc::getppid() == 1 {
+            std::process::exit(0);
+        }
+    }
+}

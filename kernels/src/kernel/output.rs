@@ -1,0 +1,169 @@
+//! Lines of the cell process, as evcxr delivers them → stream, display and clear messages, live; the rest is remembered
+//! for the end of the cell: panics, the error of a `?`, and why the process ended.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use evcxr::EvalContextOutputs;
+use jupyter_protocol::messaging::Header;
+use serde_json::{Value, json};
+
+use super::errors::panic_text;
+use super::interrupt::Interrupt;
+use super::iopub::IoPub;
+use super::marks::unescape;
+
+/// The reader of the cell process and what it remembers.
+#[derive(Clone)]
+pub struct Output {
+    iopub: IoPub,
+    cell: Arc<Mutex<Cell>>,
+    interrupt: Arc<Interrupt>,
+    barrier: Sender<Sender<()>>,
+}
+
+/// What one cell left behind.
+#[derive(Default)]
+pub struct Cell {
+    parent: Option<Header>,
+    /// Panics of the main thread that were not printed.
+    panics: Vec<Value>,
+    /// The panic that ended the cell.
+    pub panic: Option<Value>,
+    error_text: Option<String>,
+    /// The error that a `?` returned.
+    pub error: Option<String>,
+    /// How the process ended, if it did.
+    pub exit: Option<String>,
+}
+
+impl Output {
+    /// Starts the reading thread.
+    pub fn start(outputs: EvalContextOutputs, iopub: IoPub, interrupt: Arc<Interrupt>) -> Output {
+        let (barrier, barriers) = bounded(1);
+        let output = Output { iopub, cell: Arc::default(), interrupt, barrier };
+        let reader = output.clone();
+        std::thread::spawn(move || reader.read(&outputs, &barriers));
+        output
+    }
+
+    /// From now on, outputs belong to the request with this header.
+    pub fn begin(&self, parent: &Header) {
+        *self.lock() = Cell { parent: Some(parent.clone()), ..Cell::default() };
+    }
+
+    /// What the finished cell left behind, after all its output is published.
+    pub fn end(&self) -> Cell {
+        let (done, wait) = bounded(1);
+        if self.barrier.send(done).is_ok() {
+            let _ = wait.recv_timeout(Duration::from_secs(5));
+        }
+        self.print_error_text();
+        let mut cell = self.lock();
+        self.print_panics(&mut cell);
+        // Output of threads that live on still belongs to this cell.
+        let next = Cell { parent: cell.parent.clone(), ..Cell::default() };
+        std::mem::replace(&mut *cell, next)
+    }
+
+    fn read(&self, outputs: &EvalContextOutputs, barriers: &Receiver<Sender<()>>) {
+        loop {
+            select! {
+                recv(outputs.stdout) -> line => match line {
+                    Ok(line) => self.line(&line),
+                    Err(_) => return,
+                },
+                recv(outputs.stderr) -> line => match line {
+                    Ok(line) => self.side_line(&line),
+                    Err(_) => return,
+                },
+                recv(barriers) -> done => {
+                    while let Ok(line) = outputs.stdout.try_recv() {
+                        self.line(&line);
+                    }
+                    while let Ok(line) = outputs.stderr.try_recv() {
+                        self.side_line(&line);
+                    }
+                    if let Ok(done) = done {
+                        let _ = done.send(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// A line that the supervisor itself wrote to its standard error.
+    fn side_line(&self, line: &str) {
+        match line.strip_prefix("\x02K") {
+            Some(_) => self.interrupt.running(),
+            None => self.stream("stderr", &format!("{line}\n")),
+        }
+    }
+
+    fn line(&self, line: &str) {
+        // Only the record that follows at once makes a marked text the error of a `?`.
+        if line != "\x02K{\"failed\":true}" {
+            self.print_error_text();
+        }
+        if let Some(text) = line.strip_prefix("\x02O") {
+            self.stream("stdout", &unescape(text));
+        } else if let Some(text) = line.strip_prefix("\x02E") {
+            self.stream("stderr", &unescape(text));
+        } else if let Some(record) = line.strip_prefix("\x02K") {
+            self.record(&serde_json::from_str(record).unwrap_or_default());
+        } else {
+            self.stream("stdout", &format!("{line}\n"));
+        }
+    }
+
+    fn record(&self, record: &Value) {
+        let Some((kind, body)) = record.as_object().and_then(|fields| fields.iter().next()) else { return };
+        let mut cell = self.lock();
+        match kind.as_str() {
+            "display" => self.iopub.send("display_data", display(body), cell.parent.as_ref()),
+            "update" => self.iopub.send("update_display_data", display(body), cell.parent.as_ref()),
+            "clear" => {
+                self.iopub.send("clear_output", json!({ "wait": body["wait"].as_bool().unwrap_or(false) }), cell.parent.as_ref());
+            }
+            "panic" if body["thread"] == "main" => {
+                self.print_panics(&mut cell);
+                cell.panics.push(body.clone());
+            }
+            "panic" => self.iopub.stream("stderr", panic_text(body), cell.parent.as_ref()),
+            "panicked" => cell.panic = Some(cell.panics.pop().unwrap_or_default()),
+            "error" => cell.error_text = body.as_str().map(str::to_string),
+            "failed" => cell.error = Some(cell.error_text.take().unwrap_or_else(|| "the cell returned an error".into())),
+            "exit" => cell.exit = body.as_str().map(str::to_string),
+            _ => {}
+        }
+    }
+
+    /// A marked text that was no error of a `?`: the cell printed a variable in the same way.
+    fn print_error_text(&self) {
+        let text = self.lock().error_text.take();
+        text.iter().for_each(|text| self.stream("stderr", &format!("{text}\n")));
+    }
+
+    /// Panics that a cell caught itself are shown as the standard library would.
+    fn print_panics(&self, cell: &mut Cell) {
+        for panic in std::mem::take(&mut cell.panics) {
+            self.iopub.stream("stderr", panic_text(&panic), cell.parent.as_ref());
+        }
+    }
+
+    fn stream(&self, name: &'static str, text: &str) {
+        self.iopub.stream(name, text, self.lock().parent.as_ref());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Cell> {
+        self.cell.lock().expect("no panic while it is held")
+    }
+}
+
+/// The content of a display message from a record of the companion.
+fn display(body: &Value) -> Value {
+    let transient = body["id"].as_str().map_or_else(|| json!({}), |id| json!({ "display_id": id }));
+    let metadata = if body["metadata"].is_object() { body["metadata"].clone() } else { json!({}) };
+    json!({ "data": body["data"], "metadata": metadata, "transient": transient })
+}

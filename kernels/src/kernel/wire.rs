@@ -1,0 +1,129 @@
+//! Signed multipart frames of a Jupyter socket → [`Request`]; JSON content → a signed message.
+//!
+//! Requests are read tolerantly: a field that a client leaves out gets the protocol's default instead of an error, since
+//! a request without an answer blocks its client for good.
+
+use std::sync::Arc;
+
+use jupyter_protocol::messaging::{Header, JupyterMessage, JupyterMessageContent, UnknownMessage};
+use jupyter_zmq_client::RawMessage;
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// One request of a client and the way back to it.
+#[derive(Clone)]
+pub struct Request {
+    /// The request's header, the parent of everything it causes.
+    pub header: Arc<Header>,
+    /// The content, any JSON object.
+    pub content: Value,
+    frame: Arc<JupyterMessage>,
+    replies: UnboundedSender<JupyterMessage>,
+}
+
+impl Request {
+    /// Decodes frames whose signature was checked; `replies` is the queue of the socket they came from.
+    pub fn decode(raw: RawMessage, replies: &UnboundedSender<JupyterMessage>) -> Result<Request, String> {
+        let header = header(&parse(&raw.jparts[0])?);
+        let parent = parse(&raw.jparts[1]).ok().filter(|parent| parent["msg_id"].is_string()).map(|parent| self::header(&parent));
+        let content = parse(&raw.jparts[3])?;
+        let frame = JupyterMessage {
+            zmq_identities: raw.zmq_identities,
+            header: header.clone(),
+            parent_header: parent,
+            metadata: json!({}),
+            content: raw_content(&header.msg_type, Value::Null),
+            buffers: Vec::new(),
+            channel: None,
+        };
+        Ok(Request { header: Arc::new(header), content, frame: Arc::new(frame), replies: replies.clone() })
+    }
+
+    /// The message type, such as `execute_request`.
+    pub fn kind(&self) -> &str {
+        &self.header.msg_type
+    }
+
+    /// A text field; empty when it is missing.
+    pub fn text(&self, field: &str) -> &str {
+        self.content[field].as_str().unwrap_or_default()
+    }
+
+    /// A boolean field with its default.
+    pub fn flag(&self, field: &str, default: bool) -> bool {
+        self.content[field].as_bool().unwrap_or(default)
+    }
+
+    /// A number field with its default.
+    pub fn number(&self, field: &str, default: usize) -> usize {
+        self.content[field].as_u64().map_or(default, |number| number as usize)
+    }
+
+    /// The `msg_id` of the message that this one answers.
+    pub fn parent_id(&self) -> Option<&str> {
+        self.frame.parent_header.as_ref().map(|parent| parent.msg_id.as_str())
+    }
+
+    /// Answers with the reply type that belongs to the request.
+    pub fn reply(&self, content: Value) {
+        self.send(&self.kind().replace("_request", "_reply"), content);
+    }
+
+    /// Sends a message to the client on the socket of the request.
+    pub fn send(&self, kind: &str, content: Value) {
+        let _ = self.replies.send(self.message(kind, content));
+    }
+
+    /// A message to the same client, for another socket.
+    pub fn message(&self, kind: &str, content: Value) -> JupyterMessage {
+        let mut message = message(kind, content, Some(&self.header));
+        message.zmq_identities.clone_from(&self.frame.zmq_identities);
+        message
+    }
+}
+
+/// A message with a fresh id; without identities, so for iopub the caller sets the topic.
+pub fn message(kind: &str, content: Value, parent: Option<&Header>) -> JupyterMessage {
+    let mut message = JupyterMessage::new(raw_content(kind, content), None);
+    message.header.username = "kernel".into();
+    message.parent_header = parent.cloned();
+    message
+}
+
+fn raw_content(kind: &str, content: Value) -> JupyterMessageContent {
+    JupyterMessageContent::UnknownMessage(UnknownMessage { msg_type: kind.into(), content })
+}
+
+fn parse(frame: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(frame).map_err(|error| format!("a frame is not JSON: {error}"))
+}
+
+/// A header from JSON with whatever fields are there.
+fn header(json: &Value) -> Header {
+    let mut fields = Map::new();
+    for name in ["msg_id", "username", "session", "msg_type", "version"] {
+        fields.insert(name.into(), json[name].as_str().unwrap_or_default().into());
+    }
+    fields.insert("date".into(), json["date"].clone());
+    serde_json::from_value(Value::Object(fields)).expect("all header fields are set")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_without_its_optional_fields_is_read() {
+        let (replies, mut queue) = tokio::sync::mpsc::unbounded_channel();
+        let frames = [r#"{"msg_id":"a","msg_type":"execute_request"}"#, "{}", "{}", r#"{"code":"1"}"#];
+        let raw = RawMessage { zmq_identities: vec!["me".into()], jparts: frames.iter().map(|frame| (*frame).into()).collect() };
+        let request = Request::decode(raw, &replies).unwrap();
+        assert_eq!((request.kind(), request.text("code"), request.flag("silent", false)), ("execute_request", "1", false));
+        assert_eq!(request.parent_id(), None);
+        request.reply(json!({"status": "ok"}));
+        let reply = queue.try_recv().unwrap();
+        assert_eq!(reply.message_type(), "execute_reply");
+        assert_eq!(reply.parent_header.unwrap().msg_id, "a");
+        assert_eq!(reply.zmq_identities.len(), 1);
+    }
+}

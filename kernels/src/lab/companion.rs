@@ -1,0 +1,23 @@
+//! The companion crate as a dynamic library, made ahead so that the first cell of a kernel starts at once.
+
+use std::path::Path;
+
+use super::Failure;
+use super::steps::{Done, say};
+use crate::kernel::warm;
+
+/// Builds the library, the support library and the source of std where they are not up to date.
+pub fn build(root: &Path) -> Result<Done, Failure> {
+    let fix = |what| Failure::new(what, "cargo build --package finetuning");
+    let library = warm::companion(root).map_err(fix)?.library;
+    let stamp = || std::fs::metadata(&library).and_then(|file| file.modified()).ok();
+    let before = stamp();
+    if before.is_none() {
+        say("building the companion crate");
+    }
+    warm::build_companion(root).map_err(fix)?;
+    let folder = warm::library_folder().map_err(fix)?;
+    warm::support_library(root, &folder).map_err(fix)?;
+    warm::unpack_std_source(root).map_err(fix)?;
+    Ok(if before == stamp() { Done::Fresh } else { Done::Made("built".into()) })
+}

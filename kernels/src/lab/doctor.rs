@@ -1,0 +1,121 @@
+//! `cargo lab doctor`: what the lessons need → a line each, `ok` or the command that fixes it.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::{Failure, Places, jupyter, python, system};
+use crate::kernel::warm;
+
+/// The oldest compiler that the workspace builds with.
+const RUST: &str = env!("CARGO_PKG_RUST_VERSION");
+/// The models that ship with the repository, and the files of each.
+const MODELS: [&str; 3] = ["base", "tuned", "large"];
+const MODEL_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
+const DATA: [&str; 3] = ["lab_docs.jsonl", "pretraining.jsonl", "instructions.jsonl"];
+
+/// What one line says: what was found, or what is wrong and how to fix it.
+type Finding = Result<String, Failure>;
+
+/// Checks everything; fails when something must be fixed.
+pub fn doctor(places: &Places, port: Option<u16>) -> Result<(), Failure> {
+    let findings = [
+        ("Rust", rust()),
+        ("linker", linker()),
+        ("repository", system::check_writable(places).map(|()| "can be written to".into())),
+        ("disk", disk(places)),
+        ("Python", python::find().map(|python| format!("{}.{}", python.version.0, python.version.1))),
+        ("environment", ready(python::is_fresh(places), "JupyterLab is installed", "JupyterLab is not installed")),
+        ("kernel", ready(jupyter::is_installed(places), "Jupyter knows it", "Jupyter does not know it")),
+        ("companion", companion(places)),
+        ("port", system::choose_port(port).map(|port| format!("{port} is free"))),
+        (
+            "models",
+            assets(
+                &places.notebooks.join("models"),
+                &MODELS.map(|model| MODEL_FILES.map(|file| format!("{model}/{file}"))).concat(),
+                "notebooks/models",
+            ),
+        ),
+        ("data", assets(&places.notebooks.join("data"), &DATA.map(str::to_string), "notebooks/data")),
+    ];
+    let mut wrong = Vec::new();
+    for (name, finding) in findings {
+        match finding {
+            Ok(found) => println!("ok   {name}: {found}"),
+            Err(failure) => {
+                println!("fix: {}   ({name}: {})", failure.fix.as_deref().unwrap_or("cargo lab"), failure.what);
+                wrong.push(name);
+            }
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(Failure::from(format!("to fix: {}", wrong.join(", ")))) }
+}
+
+fn ready(is: bool, yes: &str, no: &str) -> Finding {
+    if is { Ok(yes.into()) } else { Err(Failure::new(no, "cargo lab")) }
+}
+
+/// The version of the compiler that cells are built with.
+fn rust() -> Finding {
+    let update = "rustup update stable";
+    let output =
+        Command::new("rustc").arg("--version").output().map_err(|_| Failure::new("there is no rustc on PATH", "rustup default stable"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = text.split_whitespace().nth(1).unwrap_or_default().to_string();
+    let number = |version: &str| version.split('.').take(2).map(|part| part.parse().unwrap_or(0)).collect::<Vec<u32>>();
+    if number(&version) >= number(RUST) { Ok(version) } else { Err(Failure::new(format!("{version} is older than {RUST}"), update)) }
+}
+
+fn linker() -> Finding {
+    let install = if cfg!(target_os = "macos") { "xcode-select --install" } else { "sudo apt install build-essential" };
+    match Command::new("cc").arg("--version").output() {
+        Ok(output) if output.status.success() => Ok("cc".into()),
+        _ => Err(Failure::new("there is no C compiler on PATH, and Rust links with it", install)),
+    }
+}
+
+fn disk(places: &Places) -> Finding {
+    let free = system::free_disk(&places.root);
+    let ready = python::is_fresh(places) && companion(places).is_ok();
+    system::check_disk(free.filter(|_| !ready))?;
+    Ok(free.map_or("unknown".to_string(), |free| format!("{:.0} GB free", free as f64 / 1e9)))
+}
+
+fn companion(places: &Places) -> Finding {
+    let companion = warm::companion(&places.root)?;
+    ready(companion.library.exists(), "built", "not built yet")
+}
+
+/// Files that ship with the repository must be there, with their content and not a pointer to it.
+fn assets(folder: &Path, files: &[String], name: &str) -> Finding {
+    let restore = |what: String| Failure::new(what, format!("git checkout -- {name}"));
+    let mut bytes = 0;
+    for file in files {
+        let path = folder.join(file);
+        let length = std::fs::metadata(&path).map_err(|_| restore(format!("{name}/{file} is missing")))?.len();
+        let head = std::fs::read(&path).map(|bytes| bytes.starts_with(b"version https://git-lfs")).unwrap_or(true);
+        if length == 0 || head {
+            return Err(restore(format!("{name}/{file} is empty or a pointer")));
+        }
+        bytes += length;
+    }
+    Ok(format!("{} files, {:.1} MB", files.len(), bytes as f64 / 1e6))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::assets;
+
+    #[test]
+    fn a_missing_or_empty_file_is_named() {
+        let folder = std::env::temp_dir().join(format!("finetuning-doctor-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("a"), "text").unwrap();
+        std::fs::write(folder.join("b"), "").unwrap();
+        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        assert_eq!(assets(&folder, &names(&["a"]), "x").unwrap(), "1 files, 0.0 MB");
+        assert_eq!(assets(&folder, &names(&["a", "c"]), "x").unwrap_err().to_string(), "error: x/c is missing\nfix:   git checkout -- x");
+        assert!(assets(&folder, &names(&["b"]), "x").is_err());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

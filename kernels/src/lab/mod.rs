@@ -1,0 +1,168 @@
+//! `cargo lab`: one command that makes everything ready and opens the lessons, and its subcommands.
+//!
+//! In: the words of the command line. Out: lines on the terminal and an exit code; what cannot be done is one line that
+//! says why and one that says what to type.
+
+pub mod client;
+mod companion;
+mod course;
+mod doctor;
+mod jupyter;
+pub mod outputs;
+mod python;
+mod run;
+mod steps;
+mod system;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::kernel::warm;
+
+const HELP: &str = "\
+cargo lab                     set everything up and open the lessons in JupyterLab
+  --port <number>             the port of JupyterLab (default: the first free one from 8888)
+  --no-browser                print the address, open no browser
+cargo lab run [lesson ...]    run lessons without a browser (default: all); a lesson is a number, a name or a path
+  --write                     keep the outputs in the notebooks
+cargo lab doctor              check what the lessons need, and name the command that fixes it
+cargo lab build [lesson ...]  make the notebooks from notebooks/lessons
+cargo lab check               say which notebooks are not up to date
+cargo lab kernel <file>       the Jupyter kernel itself, for Jupyter to call";
+
+/// Why a command ends, and what to type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    what: String,
+    fix: Option<String>,
+}
+
+impl Failure {
+    fn new(what: impl Into<String>, fix: impl Into<String>) -> Failure {
+        Failure { what: what.into(), fix: Some(fix.into()) }
+    }
+}
+
+impl From<String> for Failure {
+    fn from(what: String) -> Failure {
+        Failure { what, fix: None }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "error: {}", self.what)?;
+        match &self.fix {
+            Some(fix) => write!(f, "\nfix:   {fix}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Command {
+    Open { port: Option<u16>, browser: bool },
+    Run { lessons: Vec<String>, write: bool },
+    Doctor { port: Option<u16> },
+    Build { lessons: Vec<String> },
+    Check,
+    Help,
+}
+
+/// The folders that the commands work in.
+#[derive(Debug, Clone)]
+struct Places {
+    root: PathBuf,
+    /// The lessons.
+    notebooks: PathBuf,
+    /// All that is made on this machine and is not a build of cargo.
+    lab: PathBuf,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let root = warm::root();
+    let places = Places { notebooks: root.join("notebooks"), lab: root.join(".lab"), root };
+    let result = parse(&words).and_then(|command| match command {
+        Command::Open { port, browser } => jupyter::open(&places, port, browser),
+        Command::Run { lessons, write } => run::run(&places, &lessons, write),
+        Command::Doctor { port } => doctor::doctor(&places, port),
+        Command::Build { lessons } => course::build(&places, &lessons),
+        Command::Check => course::check(&places),
+        Command::Help => {
+            println!("{HELP}");
+            Ok(())
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(words: &[String]) -> Result<Command, Failure> {
+    let wrong = |word: &str| Failure::new(format!("`{word}` is not understood here"), "cargo lab --help");
+    let (command, rest) = match words.split_first() {
+        Some((first, rest)) if !first.starts_with('-') => (first.as_str(), rest),
+        _ => ("", words),
+    };
+    let (mut port, mut browser, mut write, mut lessons) = (None, true, false, Vec::new());
+    let mut rest = rest.iter();
+    while let Some(word) = rest.next() {
+        match (word.as_str(), command) {
+            ("--help" | "-h", _) => return Ok(Command::Help),
+            ("--port", "" | "doctor") => {
+                let number = rest.next().and_then(|number| number.parse().ok()).filter(|&port: &u16| port > 0);
+                port = Some(number.ok_or_else(|| Failure::new("--port wants a number from 1 to 65535", "cargo lab --port 8888"))?);
+            }
+            ("--no-browser", "") => browser = false,
+            ("--write", "run") => write = true,
+            (lesson, "run" | "build") if !lesson.starts_with('-') => lessons.push(lesson.to_string()),
+            (word, _) => return Err(wrong(word)),
+        }
+    }
+    match command {
+        "" => Ok(Command::Open { port, browser }),
+        "run" => Ok(Command::Run { lessons, write }),
+        "doctor" => Ok(Command::Doctor { port }),
+        "build" => Ok(Command::Build { lessons }),
+        "check" => Ok(Command::Check),
+        "help" => Ok(Command::Help),
+        other => Err(wrong(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Command, parse};
+
+    fn words(line: &str) -> Result<Command, String> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_string).collect();
+        parse(&words).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn every_command_is_understood() {
+        assert_eq!(words(""), Ok(Command::Open { port: None, browser: true }));
+        assert_eq!(words("--no-browser --port 9000"), Ok(Command::Open { port: Some(9000), browser: false }));
+        assert_eq!(words("run 5 why --write"), Ok(Command::Run { lessons: vec!["5".into(), "why".into()], write: true }));
+        assert_eq!(words("doctor"), Ok(Command::Doctor { port: None }));
+        assert_eq!(words("build"), Ok(Command::Build { lessons: vec![] }));
+        assert_eq!(words("check"), Ok(Command::Check));
+        assert_eq!(words("run --help"), Ok(Command::Help));
+    }
+
+    #[test]
+    fn a_wrong_word_is_named_with_the_command_that_helps() {
+        assert_eq!(words("runn"), Err("error: `runn` is not understood here\nfix:   cargo lab --help".into()));
+        assert_eq!(words("check --write"), Err("error: `--write` is not understood here\nfix:   cargo lab --help".into()));
+        for line in ["--port", "--port x", "--port 0", "--port 70000"] {
+            assert!(words(line).unwrap_err().starts_with("error: --port wants a number"), "{line}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! A small crate in the companion's place: a type, a static, a live display and a loop that polls the interrupt flag.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+static MADE: AtomicUsize = AtomicUsize::new(0);
+
+pub struct Counter {
+    value: usize,
+}
+
+#[derive(Debug)]
+pub struct Interrupted;
+
+pub type Result<T> = std::result::Result<T, Interrupted>;
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupted in the test loop")
+    }
+}
+
+impl Counter {
+    pub fn new() -> Counter {
+        MADE.fetch_add(1, Ordering::SeqCst);
+        Counter { value: 0 }
+    }
+
+    pub fn next(&mut self) -> Result<usize> {
+        self.value += 1;
+        Ok(self.value)
+    }
+
+    pub fn made() -> usize {
+        MADE.load(Ordering::SeqCst)
+    }
+}
+
+/// Shows a display, waits until a file exists, then updates it.
+pub fn live(file: &str) {
+    println!("\x02K{{\"display\":{{\"id\":\"live\",\"data\":{{\"text/plain\":\"waiting\"}}}}}}");
+    while !Path::new(file).exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    println!("\x02K{{\"update\":{{\"id\":\"live\",\"data\":{{\"text/html\":\"<b>seen</b>\"}}}}}}");
+    println!("\x02K{{\"clear\":{{\"wait\":true}}}}");
+}
+
+/// Runs until the user interrupts.
+pub fn until_interrupted() -> Result<()> {
+    assert_eq!(std::env::var("FINETUNING_KERNEL").as_deref(), Ok("1"));
+    let flag = std::env::var("FINETUNING_INTERRUPT").expect("the kernel sets it");
+    while !Path::new(&flag).exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Err(Interrupted)
+}

@@ -1,0 +1,167 @@
+//! Examples with the same columns: a table that a lesson can look at, filter, split, write and read again.
+
+use std::fmt;
+use std::path::Path;
+
+use polars::prelude::{Column, DataFrame};
+
+use crate::data::example::Example;
+use crate::data::jsonl::{self, ExampleStream};
+use crate::data::split::split_indices;
+use crate::error::{Error, ErrorKind, Result, quoted};
+
+/// Rows of text fields, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dataset {
+    examples: Vec<Example>,
+}
+
+impl Dataset {
+    /// A data set of these rows.
+    pub fn from_examples(examples: Vec<Example>) -> Self {
+        Self { examples }
+    }
+
+    /// Reads a .jsonl file; a bad line is an error that names `file:line`, an empty file is an error.
+    pub fn from_jsonl(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let examples = ExampleStream::open(path)?.collect::<Result<Vec<_>>>()?;
+        if examples.is_empty() {
+            return Err(Error::new(ErrorKind::Data, format!("`{}` has no rows", path.display()))
+                .hint("write one JSON object a line, for example {\"question\": \"…\", \"answer\": \"…\"}"));
+        }
+        Ok(Self { examples })
+    }
+
+    /// Writes the rows as JSON lines; an older file stays as it was when writing fails.
+    pub fn to_jsonl(&self, path: impl AsRef<Path>) -> Result<()> {
+        jsonl::write(path.as_ref(), &self.examples)
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.examples.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.examples.is_empty()
+    }
+
+    /// The row at `index`, counted from 0.
+    pub fn get(&self, index: usize) -> Result<&Example> {
+        self.examples.get(index).ok_or_else(|| {
+            Error::new(ErrorKind::Data, format!("row {index} does not exist; the data set has {} rows, counted from 0", self.len()))
+                .hint("choose a smaller index")
+        })
+    }
+
+    /// The rows in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Example> {
+        self.examples.iter()
+    }
+
+    /// The first `n` rows.
+    pub fn head(&self, n: usize) -> Self {
+        Self { examples: self.examples.iter().take(n).cloned().collect() }
+    }
+
+    /// The rows at these indices, in that order.
+    pub fn select(&self, indices: &[usize]) -> Result<Self> {
+        let examples = indices.iter().map(|&index| self.get(index).cloned()).collect::<Result<_>>()?;
+        Ok(Self { examples })
+    }
+
+    /// The rows whose field contains `text`; rows without the field are left out.
+    pub fn filter(&self, column: &str, text: &str) -> Self {
+        let keep = |example: &&Example| example.get(column).is_some_and(|field| field.contains(text));
+        Self { examples: self.examples.iter().filter(keep).cloned().collect() }
+    }
+
+    /// The names of all columns, in the order in which they first appear.
+    pub fn columns(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for (name, _) in self.examples.iter().flat_map(Example::fields) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+
+    /// All texts of a column; the error names the columns that exist.
+    pub fn column(&self, name: &str) -> Result<Vec<String>> {
+        let texts = self.examples.iter().enumerate().map(|(row, example)| {
+            example.get(name).map(String::from).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Data,
+                    format!("column `{name}` is missing in row {row}; the data set has {}", quoted(&self.columns())),
+                )
+                .hint("name one of those columns")
+            })
+        });
+        texts.collect()
+    }
+
+    /// The same rows with one field of another name.
+    pub fn rename_column(&self, from: &str, to: &str) -> Result<Self> {
+        let examples = self.examples.iter().map(|example| {
+            example.field(from)?;
+            Ok(Example::new(example.fields().iter().map(|(name, text)| (if name == from { to } else { name.as_str() }, text.as_str()))))
+        });
+        Ok(Self { examples: examples.collect::<Result<_>>()? })
+    }
+
+    /// (train, test): `test_size` of the rows for the test, shuffled as NumPy's `default_rng(seed)` does.
+    pub fn train_test_split(&self, test_size: f64, seed: u64) -> Result<(Self, Self)> {
+        check_test_size(test_size, self.len())?;
+        let (train, test) = split_indices(self.len(), test_size, seed);
+        Ok((self.select(&train)?, self.select(&test)?))
+    }
+
+    /// The rows as a polars table with one text column a field; a missing field is null.
+    pub fn to_frame(&self) -> Result<DataFrame> {
+        let column = |name: &String| {
+            let texts: Vec<Option<&str>> = self.examples.iter().map(|example| example.get(name)).collect();
+            Column::new(name.as_str().into(), texts)
+        };
+        Ok(DataFrame::new(self.len(), self.columns().iter().map(column).collect())?)
+    }
+}
+
+/// Refuses a split that would leave one side empty.
+pub(crate) fn check_test_size(test_size: f64, rows: usize) -> Result<()> {
+    let test = (test_size * rows as f64).ceil() as usize;
+    if test_size > 0.0 && test_size < 1.0 && test < rows {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Data,
+        format!("test_size {test_size} of {rows} rows leaves no row for one side; it must lie between 0 and 1"),
+    )
+    .hint("use 0.1 and a data set of at least 2 rows"))
+}
+
+impl IntoIterator for Dataset {
+    type Item = Example;
+    type IntoIter = std::vec::IntoIter<Example>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.examples.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Dataset {
+    type Item = &'a Example;
+    type IntoIter = std::slice::Iter<'a, Example>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Display for Dataset {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Dataset {{ columns: [{}], rows: {} }}", self.columns().join(", "), self.len())
+    }
+}

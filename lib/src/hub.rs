@@ -1,0 +1,153 @@
+//! A model or data set name → local files: `builtin:`, a path, or a hub repository fetched through hf-hub.
+//!
+//! `HF_HOME`, `HF_TOKEN`, `HF_ENDPOINT` and `HF_HUB_OFFLINE` mean what users of the hub expect.
+
+use std::path::{Path, PathBuf};
+
+use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
+use hf_hub::{Cache, Repo, RepoType};
+
+use crate::assets;
+use crate::data::dataset::Dataset;
+use crate::data::jsonl::ExampleStream;
+use crate::error::{Error, ErrorKind, Result, quoted};
+
+/// The folder of a model: `builtin:` name, folder, or hub repository such as `EleutherAI/pythia-70m`.
+pub fn model_folder(name: &str) -> Result<PathBuf> {
+    if let Some(name) = name.strip_prefix(assets::BUILTIN) {
+        return assets::model(name);
+    }
+    let path = Path::new(name);
+    if path.join("config.json").is_file() || path.join("tokenizer.json").is_file() {
+        return Ok(path.to_path_buf());
+    }
+    if path.exists() {
+        return Err(Error::new(ErrorKind::Name, format!("`{name}` holds no checkpoint: config.json is missing"))
+            .hint("name the folder that `save_model` wrote, such as `<output_dir>/final`"));
+    }
+    check_repository(name, "model", "a folder with config.json, `builtin:base`, `builtin:tuned`, `builtin:large`")?;
+    let repository = Repository::open(name, RepoType::Model)?;
+    let config = repository.get("config.json")?;
+    repository.get("tokenizer.json")?;
+    repository.get_optional("tokenizer_config.json")?;
+    if let Some(index) = repository.get_optional("model.safetensors.index.json")? {
+        let text = std::fs::read_to_string(&index).map_err(|error| Error::file(&index, error))?;
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| {
+            Error::new(ErrorKind::Model, format!("`{}`: {error}", index.display())).hint("remove the file and fetch again")
+        })?;
+        for shard in value["weight_map"].as_object().into_iter().flat_map(|map| map.values()).filter_map(|shard| shard.as_str()) {
+            repository.get(shard)?;
+        }
+    } else {
+        repository.get("model.safetensors")?;
+    }
+    Ok(config.parent().unwrap_or(Path::new(".")).to_path_buf())
+}
+
+/// The .jsonl file of a data set: `builtin:` name, path, or the first .jsonl file of a hub repository.
+pub fn data_file(name: &str) -> Result<PathBuf> {
+    if let Some(name) = name.strip_prefix(assets::BUILTIN) {
+        return assets::data(name);
+    }
+    let path = Path::new(name);
+    if path.is_file() || path.extension().is_some() {
+        return Ok(path.to_path_buf());
+    }
+    check_repository(name, "data set", "a .jsonl file, `builtin:lab_docs`, `builtin:instructions`, `builtin:pretraining`")?;
+    Repository::open(name, RepoType::Dataset)?.first_jsonl()
+}
+
+/// Reads a whole data set by its name (see [`data_file`]).
+pub fn load_dataset(name: &str) -> Result<Dataset> {
+    Dataset::from_jsonl(data_file(name)?)
+}
+
+/// Reads a data set row by row, so that a large file need not fit into memory.
+pub fn stream_dataset(name: &str) -> Result<ExampleStream> {
+    ExampleStream::open(data_file(name)?)
+}
+
+fn check_repository(name: &str, what: &str, others: &str) -> Result<()> {
+    let parts: Vec<&str> = name.split('/').collect();
+    let plain =
+        |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) && !part.starts_with('.');
+    if parts.len() <= 2 && parts.iter().all(plain) && (parts.len() == 2 || what == "data set") {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Name, format!("`{name}` is no known {what}"))
+        .hint(format!("use {others}, or a hub name such as `owner/name`")))
+}
+
+/// One hub repository, through the network or from the local cache only.
+struct Repository {
+    name: String,
+    kind: RepoType,
+    online: Option<ApiRepo>,
+}
+
+impl Repository {
+    fn open(name: &str, kind: RepoType) -> Result<Self> {
+        let repository = Repo::new(name.to_string(), kind);
+        let offline = std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
+        let online = if offline { None } else { Some(api()?.repo(repository)) };
+        Ok(Self { name: name.to_string(), kind, online })
+    }
+
+    fn get(&self, file: &str) -> Result<PathBuf> {
+        self.get_optional(file)?.ok_or_else(|| match self.online {
+            None => Error::new(ErrorKind::Name, format!("`{}`: {file} is not in the local cache and HF_HUB_OFFLINE is set", self.name))
+                .hint("unset HF_HUB_OFFLINE once to fetch it, or use a `builtin:` name"),
+            Some(_) => Error::new(ErrorKind::Name, format!("`{}` does not exist on the hub, or has no {file}", self.name))
+                .hint("check the name, and set HF_TOKEN if the repository is private; `builtin:` names need no network"),
+        })
+    }
+
+    fn get_optional(&self, file: &str) -> Result<Option<PathBuf>> {
+        let Some(online) = &self.online else {
+            return Ok(Cache::from_env().repo(Repo::new(self.name.clone(), self.kind)).get(file));
+        };
+        match online.get(file) {
+            Ok(path) => Ok(Some(path)),
+            Err(error) if not_found(&error) => Ok(None),
+            Err(error) => Err(self.unreachable(file, &error)),
+        }
+    }
+
+    fn first_jsonl(&self) -> Result<PathBuf> {
+        let Some(online) = &self.online else { return self.get("train.jsonl") };
+        let info = match online.info() {
+            Ok(info) => info,
+            Err(error) if not_found(&error) => return self.get("train.jsonl"),
+            Err(error) => return Err(self.unreachable("its list of files", &error)),
+        };
+        let names: Vec<String> = info.siblings.into_iter().map(|file| file.rfilename).collect();
+        let found = names
+            .iter()
+            .find(|name| name.ends_with(".jsonl") && name.contains("train"))
+            .or(names.iter().find(|name| name.ends_with(".jsonl")));
+        match found {
+            Some(name) => self.get(name),
+            None => Err(Error::new(ErrorKind::Name, format!("`{}` has no .jsonl file; it has {}", self.name, quoted(&names)))
+                .hint("convert it to JSON lines and name the local file")),
+        }
+    }
+
+    fn unreachable(&self, file: &str, error: &ApiError) -> Error {
+        Error::new(ErrorKind::Name, format!("`{}`: {file} could not be fetched: {error}", self.name))
+            .hint("check the network, HF_ENDPOINT and HF_TOKEN; `builtin:` names need no network")
+    }
+}
+
+fn api() -> Result<hf_hub::api::sync::Api> {
+    let token = std::env::var("HF_TOKEN").ok().filter(|token| !token.is_empty());
+    let mut builder = ApiBuilder::from_env().with_progress(false);
+    if token.is_some() {
+        builder = builder.with_token(token);
+    }
+    builder.build().map_err(|error| Error::new(ErrorKind::Name, format!("hub client: {error}")).hint("check HF_HOME and HF_ENDPOINT"))
+}
+
+fn not_found(error: &ApiError) -> bool {
+    let text = format!("{error:?}");
+    text.contains("404") || text.contains("401")
+}

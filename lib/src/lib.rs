@@ -1,0 +1,53 @@
+//! Finetuning of language models in Rust: the companion crate of the lessons.
+//!
+//! path → [`Example`] → [`Tokens`] → batch → logits → summed loss → [`StepReport`] → checkpoint → text → report; each
+//! arrow is one function, the same in a lesson cell, in a test and in a program of yours.
+//!
+//! The order of the modules is the order of the data; a file imports only what stands above it.
+
+pub mod assets;
+pub mod data;
+pub mod display;
+pub mod error;
+pub mod evaluate;
+pub mod frame;
+pub mod generate;
+pub mod hub;
+pub mod interrupt;
+pub mod model;
+pub mod runner;
+pub mod similarity;
+pub mod tokenizer;
+pub mod tournament;
+pub mod train;
+
+pub use candle_core::{self, DType, Device, Tensor};
+pub use data::dataset::Dataset;
+pub use data::example::Example;
+pub use data::jsonl::ExampleStream;
+pub use data::split::permutation;
+pub use display::{Html, LiveDisplay, Picture, Show, show, table};
+pub use error::{Error, ErrorKind, Result};
+pub use evaluate::{
+    AnswerReport, AnswerRow, ErrorReport, MultipleChoice, error_categories, evaluate_answers, is_exact_match, load_multiple_choice,
+    log_probability, multiple_choice_accuracy, token_f1,
+};
+pub use frame::show_picture;
+pub use generate::{Decoding, generate, inference};
+pub use hub::{load_dataset, stream_dataset};
+pub use model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm, best_device};
+pub use model::config::NeoxConfig;
+pub use polars;
+pub use runner::{BasicModelRunner, Comparison, TrainingJob};
+pub use similarity::TfIdf;
+pub use tokenizer::encode::{TokenizedDataset, Tokens, tokenize_dataset, tokenize_function, tokenize_with_length};
+pub use tokenizer::template::{
+    INSTRUCTION_INPUT_TEMPLATE, INSTRUCTION_TEMPLATE, PromptTemplate, QUESTION_ANSWER_TEMPLATE, QUESTION_TEMPLATE, concatenate,
+};
+pub use tokenizer::text::{Side, Tokenizer, pad, truncate};
+pub use tournament::{Tournament, Verdict, judge_by_model, judge_by_target};
+pub use train::arguments::{Accumulation, Optim, TrainingArguments};
+pub use train::config::{DatasetsConfig, ModelConfig, TrainingConfig, tokenize_and_split_data};
+pub use train::curve::{Chart, LossCurve, StepReport, plot_loss};
+pub use train::schedule::Schedule;
+pub use train::trainer::{EvalReport, TrainOutput, Trainer, evaluate_loss};

@@ -1,0 +1,121 @@
+//! Text ↔ token ids, over the `tokenizers` library; padding and truncation on either side.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tokenizers::Tokenizer as Inner;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A tokenizer with its special ids, as read from `tokenizer.json` and `tokenizer_config.json`.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    inner: Inner,
+    folder: PathBuf,
+    eos: u32,
+    add_eos: bool,
+}
+
+/// The side of a row that is cut off or filled up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The beginning.
+    Left,
+    /// The end.
+    Right,
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json` and, if it is there, `tokenizer_config.json` of a checkpoint folder.
+    ///
+    /// The end-of-sequence token is `eos_token` of the configuration, else `<|endoftext|>`; it also pads, as in the
+    /// course. `add_eos_token: true` in the configuration ends every training row with it.
+    pub fn from_folder(folder: &Path) -> Result<Self> {
+        let path = folder.join("tokenizer.json");
+        let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, error))?;
+        let inner = Inner::from_bytes(bytes).map_err(|error| {
+            Error::new(ErrorKind::Tokenizer, format!("`{}` is not a tokenizer: {error}", path.display())).hint("fetch the checkpoint again")
+        })?;
+        let config = match std::fs::read(folder.join("tokenizer_config.json")) {
+            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            Err(_) => Value::Null,
+        };
+        let eos_token = match &config["eos_token"] {
+            Value::String(token) => token.clone(),
+            Value::Object(token) => token["content"].as_str().unwrap_or("<|endoftext|>").to_string(),
+            _ => "<|endoftext|>".to_string(),
+        };
+        let eos = inner.token_to_id(&eos_token).ok_or_else(|| {
+            Error::new(ErrorKind::Tokenizer, format!("`{}` has no token `{eos_token}`", path.display()))
+                .hint("name the end-of-sequence token as `eos_token` in tokenizer_config.json")
+        })?;
+        let add_eos = config["add_eos_token"].as_bool().unwrap_or(false);
+        Ok(Self { inner, folder: folder.to_path_buf(), eos, add_eos })
+    }
+
+    /// The ids of a text, without any special token.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self.inner.encode(text, false).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("encode: {error}")))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The ids of each text.
+    pub fn encode_batch(&self, texts: &[impl AsRef<str>]) -> Result<Vec<Vec<u32>>> {
+        texts.iter().map(|text| self.encode(text.as_ref())).collect()
+    }
+
+    /// The text of ids; special tokens are left out.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.inner.decode(ids, true).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("decode: {error}")))
+    }
+
+    /// The text of each row of ids.
+    pub fn decode_batch(&self, rows: &[Vec<u32>]) -> Result<Vec<String>> {
+        rows.iter().map(|ids| self.decode(ids)).collect()
+    }
+
+    /// The pieces into which a text is cut, each as text.
+    pub fn tokens(&self, text: &str) -> Result<Vec<String>> {
+        self.encode(text)?.iter().map(|&id| self.decode(&[id])).collect()
+    }
+
+    /// Number of different tokens, the added ones included.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// The id of the end-of-sequence token.
+    pub fn eos_id(&self) -> u32 {
+        self.eos
+    }
+
+    /// The id that fills rows up: the end-of-sequence token, as in the course.
+    pub fn pad_id(&self) -> u32 {
+        self.eos
+    }
+
+    /// Whether training rows end with the end-of-sequence token (`add_eos_token` of the configuration).
+    pub fn add_eos(&self) -> bool {
+        self.add_eos
+    }
+
+    /// The folder whose tokenizer files belong into a checkpoint.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// Fills every row up on the right to the length of the longest.
+pub fn pad(rows: &[Vec<u32>], pad_id: u32) -> Vec<Vec<u32>> {
+    let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
+    rows.iter().map(|row| row.iter().copied().chain(std::iter::repeat(pad_id)).take(longest).collect()).collect()
+}
+
+/// At most `max_length` ids of a row, cut off on the given side.
+pub fn truncate(ids: &[u32], max_length: usize, side: Side) -> Vec<u32> {
+    let keep = ids.len().min(max_length);
+    match side {
+        Side::Left => ids[ids.len() - keep..].to_vec(),
+        Side::Right => ids[..keep].to_vec(),
+    }
+}

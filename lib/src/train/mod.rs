@@ -1,0 +1,10 @@
+//! Tokens → a trained model: [`trainer`] is the loop, every other file is one of its parts.
+
+pub mod arguments;
+pub mod batch;
+pub mod checkpoint;
+pub mod config;
+pub mod curve;
+pub mod optimizer;
+pub mod schedule;
+pub mod trainer;

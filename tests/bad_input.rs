@@ -1,0 +1,133 @@
+//! Bad input: a clear error with place, allowed values and the next step; never a panic, nothing overwritten.
+
+use finetuning::*;
+
+use crate::support::{fixture, fresh_folder, tiny_model, tiny_rows};
+
+/// The error's text, which must contain every part.
+#[track_caller]
+fn refused<T>(result: Result<T>, parts: &[&str]) {
+    let Err(error) = result else { panic!("must be refused: {parts:?}") };
+    let text = error.to_string();
+    for part in parts.iter().chain(&["hint: "]) {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+}
+
+#[test]
+fn missing_file() {
+    refused(load_dataset("nowhere/data.jsonl"), &["nowhere/data.jsonl", "No such file"]);
+    refused(BasicModelRunner::new("nowhere/model/x"), &["`nowhere/model/x`", "builtin:base"]);
+}
+
+#[test]
+fn wrong_column() {
+    let data = Dataset::from_examples(vec![Example::new([("prompt", "a"), ("reply", "b")])]);
+    refused(data.column("question"), &["`question`", "row 0", "`prompt`, `reply`"]);
+    refused(data.get(0).unwrap().field("answer"), &["`answer`", "`prompt`, `reply`"]);
+    refused(PromptTemplate::question().format(data.get(0).unwrap()), &["`question`", "`prompt`, `reply`"]);
+}
+
+#[test]
+fn malformed_line_17() {
+    let path = fresh_folder().join("data.jsonl");
+    let mut lines: Vec<String> = (0..20).map(|i| format!("{{\"question\": \"q{i}\", \"answer\": \"a{i}\"}}")).collect();
+    lines[16] = "{\"question\": \"q16\", \"answer\"".into();
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    refused(Dataset::from_jsonl(&path), &["data.jsonl:17", "not valid JSON"]);
+    let mut stream = ExampleStream::open(&path).unwrap();
+    assert_eq!(stream.by_ref().take(16).filter(|row| row.is_ok()).count(), 16);
+    refused(stream.next().unwrap(), &["data.jsonl:17"]);
+    assert!(stream.next().is_none(), "a broken stream ends");
+    lines[16] = "[1, 2]".into();
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    refused(Dataset::from_jsonl(&path), &["data.jsonl:17", "an array"]);
+}
+
+#[test]
+fn empty_data_set() {
+    let path = fresh_folder().join("empty.jsonl");
+    std::fs::write(&path, "\n\n").unwrap();
+    refused(Dataset::from_jsonl(&path), &["empty.jsonl", "no rows"]);
+    refused(
+        Trainer::new(&tiny_model(1), TrainingArguments::default(), TokenizedDataset::default(), tiny_rows(2)),
+        &["train_dataset", "no rows"],
+    );
+    refused(tiny_rows(1).train_test_split(0.1, 123), &["1 rows"]);
+}
+
+#[test]
+fn unknown_model_name() {
+    refused(AutoModelForCausalLM::from_pretrained("builtin:bsae"), &["`builtin:bsae`", "`builtin:base`"]);
+    refused(AutoTokenizer::from_pretrained("no such model"), &["`no such model`", "owner/name"]);
+    let folder = fresh_folder();
+    refused(AutoModelForCausalLM::from_pretrained(&folder.display().to_string()), &["config.json is missing"]);
+}
+
+#[test]
+fn checkpoint_cut_in_half() {
+    let folder = fresh_folder();
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(fixture("tiny-neox").join(name), folder.join(name)).unwrap();
+    }
+    let bytes = std::fs::read(folder.join("model.safetensors")).unwrap();
+    std::fs::write(folder.join("model.safetensors"), &bytes[..bytes.len() / 2]).unwrap();
+    refused(CausalLm::from_folder(&folder, &Device::Cpu), &["model.safetensors", "bytes", "not a whole"]);
+    std::fs::write(folder.join("config.json"), "{\"model_type\": \"bert\"}").unwrap();
+    refused(CausalLm::from_folder(&folder, &Device::Cpu), &["`bert`", "`gpt_neox`"]);
+}
+
+#[test]
+fn max_length_zero() {
+    let tokenizer = Tokenizer::from_folder(&fixture("neox-tokenizer")).unwrap();
+    let example = Example::new([("text", "some text")]);
+    refused(tokenize_with_length(&example, &tokenizer, 0), &["max_length is 0", "at least 1"]);
+    refused(generate(&tiny_model(1), &[1, 2, 3], 0, 0, Decoding::Greedy), &["3 tokens"]);
+    refused(generate(&tiny_model(1), &[], 10, 0, Decoding::Greedy), &["no tokens"]);
+}
+
+#[test]
+fn arguments_that_cannot_work() {
+    let refuse =
+        |arguments: TrainingArguments, parts: &[&str]| refused(Trainer::new(&tiny_model(1), arguments, tiny_rows(4), tiny_rows(2)), parts);
+    refuse(TrainingArguments { per_device_train_batch_size: 0, ..Default::default() }, &["per_device_train_batch_size is 0"]);
+    refuse(TrainingArguments { learning_rate: f64::NAN, ..Default::default() }, &["learning_rate is NaN"]);
+    refuse(TrainingArguments { max_steps: 0, ..Default::default() }, &["max_steps is 0"]);
+    refuse(
+        TrainingArguments { load_best_model_at_end: true, eval_steps: 3, save_steps: 4, ..Default::default() },
+        &["save_steps 4", "eval_steps 3"],
+    );
+}
+
+#[test]
+fn nothing_is_overwritten() {
+    let folder = fresh_folder();
+    let arguments = TrainingArguments { output_dir: folder.clone(), save_steps: 1, max_steps: 1, disable_tqdm: true, ..Default::default() };
+    let make = || Trainer::new(&tiny_model(1), arguments.clone(), tiny_rows(4), tiny_rows(2));
+    make().unwrap().train().unwrap();
+    let before = std::fs::read(folder.join("checkpoint-1/model.safetensors")).unwrap();
+    refused(make(), &["already holds checkpoints"]);
+    assert!(std::fs::read(folder.join("checkpoint-1/model.safetensors")).unwrap() == before);
+    // A data set whose writing fails leaves the old file as it is.
+    let path = folder.join("rows.jsonl");
+    let data = Dataset::from_examples(vec![Example::new([("text", "a")])]);
+    data.to_jsonl(&path).unwrap();
+    refused(data.to_jsonl(folder.join("no/such/folder.jsonl")), &["no/such"]);
+    assert_eq!(Dataset::from_jsonl(&path).unwrap(), data);
+}
+
+#[test]
+fn a_loss_that_explodes_stops_the_run() {
+    let arguments = TrainingArguments { learning_rate: 1e30, max_steps: 20, max_grad_norm: 0.0, disable_tqdm: true, ..Default::default() };
+    let mut trainer = Trainer::new(&tiny_model(1), arguments, tiny_rows(8), TokenizedDataset::default()).unwrap();
+    refused(trainer.train(), &["the loss is", "step"]);
+}
+
+#[test]
+fn ids_of_another_tokenizer() {
+    let row = Tokens { input_ids: vec![5, 96], attention_mask: vec![1, 1], labels: vec![5, 96], prompt_length: 0 };
+    refused(
+        Trainer::new(&tiny_model(1), TrainingArguments::default(), TokenizedDataset::from_rows(vec![row]), TokenizedDataset::default()),
+        &["row 0", "96"],
+    );
+}

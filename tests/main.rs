@@ -1,0 +1,11 @@
+//! The course from outside: fixtures of the Python stack, equations between two ways of computing, bad input, learning.
+
+mod architecture;
+mod bad_input;
+mod gradients;
+mod invariance;
+mod operations;
+mod parity;
+mod support;
+mod teaching;
+mod tokens;

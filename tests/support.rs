@@ -1,0 +1,91 @@
+//! What several tests need: fixture files, fresh folders, closeness.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use candle_core::{Device, Tensor};
+use finetuning::*;
+use serde_json::Value;
+
+/// The repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A file or folder of `tests/fixtures`.
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
+/// A fixture's JSON.
+pub fn json(name: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(fixture(name)).unwrap()).unwrap()
+}
+
+/// A fixture's tensors.
+pub fn tensors(name: &str) -> HashMap<String, Tensor> {
+    candle_core::safetensors::load(fixture(name), &Device::Cpu).unwrap()
+}
+
+/// All numbers of a nested JSON array.
+pub fn numbers(value: &Value) -> Vec<f32> {
+    match value {
+        Value::Array(items) => items.iter().flat_map(numbers).collect(),
+        Value::Null => Vec::new(),
+        number => vec![number.as_f64().unwrap() as f32],
+    }
+}
+
+/// All ids of a nested JSON array.
+pub fn ids(value: &Value) -> Vec<u32> {
+    numbers(value).iter().map(|&id| id as u32).collect()
+}
+
+/// An empty folder that no other test uses.
+pub fn fresh_folder() -> PathBuf {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let name = format!("finetuning-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let path = std::env::temp_dir().join(name);
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// The values of a tensor.
+pub fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// Fails when two arrays differ by more than `absolute + relative · largest`.
+#[track_caller]
+pub fn assert_close(name: &str, ours: &[f32], theirs: &[f32], absolute: f32, relative: f32) {
+    assert_eq!(ours.len(), theirs.len(), "{name}: lengths");
+    let largest = theirs.iter().fold(0f32, |largest, x| largest.max(x.abs()));
+    let worst = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+    assert!(ours.iter().all(|x| x.is_finite()), "{name}: not finite");
+    assert!(worst <= absolute + relative * largest, "{name}: differs by {worst:e}, allowed {:e}", absolute + relative * largest);
+}
+
+/// A small random model with weights large enough that every path matters.
+pub fn tiny_model(seed: u64) -> CausalLm {
+    let config = NeoxConfig { max_position_embeddings: 64, ..NeoxConfig::new(96, 32, 2, 4) };
+    let model = CausalLm::random(config, seed, None, &Device::Cpu).unwrap();
+    for (_, var) in model.weights() {
+        let noise = var.as_tensor().randn_like(0.0, 0.1).unwrap();
+        var.set(&(var.as_tensor() + noise).unwrap()).unwrap();
+    }
+    model
+}
+
+/// Rows of ids, all learnt.
+pub fn rows(ids: &[Vec<u32>]) -> TokenizedDataset {
+    let row = |ids: &Vec<u32>| Tokens { input_ids: ids.clone(), attention_mask: vec![1; ids.len()], labels: ids.clone(), prompt_length: 0 };
+    TokenizedDataset::from_rows(ids.iter().map(row).collect())
+}
+
+/// Deterministic rows of different lengths for [`tiny_model`].
+pub fn tiny_rows(count: usize) -> TokenizedDataset {
+    let row = |index: usize| (0..5 + index % 7).map(|position| ((index * 31 + position * 17 + 3) % 96) as u32).collect();
+    rows(&(0..count).map(row).collect::<Vec<Vec<u32>>>())
+}
