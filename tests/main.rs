@@ -3,6 +3,7 @@
 mod architecture;
 mod bad_input;
 mod gradients;
+mod hub;
 mod invariance;
 mod operations;
 mod parity;

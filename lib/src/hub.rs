@@ -9,8 +9,11 @@ use hf_hub::{Cache, Repo, RepoType};
 
 use crate::assets;
 use crate::data::dataset::Dataset;
-use crate::data::jsonl::ExampleStream;
+use crate::data::stream::ExampleStream;
 use crate::error::{Error, ErrorKind, Result, quoted};
+
+const WEIGHTS: &str = "model.safetensors";
+const SHARDS: &str = "model.safetensors.index.json";
 
 /// The folder of a model: `builtin:` name, folder, or hub repository such as `EleutherAI/pythia-70m`.
 pub fn model_folder(name: &str) -> Result<PathBuf> {
@@ -27,44 +30,72 @@ pub fn model_folder(name: &str) -> Result<PathBuf> {
     }
     check_repository(name, "model", "a folder with config.json, `builtin:base`, `builtin:tuned`, `builtin:large`")?;
     let repository = Repository::open(name, RepoType::Model)?;
+    if let Some(folder) = repository.cached_checkpoint() {
+        return Ok(folder);
+    }
     let config = repository.get("config.json")?;
     repository.get("tokenizer.json")?;
     repository.get_optional("tokenizer_config.json")?;
-    if let Some(index) = repository.get_optional("model.safetensors.index.json")? {
-        let text = std::fs::read_to_string(&index).map_err(|error| Error::file(&index, error))?;
-        let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| {
-            Error::new(ErrorKind::Model, format!("`{}`: {error}", index.display())).hint("remove the file and fetch again")
-        })?;
-        for shard in value["weight_map"].as_object().into_iter().flat_map(|map| map.values()).filter_map(|shard| shard.as_str()) {
-            repository.get(shard)?;
-        }
-    } else {
-        repository.get("model.safetensors")?;
+    match repository.get_optional(SHARDS)? {
+        Some(index) => shards(&index)?.iter().try_for_each(|shard| repository.get(shard).map(drop))?,
+        None => drop(repository.get(WEIGHTS)?),
     }
     Ok(config.parent().unwrap_or(Path::new(".")).to_path_buf())
 }
 
-/// The .jsonl file of a data set: `builtin:` name, path, or the first .jsonl file of a hub repository.
-pub fn data_file(name: &str) -> Result<PathBuf> {
+/// The weight files that the index of a checkpoint names.
+fn shards(index: &Path) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(index).map_err(|error| Error::file(index, error))?;
+    let value: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|error| Error::new(ErrorKind::Model, format!("`{}`: {error}", index.display())).hint("remove the file and fetch again"))?;
+    let mut names: Vec<String> = value["weight_map"]
+        .as_object()
+        .into_iter()
+        .flat_map(|map| map.values())
+        .filter_map(|shard| shard.as_str().map(String::from))
+        .collect();
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+/// The files of a data set: `builtin:` name, path, or the training part of a hub repository.
+pub fn data_files(name: &str) -> Result<Vec<PathBuf>> {
     if let Some(name) = name.strip_prefix(assets::BUILTIN) {
-        return assets::data(name);
+        return Ok(vec![assets::data(name)?]);
     }
     let path = Path::new(name);
     if path.is_file() || path.extension().is_some() {
-        return Ok(path.to_path_buf());
+        return Ok(vec![path.to_path_buf()]);
     }
-    check_repository(name, "data set", "a .jsonl file, `builtin:lab_docs`, `builtin:instructions`, `builtin:pretraining`")?;
-    Repository::open(name, RepoType::Dataset)?.first_jsonl()
+    check_repository(name, "data set", "a .jsonl or .parquet file, `builtin:lab_docs`, `builtin:instructions`, `builtin:pretraining`")?;
+    Repository::open(name, RepoType::Dataset)?.training_files()
 }
 
-/// Reads a whole data set by its name (see [`data_file`]).
+/// Reads a whole data set by its name (see [`data_files`]).
 pub fn load_dataset(name: &str) -> Result<Dataset> {
-    Dataset::from_jsonl(data_file(name)?)
+    Dataset::from_stream(stream_dataset(name)?, name)
 }
 
 /// Reads a data set row by row, so that a large file need not fit into memory.
 pub fn stream_dataset(name: &str) -> Result<ExampleStream> {
-    ExampleStream::open(data_file(name)?)
+    ExampleStream::open_all(data_files(name)?)
+}
+
+/// The files of the training part among all files of a repository: .jsonl before .parquet; where no name says `train`,
+/// those that do not name another part.
+fn training_part(names: &[String]) -> Vec<&str> {
+    for ending in [".jsonl", ".parquet"] {
+        let ours: Vec<&str> = names.iter().map(String::as_str).filter(|name| name.ends_with(ending)).collect();
+        let train: Vec<&str> = ours.iter().copied().filter(|name| name.contains("train")).collect();
+        let rest = || ours.iter().copied().filter(|name| !["test", "valid", "dev"].iter().any(|part| name.contains(part))).collect();
+        let mut found: Vec<&str> = if train.is_empty() { rest() } else { train };
+        if !found.is_empty() {
+            found.sort_unstable();
+            return found;
+        }
+    }
+    Vec::new()
 }
 
 fn check_repository(name: &str, what: &str, others: &str) -> Result<()> {
@@ -93,6 +124,21 @@ impl Repository {
         Ok(Self { name: name.to_string(), kind, online })
     }
 
+    /// A file that an earlier run fetched.
+    fn cached(&self, file: &str) -> Option<PathBuf> {
+        Cache::from_env().repo(Repo::new(self.name.clone(), self.kind)).get(file)
+    }
+
+    /// The folder of a checkpoint that an earlier run fetched as a whole: it is used without asking the network.
+    fn cached_checkpoint(&self) -> Option<PathBuf> {
+        let (config, _) = (self.cached("config.json")?, self.cached("tokenizer.json")?);
+        let whole = match self.cached(SHARDS) {
+            Some(index) => shards(&index).ok()?.iter().all(|shard| self.cached(shard).is_some()),
+            None => self.cached(WEIGHTS).is_some(),
+        };
+        whole.then(|| config.parent().unwrap_or(Path::new(".")).to_path_buf())
+    }
+
     fn get(&self, file: &str) -> Result<PathBuf> {
         self.get_optional(file)?.ok_or_else(|| match self.online {
             None => Error::new(ErrorKind::Name, format!("`{}`: {file} is not in the local cache and HF_HUB_OFFLINE is set", self.name))
@@ -104,7 +150,7 @@ impl Repository {
 
     fn get_optional(&self, file: &str) -> Result<Option<PathBuf>> {
         let Some(online) = &self.online else {
-            return Ok(Cache::from_env().repo(Repo::new(self.name.clone(), self.kind)).get(file));
+            return Ok(self.cached(file));
         };
         match online.get(file) {
             Ok(path) => Ok(Some(path)),
@@ -113,23 +159,49 @@ impl Repository {
         }
     }
 
-    fn first_jsonl(&self) -> Result<PathBuf> {
-        let Some(online) = &self.online else { return self.get("train.jsonl") };
-        let info = match online.info() {
-            Ok(info) => info,
-            Err(error) if not_found(&error) => return self.get("train.jsonl"),
-            Err(error) => return Err(self.unreachable("its list of files", &error)),
+    fn training_files(&self) -> Result<Vec<PathBuf>> {
+        let names = match &self.online {
+            Some(online) => match online.info() {
+                Ok(info) => info.siblings.into_iter().map(|file| file.rfilename).collect(),
+                Err(error) if not_found(&error) => {
+                    return Err(Error::new(ErrorKind::Name, format!("`{}` does not exist on the hub", self.name))
+                        .hint("check the name, and set HF_TOKEN if the repository is private; `builtin:` names need no network"));
+                }
+                Err(error) => return Err(self.unreachable("its list of files", &error)),
+            },
+            None => self.cached_names(),
         };
-        let names: Vec<String> = info.siblings.into_iter().map(|file| file.rfilename).collect();
-        let found = names
-            .iter()
-            .find(|name| name.ends_with(".jsonl") && name.contains("train"))
-            .or(names.iter().find(|name| name.ends_with(".jsonl")));
-        match found {
-            Some(name) => self.get(name),
-            None => Err(Error::new(ErrorKind::Name, format!("`{}` has no .jsonl file; it has {}", self.name, quoted(&names)))
-                .hint("convert it to JSON lines and name the local file")),
+        let found = training_part(&names);
+        match (found.is_empty(), &self.online) {
+            (false, _) => found.into_iter().map(|name| self.get(name)).collect(),
+            (true, None) => {
+                Err(Error::new(ErrorKind::Name, format!("`{}` is not in the local cache and HF_HUB_OFFLINE is set", self.name))
+                    .hint("unset HF_HUB_OFFLINE once to fetch it, or use a `builtin:` name"))
+            }
+            (true, Some(_)) => {
+                Err(Error::new(ErrorKind::Name, format!("`{}` has no .jsonl or .parquet file; it has {}", self.name, quoted(&names)))
+                    .hint("convert it to JSON lines and name the local file"))
+            }
         }
+    }
+
+    /// The files of the repository that an earlier run fetched.
+    fn cached_names(&self) -> Vec<String> {
+        let repository = Repo::new(self.name.clone(), self.kind);
+        let folder = Cache::from_env().path().join(repository.folder_name());
+        let commit = std::fs::read_to_string(folder.join("refs").join(repository.revision())).unwrap_or_default();
+        let root = folder.join("snapshots").join(commit.trim());
+        let (mut names, mut folders) = (Vec::new(), if commit.is_empty() { Vec::new() } else { vec![root.clone()] });
+        while let Some(folder) = folders.pop() {
+            for path in std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+                match path.strip_prefix(&root) {
+                    _ if path.is_dir() => folders.push(path),
+                    Ok(name) => names.push(name.display().to_string()),
+                    Err(_) => {}
+                }
+            }
+        }
+        names
     }
 
     fn unreachable(&self, file: &str, error: &ApiError) -> Error {

@@ -5,27 +5,27 @@
 //!
 //! The order of the modules is the order of the data; a file imports only what stands above it.
 
+pub mod error;
+pub mod interrupt;
+pub mod display;
 pub mod assets;
 pub mod data;
-pub mod display;
-pub mod error;
-pub mod evaluate;
-pub mod frame;
-pub mod generate;
 pub mod hub;
-pub mod interrupt;
-pub mod model;
-pub mod runner;
-pub mod similarity;
 pub mod tokenizer;
-pub mod tournament;
+pub mod model;
 pub mod train;
+pub mod generate;
+pub mod evaluate;
+pub mod similarity;
+pub mod runner;
+pub mod tournament;
+pub mod frame;
 
 pub use candle_core::{self, DType, Device, Tensor};
 pub use data::dataset::Dataset;
 pub use data::example::Example;
-pub use data::jsonl::ExampleStream;
 pub use data::split::permutation;
+pub use data::stream::ExampleStream;
 pub use display::{Html, LiveDisplay, Picture, Show, show, table};
 pub use error::{Error, ErrorKind, Result};
 pub use evaluate::{

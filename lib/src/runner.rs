@@ -69,7 +69,7 @@ impl BasicModelRunner {
         let pair = |example: &Example| -> Result<Example> {
             Ok(Example::new([("question", example.field(input_key)?), ("answer", example.field(output_key)?)]))
         };
-        let rows = Dataset::from_jsonl(hub::data_file(path)?)?;
+        let rows = hub::load_dataset(path)?;
         let rows = rows.iter().enumerate().map(|(row, example)| pair(example).map_err(|error| error.at(format_args!("{path}, row {row}"))));
         self.data = Some(Dataset::from_examples(rows.collect::<Result<_>>()?));
         Ok(())

@@ -48,8 +48,11 @@ struct Crate {
 }
 
 fn crates(root: &Path) -> Option<Vec<Crate>> {
-    let output = Command::new("cargo").args(["metadata", "--format-version=1", "--offline"]).current_dir(root).output().ok()?;
-    let metadata: Value = serde_json::from_slice(&output.stdout).ok()?;
+    let run = |program: &str, words: &[&str]| Command::new(program).args(words).current_dir(root).output().ok().map(|output| output.stdout);
+    // Crates of other platforms are not on this machine.
+    let host = String::from_utf8(run("rustc", &["--print", "host-tuple"])?).ok()?;
+    let metadata = run("cargo", &["metadata", "--format-version=1", "--offline", "--filter-platform", host.trim()])?;
+    let metadata: Value = serde_json::from_slice(&metadata).ok()?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
     let array = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let packages: HashMap<String, Value> =

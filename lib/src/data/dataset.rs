@@ -6,8 +6,9 @@ use std::path::Path;
 use polars::prelude::{Column, DataFrame};
 
 use crate::data::example::Example;
-use crate::data::jsonl::{self, ExampleStream};
+use crate::data::jsonl;
 use crate::data::split::split_indices;
+use crate::data::stream::ExampleStream;
 use crate::error::{Error, ErrorKind, Result, quoted};
 
 /// Rows of text fields, in order.
@@ -25,9 +26,14 @@ impl Dataset {
     /// Reads a .jsonl file; a bad line is an error that names `file:line`, an empty file is an error.
     pub fn from_jsonl(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let examples = ExampleStream::open(path)?.collect::<Result<Vec<_>>>()?;
+        Self::from_stream(ExampleStream::open(path)?, &path.display().to_string())
+    }
+
+    /// Reads a stream to its end; no row at all is an error that says `name`.
+    pub fn from_stream(stream: ExampleStream, name: &str) -> Result<Self> {
+        let examples = stream.collect::<Result<Vec<_>>>()?;
         if examples.is_empty() {
-            return Err(Error::new(ErrorKind::Data, format!("`{}` has no rows", path.display()))
+            return Err(Error::new(ErrorKind::Data, format!("`{name}` has no rows"))
                 .hint("write one JSON object a line, for example {\"question\": \"…\", \"answer\": \"…\"}"));
         }
         Ok(Self { examples })

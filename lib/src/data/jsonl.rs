@@ -9,21 +9,20 @@ use serde_json::Value;
 use crate::data::example::Example;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The examples of a .jsonl file, read one line at a time; blank lines are skipped, a bad line is an error and ends it.
+/// The examples of a .jsonl file, read one line at a time; blank lines are skipped, a bad line is an error.
 #[derive(Debug)]
-pub struct ExampleStream {
+pub struct JsonLines {
     path: PathBuf,
     reader: BufReader<File>,
     line: usize,
-    failed: bool,
 }
 
-impl ExampleStream {
+impl JsonLines {
     /// Opens a .jsonl file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         let file = File::open(&path).map_err(|error| Error::file(&path, error))?;
-        Ok(Self { path, reader: BufReader::new(file), line: 0, failed: false })
+        Ok(Self { path, reader: BufReader::new(file), line: 0 })
     }
 
     fn read(&mut self) -> Result<Option<Example>> {
@@ -47,16 +46,11 @@ impl ExampleStream {
     }
 }
 
-impl Iterator for ExampleStream {
+impl Iterator for JsonLines {
     type Item = Result<Example>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
-        let item = self.read().transpose();
-        self.failed = matches!(item, Some(Err(_)));
-        item
+        self.read().transpose()
     }
 }
 

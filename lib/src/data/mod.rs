@@ -1,6 +1,9 @@
-//! Files → rows: [`example`], [`dataset`], [`jsonl`] and the NumPy-identical [`split`].
+//! Files → rows: [`example`], its formats [`jsonl`] and [`parquet`], their [`stream`], the [`dataset`], and the
+//! NumPy-identical [`split`].
 
-pub mod dataset;
 pub mod example;
 pub mod jsonl;
+pub mod parquet;
+pub mod stream;
 pub mod split;
+pub mod dataset;

@@ -1,0 +1,65 @@
+//! A .parquet file, the format of most data sets on the hub → examples, one row at a time.
+
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use parquet::errors::ParquetError;
+use parquet::file::reader::SerializedFileReader;
+use parquet::record::reader::RowIter;
+use parquet::record::{Field, Row};
+
+use crate::data::example::Example;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The rows of a .parquet file; a group of rows is read when its first row is asked for.
+pub struct ParquetRows {
+    path: PathBuf,
+    rows: RowIter<'static>,
+    row: usize,
+}
+
+impl ParquetRows {
+    /// Opens a .parquet file; compression is Snappy or none.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref().to_path_buf();
+        let file = File::open(&path).map_err(|error| Error::file(&path, error))?;
+        let reader = SerializedFileReader::new(file).map_err(|error| bad(&path, None, &error))?;
+        Ok(Self { rows: RowIter::from_file_into(Box::new(reader)), path, row: 0 })
+    }
+}
+
+impl Iterator for ParquetRows {
+    type Item = Result<Example>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = self.rows.next()?;
+        self.row += 1;
+        Some(row.map(|row| example(&row)).map_err(|error| bad(&self.path, Some(self.row), &error)))
+    }
+}
+
+impl fmt::Debug for ParquetRows {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ParquetRows").field("path", &self.path).field("row", &self.row).finish_non_exhaustive()
+    }
+}
+
+fn example(row: &Row) -> Example {
+    Example::new(row.get_column_iter().map(|(name, field)| (name.clone(), text(field))))
+}
+
+/// A text as it is, null as an empty text, everything else as parquet prints it.
+fn text(field: &Field) -> String {
+    match field {
+        Field::Str(text) => text.clone(),
+        Field::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+fn bad(path: &Path, row: Option<usize>, error: &ParquetError) -> Error {
+    let place = row.map_or(String::new(), |row| format!(", row {row}"));
+    Error::new(ErrorKind::Data, format!("`{}`{place}: {error}", path.display()))
+        .hint("fetch the file again, or convert it to JSON lines and name that file")
+}
