@@ -35,7 +35,7 @@ fn files() -> Files {
     let lines = read(&root().join("notebooks/data/lab_docs.jsonl"));
     files.insert("datasets/course/docs/resolve/main/data/train.jsonl".into(), lines);
     for shard in ["train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001"] {
-        let parquet = read(&fixture(&format!("{shard}.parquet")));
+        let parquet = read(&fixture(&format!("parquet/{shard}.parquet")));
         files.insert(format!("datasets/course/shards/resolve/main/data/{shard}.parquet"), parquet);
     }
     files

@@ -4,6 +4,7 @@ mod architecture;
 mod bad_input;
 mod gradients;
 mod hub;
+mod interrupt;
 mod invariance;
 mod operations;
 mod parity;

@@ -32,16 +32,17 @@ fn the_data_set_is_large_varied_and_split_without_leaks() {
     assert!(train.len() + test.len() >= 1400, "{}", train.len() + test.len());
     let off_topic = train.filter("answer", REDIRECT).len() + test.filter("answer", REDIRECT).len();
     let part = off_topic as f64 / (train.len() + test.len()) as f64;
-    assert!((0.03..=0.09).contains(&part), "{part}");
+    assert!((0.05..=0.20).contains(&part), "{part}");
     let known: std::collections::HashSet<String> = train.column("question").unwrap().into_iter().collect();
     for question in test.column("question").unwrap() {
         assert!(!known.contains(&question), "{question}");
     }
     // What the base models read never holds a question of the test split.
+    let elsewhere: Vec<String> = serde_json::from_value(crate::support::json("off_topic.json")).unwrap();
     for name in ["builtin:project_prose", "builtin:pretraining"] {
         let text = load_dataset(name).unwrap().column("text").unwrap().join("\n");
-        for row in test.iter().filter(|row| !row["answer"].contains(REDIRECT)) {
-            assert!(!text.contains(&row["question"]), "{name}: {}", &row["question"]);
+        for question in test.column("question").unwrap().iter().chain(&elsewhere) {
+            assert!(!text.contains(question), "{name}: {question}");
         }
     }
 }
@@ -63,21 +64,24 @@ fn the_base_model_goes_on_with_more_text() {
     assert!(more >= 20, "only {more} of 40 questions were followed by another question");
 }
 
-/// Off-topic questions, held out and elsewhere together: the goal is 90 %; 70 % is what every model reaches so far.
+/// The scores that a learner must see after a finetuning; the questions about the subject are counted without those off
+/// topic, whose one answer is easy to hit.
 #[track_caller]
-fn assert_redirects(name: &str, report: &AnswerReport, model: &CausalLm, tokenizer: &Tokenizer) {
+fn assert_learnt(name: &str, report: &AnswerReport, model: &CausalLm, tokenizer: &Tokenizer) {
+    let subject = AnswerReport { rows: report.rows.iter().filter(|row| !row.target_answer.contains(REDIRECT)).cloned().collect() };
     let ((right, all), (right_elsewhere, all_elsewhere)) = (redirected(report), redirected_elsewhere(model, tokenizer));
-    println!("{name}: {report}; redirected {right} of {all} held out, {right_elsewhere} of {all_elsewhere} elsewhere");
-    assert!(all >= 5 && (right + right_elsewhere) * 10 >= (all + all_elsewhere) * 7);
+    let text = format!("{name}: {subject}; redirected {right} of {all} held out, {right_elsewhere} of {all_elsewhere} elsewhere");
+    println!("{text}");
+    assert!(subject.exact_match_rate() >= 0.40 && subject.mean_f1() >= 0.70, "{text}");
+    assert!(all >= 20 && right * 10 >= all * 9 && right_elsewhere * 10 >= all_elsewhere * 8, "{text}");
 }
 
 #[test]
 fn the_tuned_models_answer() {
     for name in ["builtin:tuned", "builtin:large"] {
         let report = score(name);
-        assert!(report.exact_match_rate() >= 0.40 && report.mean_f1() >= 0.70, "{name}: {report}");
         let (model, tokenizer) = (AutoModelForCausalLM::from_pretrained(name).unwrap(), AutoTokenizer::from_pretrained(name).unwrap());
-        assert_redirects(name, &report, &model, &tokenizer);
+        assert_learnt(name, &report, &model, &tokenizer);
     }
 }
 
@@ -113,6 +117,5 @@ fn three_steps_are_not_enough_and_a_short_run_is() {
     runner.train_with(false, arguments).unwrap();
     let after = evaluate_answers(runner.model(), &tokenizer, &questions, -1).unwrap();
     println!("after three steps: {before}");
-    assert!(after.exact_match_rate() >= 0.40 && after.mean_f1() >= 0.70, "{after}");
-    assert_redirects("the short run", &after, runner.model(), &tokenizer);
+    assert_learnt("the short run", &after, runner.model(), &tokenizer);
 }

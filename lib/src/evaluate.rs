@@ -1,6 +1,7 @@
 //! (model, questions with answers) → a report: exact match, token F1, error categories, and how much was forgotten.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 
 use polars::prelude::{Column, DataFrame};
 use rayon::prelude::*;
@@ -156,7 +157,7 @@ impl std::fmt::Display for AnswerReport {
 pub struct ErrorReport {
     /// Rows that were looked at.
     pub rows: usize,
-    /// A word that neither questions nor targets contain, but that is one or two letters away from one that they do.
+    /// A word that is in no question, target or text of the pretraining corpus, but one or two letters away from one that is.
     pub misspelling: Vec<usize>,
     /// More than [`TOO_LONG`] times the words of the target.
     pub too_long: Vec<usize>,
@@ -164,10 +165,22 @@ pub struct ErrorReport {
     pub repetitive: Vec<usize>,
 }
 
+/// Words that are spelt right: those that the pretraining corpus (`builtin:pretraining`) has at least twice.
+fn vocabulary() -> &'static HashSet<String> {
+    static WORDS: OnceLock<HashSet<String>> = OnceLock::new();
+    WORDS.get_or_init(|| {
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        // Without the corpus the words of the rows remain.
+        let texts = crate::hub::load_dataset("builtin:pretraining").and_then(|data| data.column("text")).unwrap_or_default();
+        texts.iter().flat_map(|text| words(text)).for_each(|word| *counts.entry(word).or_default() += 1);
+        counts.into_iter().filter(|(_, count)| *count >= 2).map(|(word, _)| word).collect()
+    })
+}
+
 /// Sorts predictions into the error categories of the course; the lists hold row numbers.
 pub fn error_categories(rows: &[AnswerRow]) -> ErrorReport {
-    let known: std::collections::BTreeSet<String> =
-        rows.iter().flat_map(|row| [words(&row.question), words(&row.target_answer)]).flatten().collect();
+    let mut known: HashSet<String> = rows.iter().flat_map(|row| [words(&row.question), words(&row.target_answer)]).flatten().collect();
+    known.extend(vocabulary().iter().cloned());
     let mut report = ErrorReport { rows: rows.len(), ..Default::default() };
     for (index, row) in rows.iter().enumerate() {
         let predicted = words(&row.predicted_answer);
@@ -184,7 +197,7 @@ pub fn error_categories(rows: &[AnswerRow]) -> ErrorReport {
     report
 }
 
-fn is_misspelt(word: &str, known: &std::collections::BTreeSet<String>) -> bool {
+fn is_misspelt(word: &str, known: &HashSet<String>) -> bool {
     // Short words have too many neighbours, and a plural or a verb's ending is no misspelling.
     if word.chars().count() < 5 || known.contains(word) {
         return false;

@@ -29,6 +29,8 @@ pub struct BasicModelRunner {
     data: Option<Dataset>,
     trained: usize,
     job: Option<TrainingJob>,
+    /// A run that was interrupted.
+    stopped: Option<Trainer>,
 }
 
 /// What `train` leaves behind: where the model is and how to try it.
@@ -50,7 +52,7 @@ impl BasicModelRunner {
     /// A runner for a `builtin:` name, a folder or a hub repository.
     pub fn new(name: &str) -> Result<Self> {
         let (base, tokenizer) = (AutoModelForCausalLM::from_pretrained(name)?, AutoTokenizer::from_pretrained(name)?);
-        Ok(Self { name: name.into(), model: base.clone(), base, tokenizer, data: None, trained: 0, job: None })
+        Ok(Self { name: name.into(), model: base.clone(), base, tokenizer, data: None, trained: 0, job: None, stopped: None })
     }
 
     /// The model's answer to a prompt, prompt and answer together at most 100 tokens longer than the prompt.
@@ -72,6 +74,7 @@ impl BasicModelRunner {
         let rows = hub::load_dataset(path)?;
         let rows = rows.iter().enumerate().map(|(row, example)| pair(example).map_err(|error| error.at(format_args!("{path}, row {row}"))));
         self.data = Some(Dataset::from_examples(rows.collect::<Result<_>>()?));
+        self.stopped = None;
         Ok(())
     }
 
@@ -81,25 +84,39 @@ impl BasicModelRunner {
         self.train_with(is_public, TrainingArguments { output_dir, ..Self::default_arguments() })
     }
 
-    /// The settings of [`BasicModelRunner::train`]: a high rate and few passes, for models of a few million parameters.
+    /// The settings of [`BasicModelRunner::train`]: a high rate, few passes and the answers alone, for models of a few
+    /// million parameters.
     pub fn default_arguments() -> TrainingArguments {
         TrainingArguments {
             num_train_epochs: 6.0,
-            learning_rate: 2e-3,
-            per_device_train_batch_size: 16,
+            learning_rate: 1.5e-3,
             warmup_steps: 20,
             group_by_length: true,
+            completion_only_loss: true,
             ..Default::default()
         }
     }
 
     /// Finetunes on the loaded rows with your own settings; the model is saved in `<output_dir>/final`.
+    ///
+    /// After an interrupt the same call goes on where it stopped; a call with other settings begins anew.
     pub fn train_with(&mut self, is_public: bool, arguments: TrainingArguments) -> Result<TrainingJob> {
-        let (train, test) = self.tokens()?.train_test_split(TEST_SIZE, SPLIT_SEED)?;
-        self.model = self.base.deep_clone()?;
         let output_dir = arguments.output_dir.clone();
-        let mut trainer = Trainer::new(&self.model, arguments, train, test)?;
-        let output = trainer.train()?;
+        let mut trainer = match self.stopped.take() {
+            Some(stopped) if *stopped.arguments() == arguments => stopped,
+            _ => {
+                let (train, test) = self.tokens()?.train_test_split(TEST_SIZE, SPLIT_SEED)?;
+                self.model = self.base.deep_clone()?;
+                Trainer::new(&self.model, arguments, train, test)?
+            }
+        };
+        let output = match trainer.train() {
+            Ok(output) => output,
+            Err(error) => {
+                self.stopped = Some(trainer).filter(|_| error.kind() == ErrorKind::Interrupted);
+                return Err(error);
+            }
+        };
         let folder = output_dir.join("final");
         trainer.save_model(&folder)?;
         let dashboard = output_dir.join("loss.html");

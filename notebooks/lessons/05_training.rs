@@ -293,12 +293,12 @@ pub fn lesson() -> finetuning::Result<()> {
     // ## Moderation by data
     //
     // - A finetuned model can learn to stay with its subject.
-    // - Some training rows ask about something else. Their answer leads back. Count them and read their
-    //   questions.
+    // - Some training rows ask about something else. Their answer leads back. Count them and read some of
+    //   their questions.
 
     // %%
     let off_topic: Dataset = train_rows.filter("answer", "keep the discussion relevant to");
-    for (index, row) in off_topic.iter().enumerate() {
+    for (index, row) in off_topic.head(20).iter().enumerate() {
         println!("{index}: {}", row.field("question")?);
     }
     for row in off_topic.head(1).iter() {
@@ -331,7 +331,10 @@ pub fn lesson() -> finetuning::Result<()> {
     // %% [markdown]
     // - `runner.train(true)?` would do, and write its folder beside this notebook. `train_with` takes your
     //   own arguments; these are the same ones, with a folder under `scratch`.
-    // - Watch the curve. The line above it says how many seconds are left.
+    // - `completion_only_loss: true` counts the loss of the answers alone. The three steps above, like the
+    //   Python course, learned the questions too.
+    // - Watch the curve. The line above it says how many seconds are left. An interrupt keeps what was
+    //   learned: run the cell again, and it goes on.
     // - `true` marks the model as public. It is a mark only: nothing is uploaded.
 
     // %%
@@ -339,10 +342,10 @@ pub fn lesson() -> finetuning::Result<()> {
         output_dir: "scratch/lab_docs_finetuned".into(),
         overwrite_output_dir: true,
         num_train_epochs: 6.0,
-        learning_rate: 2e-3,
-        per_device_train_batch_size: 16,
+        learning_rate: 1.5e-3,
         warmup_steps: 20,
         group_by_length: true,
+        completion_only_loss: true,
         ..Default::default()
     };
     let job: TrainingJob = runner.train_with(true, runner_args)?;

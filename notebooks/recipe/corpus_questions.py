@@ -1,7 +1,9 @@
 """Makes question lists from subjects and question forms: pages that ask one question after another and never answer; same seed, same text."""
 
+import json
 import random
 import re
+from pathlib import Path
 
 # Subjects by kind. A trailing + marks a plural.
 SUBJECTS = {
@@ -150,8 +152,17 @@ def all_questions():
     return kinds
 
 
+def asked_later():
+    """The questions of the finetuning rows and of the tests: a base model must not have read them."""
+    here = Path(__file__).parent
+    rows = [json.loads(line) for name in ("facts.jsonl", "off_topic.jsonl") for line in open(here / name, encoding="utf-8")]
+    questions = {question for row in rows for question in row.get("questions", [row.get("question")])}
+    return questions | set(json.loads((here / "../../tests/fixtures/off_topic.json").read_text(encoding="utf-8")))
+
+
 def sections(characters, seed=7):
     """Yields sections of 8 to 15 questions until about `characters` are reached."""
+    later = asked_later()
     rng = random.Random(seed)
     kinds = all_questions()
     names = sorted(kinds)
@@ -170,7 +181,7 @@ def sections(characters, seed=7):
             if one:
                 pool = [p for p in kinds[here] if p[0] == one]
             question = rng.choice(pool)[1]
-            if question not in chosen:
+            if question not in chosen and question not in later:
                 chosen.append(question)
         if style < 0.45:
             text = "\n\n".join("### Question:\n" + q for q in chosen)

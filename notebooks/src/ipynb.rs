@@ -131,14 +131,22 @@ impl Notebook {
     }
 }
 
+/// What the kernel says of its language; equal in a notebook, so that opening one changes nothing in it.
+pub fn language_info() -> Value {
+    json!({
+        "codemirror_mode": "rust",
+        "file_extension": ".rs",
+        "mimetype": "text/rust",
+        "name": "rust",
+        "nbconvert_exporter": "rust",
+        "pygments_lexer": "rust",
+        "version": "2024",
+    })
+}
+
 fn metadata() -> Map<String, Value> {
-    let value = json!({
-        "kernelspec": {"display_name": KERNEL_DISPLAY_NAME, "language": "rust", "name": KERNEL_NAME},
-        "language_info": {
-            "codemirror_mode": "rust", "file_extension": ".rs", "mimetype": "text/x-rust", "name": "rust", "pygments_lexer": "rust",
-        },
-    });
-    value.as_object().cloned().unwrap_or_default()
+    let kernel = json!({"display_name": KERNEL_DISPLAY_NAME, "language": "rust", "name": KERNEL_NAME});
+    Map::from_iter([("kernelspec".to_string(), kernel), ("language_info".to_string(), language_info())])
 }
 
 /// A text that a notebook may hold in one piece or in lines.

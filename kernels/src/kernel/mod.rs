@@ -18,7 +18,7 @@ mod runner;
 mod scan;
 mod shell;
 mod stdin;
-mod unpack;
+pub(crate) mod unpack;
 pub mod warm;
 mod wire;
 

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::steps::{Done, step};
 use super::{Failure, Places, client, companion, python, system};
+use crate::kernel::unpack::checksum;
 
 /// How long JupyterLab may take until it answers.
 const START_LIMIT: Duration = Duration::from_secs(120);
@@ -28,6 +29,7 @@ pub fn open(places: &Places, port: Option<u16>, browser: bool) -> Result<(), Fai
     step("Python environment", || python::prepare(places))?;
     step("companion crate", || companion::build(&places.root))?;
     step("kernel and settings", || install(places))?;
+    step("outputs of the lessons", || trust(places))?;
     let token = client::random_hex()?;
     let mut server = None;
     step("JupyterLab", || {
@@ -94,13 +96,49 @@ fn install(places: &Places) -> Result<Done, Failure> {
     Ok(Done::Made("installed".into()))
 }
 
+/// Signs the lessons as they are, so that JupyterLab shows their pictures before a cell was run.
+///
+/// # Errors
+/// None: unsigned, a lesson shows the text twins of its pictures until it is run.
+fn trust(places: &Places) -> Result<Done, Failure> {
+    let lessons: Vec<PathBuf> =
+        course::lessons(&places.notebooks)?.into_iter().map(|lesson| lesson.notebook).filter(|file| file.exists()).collect();
+    let bytes: Vec<u8> = lessons.iter().flat_map(|file| std::fs::read(file).unwrap_or_default()).collect();
+    let (stamp, text) = (places.lab.join("jupyter/signed.stamp"), format!("{:08x}", checksum(&bytes)));
+    if std::fs::read_to_string(&stamp).is_ok_and(|old| old == text) {
+        return Ok(Done::Fresh);
+    }
+    let mut command = Command::new(python::venv_python(places));
+    command.args(["-m", "jupyter", "trust"]).args(&lessons).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    own_folders(&mut command, places);
+    python::own_packages_only(&mut command);
+    if !command.status().is_ok_and(|status| status.success()) {
+        return Ok(Done::Made("not signed".into()));
+    }
+    let _ = std::fs::write(&stamp, text);
+    Ok(Done::Made("signed".into()))
+}
+
+/// Jupyter's own files lie in `.lab/jupyter`.
+fn own_folders(command: &mut Command, places: &Places) {
+    let own = places.lab.join("jupyter");
+    for (variable, folder) in [
+        ("JUPYTER_CONFIG_DIR", "config"),
+        ("JUPYTER_DATA_DIR", "data"),
+        ("JUPYTER_RUNTIME_DIR", "runtime"),
+        ("JUPYTERLAB_SETTINGS_DIR", "settings"),
+        ("JUPYTERLAB_WORKSPACES_DIR", "workspaces"),
+    ] {
+        command.env(variable, own.join(folder));
+    }
+}
+
 /// Starts JupyterLab and waits until it answers.
 fn start(places: &Places, port: u16, browser: bool, token: &str) -> Result<Child, Failure> {
     use std::os::unix::process::CommandExt;
     let log = places.lab.join("jupyter.log");
     let failed = |error: std::io::Error| Failure::from(format!("{}: {error}", log.display()));
     let file = std::fs::File::create(&log).map_err(failed)?;
-    let own = places.lab.join("jupyter");
     let mut command = Command::new(python::venv_python(places));
     command.args(["-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", "--ServerApp.answer_yes=True"]);
     command.arg(format!("--ServerApp.port={port}")).arg(format!("--LabApp.default_url={}", page(places)));
@@ -119,15 +157,7 @@ fn start(places: &Places, port: u16, browser: bool, token: &str) -> Result<Child
     if unsafe { libc::geteuid() } == 0 {
         command.arg("--allow-root");
     }
-    for (variable, folder) in [
-        ("JUPYTER_CONFIG_DIR", "config"),
-        ("JUPYTER_DATA_DIR", "data"),
-        ("JUPYTER_RUNTIME_DIR", "runtime"),
-        ("JUPYTERLAB_SETTINGS_DIR", "settings"),
-        ("JUPYTERLAB_WORKSPACES_DIR", "workspaces"),
-    ] {
-        command.env(variable, own.join(folder));
-    }
+    own_folders(&mut command, places);
     // In the environment, where other users of the machine do not see it; in a process group of its own, so that Ctrl-C
     // comes from here alone.
     command.env("JUPYTER_TOKEN", token).env_remove("JUPYTER_PATH").process_group(0);

@@ -53,7 +53,7 @@ fn main() -> Result<()> {
         (Some("tokenizer"), _) => train_tokenizer(),
         (Some("pretrain"), Some(name)) => pretrain(name, argument(2).and_then(|minutes| minutes.parse().ok())),
         (Some("read"), Some(name)) => read(name, argument(2).and_then(|epochs| epochs.parse().ok()).unwrap_or(5.0)),
-        (Some("finetune"), Some(name)) => finetune(name, argument(2).and_then(|epochs| epochs.parse().ok()).unwrap_or(12.0)),
+        (Some("finetune"), Some(name)) => finetune(name, argument(2).and_then(|epochs| epochs.parse().ok()).unwrap_or(8.0)),
         _ => {
             Err(Error::new(ErrorKind::Name, "say `rows`, `tokenizer`, `pretrain small|large [minutes]` or `finetune small|large [epochs]`"))
         }
@@ -190,16 +190,8 @@ fn finetune(name: &str, epochs: f64) -> Result<()> {
         verbose: true,
     };
     let (train, test) = tokenize_and_split_data(&config, &tokenizer)?;
-    let arguments = TrainingArguments {
-        num_train_epochs: epochs,
-        learning_rate: 2e-3,
-        per_device_train_batch_size: 16,
-        warmup_steps: 20,
-        group_by_length: true,
-        logging_steps: 50,
-        disable_tqdm: true,
-        ..Default::default()
-    };
+    let arguments =
+        TrainingArguments { num_train_epochs: epochs, logging_steps: 50, disable_tqdm: true, ..BasicModelRunner::default_arguments() };
     let mut trainer = Trainer::new(&model, arguments, train, test)?;
     println!("{}", trainer.train()?);
     println!("test rows: {:.4} nats a token", trainer.evaluate()?.loss);
