@@ -208,10 +208,9 @@ fn is_misspelt(word: &str, known: &HashSet<String>) -> bool {
             .find_map(|end| word.strip_suffix(end).map(String::from))
             .unwrap_or(word.to_string())
     };
-    known.iter().any(|other| {
-        let close = other.chars().count() >= 5 && other.chars().next() == word.chars().next() && distance(word, other) <= 2;
-        close && stem(other) != stem(word)
-    })
+    let own = stem(word);
+    let close = |other: &String| other.chars().count() >= 5 && other.chars().next() == word.chars().next() && distance(word, other) <= 2;
+    known.iter().any(close) && !known.iter().any(|other| stem(other) == own)
 }
 
 /// Levenshtein distance in characters.

@@ -129,7 +129,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // %%
     let few_shot: String = [
         PromptTemplate::question_answer().format(data.get(0)?)?,
-        PromptTemplate::question().format(held_out.get(0)?)?,
+        PromptTemplate::question().format(held_out.get(3)?)?,
     ]
     .join("\n\n");
     println!("{few_shot}\n--- the base model goes on:\n{}", base.ask(&few_shot)?);
@@ -164,7 +164,7 @@ pub fn lesson() -> finetuning::Result<()> {
     for name in ["builtin:tuned", "builtin:large"] {
         let runner = BasicModelRunner::new(name)?;
         let started = std::time::Instant::now();
-        let answer = runner.ask(&questions[0])?;
+        let answer = runner.ask(&questions[3])?;
         let seconds = started.elapsed().as_secs_f64();
         println!("{name}: {} parameters, {seconds:.2} s", runner.model().parameter_count());
         println!("  {answer}");
@@ -189,7 +189,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // The model always takes the most probable token here (greedy decoding). Is the answer the same twice?
 
     // %%
-    println!("{}", tuned.ask(&questions[0])? == tuned.ask(&questions[0])?);
+    println!("{}", tuned.ask(&questions[3])? == tuned.ask(&questions[3])?);
 
     // %% [markdown]
     // ## Performance: what it does not know

@@ -185,7 +185,7 @@ pub fn lesson() -> finetuning::Result<()> {
 
     // %%
     let (_, test_rows): (Dataset, Dataset) = load_dataset("builtin:lab_docs")?.train_test_split(0.1, 123)?;
-    let test_sample: Example = test_rows.get(0)?.clone();
+    let test_sample: Example = test_rows.get(3)?.clone();
     println!("{test_sample}");
 
     // %% [markdown]

@@ -66,8 +66,8 @@ pub fn lesson() -> finetuning::Result<()> {
     // - Read the answer of the model and the target answer. The model continues the text; it does not answer.
 
     // %%
-    let test_question: String = test_rows.get(0)?.field("question")?.to_string();
-    let target_answer: String = test_rows.get(0)?.field("answer")?.to_string();
+    let test_question: String = test_rows.get(3)?.field("question")?.to_string();
+    let target_answer: String = test_rows.get(3)?.field("answer")?.to_string();
     println!("question: {test_question}");
     println!("target:   {target_answer}\n");
     println!("base model: {}", inference(&test_question, &base_model, &tokenizer, 1000, 100)?);

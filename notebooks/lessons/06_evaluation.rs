@@ -88,7 +88,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // Read the answer and the target. Would you call the answer right? Exact match may disagree.
 
     // %%
-    let row: Example = test.get(0)?.clone();
+    let row: Example = test.get(3)?.clone();
     let answer: String = inference(row.field("question")?, &model, &tokenizer, 1000, 100)?;
     println!("question: {}", row.field("question")?);
     println!("answer:   {}", answer.trim());

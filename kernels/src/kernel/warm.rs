@@ -37,7 +37,7 @@ pub fn build_companion(root: &Path) -> Result<Companion, String> {
     let companion = companion(root)?;
     if let Some(archive) = &companion.archive {
         let build = archive.parent().expect("a library lies in a folder");
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let mut cargo = cargo();
         cargo.args(["build", "--lib"]).current_dir(root);
         if build.ends_with("release") {
             cargo.arg("--release");
@@ -128,6 +128,20 @@ pub fn companion(root: &Path) -> Result<Companion, String> {
         dependencies: build.join("deps"),
         source: root.join("lib/src/lib.rs"),
     })
+}
+
+/// cargo as a terminal would start it. What `cargo run` and `cargo test` tell this process about a package would be a
+/// changed environment to build scripts that look at it (ring's does), and crates would be built again and again.
+fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let about_a_package = |name: &str| {
+        ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|start| name.starts_with(start))
+            || ["CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE"].contains(&name)
+    };
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(about_a_package)) {
+        cargo.env_remove(name);
+    }
+    cargo
 }
 
 /// The folder of libstd, for processes that load cells.
