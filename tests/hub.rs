@@ -133,7 +133,7 @@ fn client() {
     let result = match kind {
         "ask" => BasicModelRunner::new(name).and_then(|runner| runner.ask("What is finetuning in short?")),
         "rows" => load_dataset(name).map(|data| format!("{} rows, first {}", data.len(), data.get(0).unwrap())),
-        "stream" => stream_dataset(name).map(|rows| format!("{} rows", rows.map(|row| row.unwrap()).count())),
+        "stream" => stream_dataset(name).and_then(|rows| Ok(format!("{} rows", rows.collect::<Result<Vec<_>>>()?.len()))),
         other => panic!("no task {other}"),
     };
     println!("result: {}", result.unwrap_or_else(|error| format!("error: {error}")).replace('\n', " / "));
