@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use notebooks::course;
-use notebooks::{Kind, Notebook};
+use notebooks::{Kind, LessonFile, Notebook};
 use serde_json::Value;
 
 use super::client::Kernel;
@@ -84,7 +84,8 @@ fn jobs(places: &Places, words: &[String]) -> Result<Vec<Job>, Failure> {
     let mut jobs = Vec::new();
     for word in words {
         let path = Path::new(word);
-        let ours = lessons.iter().any(|lesson| path.file_stem().is_some_and(|stem| stem == lesson.name.as_str()));
+        let same = |lesson: &LessonFile| matches!((path.canonicalize(), lesson.notebook.canonicalize()), (Ok(a), Ok(b)) if a == b);
+        let ours = lessons.iter().any(same);
         if ours || path.extension().is_none_or(|extension| extension != "ipynb") || !path.exists() {
             jobs.extend(lesson_jobs(std::slice::from_ref(word))?);
             continue;
