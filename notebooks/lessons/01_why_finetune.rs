@@ -19,6 +19,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // %%
     use finetuning::*;
 
+    // %%
     let base: BasicModelRunner = BasicModelRunner::new("builtin:base")?;
     let tuned: BasicModelRunner = BasicModelRunner::new("builtin:tuned")?;
     println!("base:  {} parameters", base.model().parameter_count());

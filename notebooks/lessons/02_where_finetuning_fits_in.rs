@@ -20,6 +20,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // %%
     use finetuning::*;
 
+    // %%
     for row in stream_dataset("builtin:pretraining")?.take(5) {
         let start: String = row?.field("text")?.chars().take(300).collect();
         println!("{start}\n-----");

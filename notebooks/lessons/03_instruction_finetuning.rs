@@ -18,6 +18,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // %%
     use finetuning::*;
 
+    // %%
     let top: Vec<Example> =
         stream_dataset("builtin:instructions")?.take(5).collect::<Result<Vec<Example>>>()?;
     for row in &top {

@@ -17,6 +17,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // %%
     use finetuning::*;
 
+    // %%
     let tokenizer: Tokenizer = AutoTokenizer::from_pretrained("builtin:base")?;
     println!("{} different tokens", tokenizer.vocab_size());
 

@@ -18,6 +18,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // %%
     use finetuning::*;
 
+    // %%
     let training_config: TrainingConfig = TrainingConfig {
         model: ModelConfig { pretrained_name: "builtin:base".into(), max_length: 512 },
         datasets: DatasetsConfig { use_hf: false, path: "builtin:lab_docs".into() },

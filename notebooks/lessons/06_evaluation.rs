@@ -19,6 +19,7 @@ pub fn lesson() -> finetuning::Result<()> {
     use finetuning::polars::prelude::DataFrame;
     use finetuning::*;
 
+    // %%
     let model: CausalLm = AutoModelForCausalLM::from_pretrained("builtin:tuned")?;
     let tokenizer: Tokenizer = AutoTokenizer::from_pretrained("builtin:tuned")?;
     let (train, test): (Dataset, Dataset) = load_dataset("builtin:lab_docs")?.train_test_split(0.1, 123)?;

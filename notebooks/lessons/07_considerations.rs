@@ -24,6 +24,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // %%
     use finetuning::*;
 
+    // %%
     show_picture("finetuning_approach")?;
 
     // %% [markdown]
