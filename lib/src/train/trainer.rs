@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use candle_core::{DType, Device, Tensor};
+
 use crate::display::{LiveDisplay, in_our_kernel, show};
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt;
@@ -134,6 +136,7 @@ impl Trainer {
     /// Micro-batches → summed gradients → clip → update; the report is added to the history.
     fn update(&mut self, batches: &[Batch]) -> Result<&StepReport> {
         let started = Instant::now();
+        pass_ids(&self.model)?;
         let step = self.history.len();
         let mut gradients: Vec<Vec<f32>> = self.model.weights().iter().map(|(_, var)| vec![0.0; var.elem_count()]).collect();
         let (mut loss, mut share, mut tokens) = (0.0, 0.0, 0);
@@ -345,6 +348,15 @@ fn check_rows(name: &str, rows: &TokenizedDataset, needed: bool, model: &CausalL
             .hint(format!("set model.max_length to {positions} in the training_config")));
         }
     }
+    Ok(())
+}
+
+/// Makes candle's next tensors have larger ids than the weights. A gradient is found by its tensor's id, and the stock
+/// kernel links each cell with a counter of its own, so that a weight of an earlier cell could share the id of a new one.
+fn pass_ids(model: &CausalLm) -> Result<()> {
+    let number = |tensor: &Tensor| format!("{:?}", tensor.id()).chars().filter(char::is_ascii_digit).collect::<String>().parse::<usize>();
+    let highest = model.weights().iter().filter_map(|(_, var)| number(var.as_tensor()).ok()).max().unwrap_or(0);
+    while number(&Tensor::zeros(1, DType::U8, &Device::Cpu)?).is_ok_and(|id| id <= highest) {}
     Ok(())
 }
 
