@@ -7,12 +7,11 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use finetuning::*;
 
-use crate::support::{fixture, fresh_folder, root};
+use crate::support::{child, fixture, fresh_folder, root};
 
 /// A hub with a few repositories; counts what was asked.
 struct Hub {
@@ -58,8 +57,8 @@ impl Hub {
 
     /// Runs `client(task)` in a process whose hub is this one; its output and whether it succeeded.
     fn client(&self, task: &str, home: &Path, settings: &[(&str, &str)]) -> (String, bool) {
-        let mut child = Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", "hub::client", "--nocapture"]).env("COURSE_HUB_CLIENT", task);
+        let mut child = child("hub::client");
+        child.env("COURSE_HUB_CLIENT", task);
         child.env_remove("HF_TOKEN").env_remove("HF_HUB_OFFLINE").env("HF_HOME", home).env("HF_ENDPOINT", &self.address);
         let output = child.envs(settings.iter().copied()).output().unwrap();
         (String::from_utf8(output.stdout).unwrap(), output.status.success())
@@ -89,16 +88,16 @@ fn answer(stream: TcpStream, files: &Files, seen: &Mutex<Vec<String>>) {
             (false, ..) => ("401 Unauthorized", String::new(), b"Invalid credentials".to_vec()),
             (_, Some(list), _) => ("200 OK", String::new(), list.into_bytes()),
             (_, _, Some(file)) => {
-                let commit = "ETag: \"0123456789abcdef\"\r\nX-Repo-Commit: 00000000000000000000000000000000000000aa\r\n";
+                let commit = format!("ETag: \"{}\"\r\nX-Repo-Commit: 00000000000000000000000000000000000000aa\r\n", tag(&path));
                 match header("range:").and_then(|range| range.strip_prefix("bytes=").map(str::to_string)) {
                     Some(range) => {
                         let (from, to) = range.split_once('-').unwrap();
                         let from: usize = from.parse().unwrap();
                         let to = to.parse().map_or(file.len(), |to: usize| (to + 1).min(file.len()));
                         let place = format!("{commit}Content-Range: bytes {from}-{}/{}\r\n", to - 1, file.len());
-                        ("206 Partial Content", place.replace("0123456789abcdef", &tag(&path)), file[from..to].to_vec())
+                        ("206 Partial Content", place, file[from..to].to_vec())
                     }
-                    None => ("200 OK", commit.replace("0123456789abcdef", &tag(&path)), file.clone()),
+                    None => ("200 OK", commit, file.clone()),
                 }
             }
             _ => ("404 Not Found", String::new(), b"Entry not found".to_vec()),

@@ -3,11 +3,10 @@
 //! The flag's name is an environment variable of a process, so the run is done by a child: this same program.
 
 use std::path::Path;
-use std::process::Command;
 
 use finetuning::*;
 
-use crate::support::{fresh_folder, values};
+use crate::support::{child, fresh_folder, values};
 
 fn arguments(output_dir: &Path) -> TrainingArguments {
     let (output_dir, save_steps) = (output_dir.to_path_buf(), 2);
@@ -54,8 +53,7 @@ fn client() {
 #[test]
 fn an_interrupted_training_goes_on_to_the_same_weights() {
     let flag = fresh_folder().join("flag");
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    let output = child.args(["--exact", "interrupt::client", "--nocapture"]).env("FINETUNING_INTERRUPT", flag).output().unwrap();
+    let output = child("interrupt::client").env("FINETUNING_INTERRUPT", flag).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("the weights are equal"), "{text}{}", String::from_utf8_lossy(&output.stderr));
 }

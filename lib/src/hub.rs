@@ -29,18 +29,8 @@ pub fn model_folder(name: &str) -> Result<PathBuf> {
             .hint("name the folder that `save_model` wrote, such as `<output_dir>/final`"));
     }
     check_repository(name, "model", "a folder with config.json, `builtin:base`, `builtin:tuned`, `builtin:large`")?;
-    let repository = Repository::open(name, RepoType::Model)?;
-    if let Some(folder) = repository.cached_checkpoint() {
-        return Ok(folder);
-    }
-    let config = repository.get("config.json")?;
-    repository.get("tokenizer.json")?;
-    repository.get_optional("tokenizer_config.json")?;
-    match repository.get_optional(SHARDS)? {
-        Some(index) => shards(&index)?.iter().try_for_each(|shard| repository.get(shard).map(drop))?,
-        None => drop(repository.get(WEIGHTS)?),
-    }
-    Ok(config.parent().unwrap_or(Path::new(".")).to_path_buf())
+    // What an earlier run fetched as a whole is used without asking the network.
+    Repository::in_cache(name, RepoType::Model).checkpoint().or_else(|_| Repository::open(name, RepoType::Model)?.checkpoint())
 }
 
 /// The weight files that the index of a checkpoint names.
@@ -117,11 +107,16 @@ struct Repository {
 }
 
 impl Repository {
+    /// What earlier runs fetched, and no network.
+    fn in_cache(name: &str, kind: RepoType) -> Self {
+        Self { name: name.to_string(), kind, online: None }
+    }
+
     fn open(name: &str, kind: RepoType) -> Result<Self> {
         let repository = Repo::new(name.to_string(), kind);
         let offline = std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
         let online = if offline { None } else { Some(api()?.repo(repository)) };
-        Ok(Self { name: name.to_string(), kind, online })
+        Ok(Self { online, ..Self::in_cache(name, kind) })
     }
 
     /// A file that an earlier run fetched.
@@ -129,22 +124,30 @@ impl Repository {
         Cache::from_env().repo(Repo::new(self.name.clone(), self.kind)).get(file)
     }
 
-    /// The folder of a checkpoint that an earlier run fetched as a whole: it is used without asking the network.
-    fn cached_checkpoint(&self) -> Option<PathBuf> {
-        let (config, _) = (self.cached("config.json")?, self.cached("tokenizer.json")?);
-        let whole = match self.cached(SHARDS) {
-            Some(index) => shards(&index).ok()?.iter().all(|shard| self.cached(shard).is_some()),
-            None => self.cached(WEIGHTS).is_some(),
-        };
-        whole.then(|| config.parent().unwrap_or(Path::new(".")).to_path_buf())
+    /// The folder of a whole checkpoint.
+    fn checkpoint(&self) -> Result<PathBuf> {
+        let config = self.get("config.json")?;
+        self.get("tokenizer.json")?;
+        self.get_optional("tokenizer_config.json")?;
+        match self.get_optional(SHARDS)? {
+            Some(index) => shards(&index)?.iter().try_for_each(|shard| self.get(shard).map(drop))?,
+            None => drop(self.get(WEIGHTS)?),
+        }
+        Ok(config.parent().unwrap_or(Path::new(".")).to_path_buf())
     }
 
     fn get(&self, file: &str) -> Result<PathBuf> {
         self.get_optional(file)?.ok_or_else(|| match self.online {
-            None => Error::new(ErrorKind::Name, format!("`{}`: {file} is not in the local cache and HF_HUB_OFFLINE is set", self.name))
-                .hint("unset HF_HUB_OFFLINE once to fetch it, or use a `builtin:` name"),
-            Some(_) => Error::new(ErrorKind::Name, format!("`{}` does not exist on the hub, or has no {file}", self.name))
-                .hint("check the name, and set HF_TOKEN if the repository is private; `builtin:` names need no network"),
+            None => self.absent(format!("`{}`: {file} is not in the local cache and HF_HUB_OFFLINE is set", self.name)),
+            Some(_) => self.absent(format!("`{}` does not exist on the hub, or has no {file}", self.name)),
+        })
+    }
+
+    /// What the cache or the hub does not have.
+    fn absent(&self, message: String) -> Error {
+        Error::new(ErrorKind::Name, message).hint(match self.online {
+            None => "unset HF_HUB_OFFLINE once to fetch it, or use a `builtin:` name",
+            Some(_) => "check the name, and set HF_TOKEN if the repository is private; `builtin:` names need no network",
         })
     }
 
@@ -164,8 +167,7 @@ impl Repository {
             Some(online) => match online.info() {
                 Ok(info) => info.siblings.into_iter().map(|file| file.rfilename).collect(),
                 Err(error) if not_found(&error) => {
-                    return Err(Error::new(ErrorKind::Name, format!("`{}` does not exist on the hub", self.name))
-                        .hint("check the name, and set HF_TOKEN if the repository is private; `builtin:` names need no network"));
+                    return Err(self.absent(format!("`{}` does not exist on the hub", self.name)));
                 }
                 Err(error) => return Err(self.unreachable("its list of files", &error)),
             },
@@ -174,10 +176,7 @@ impl Repository {
         let found = training_part(&names);
         match (found.is_empty(), &self.online) {
             (false, _) => found.into_iter().map(|name| self.get(name)).collect(),
-            (true, None) => {
-                Err(Error::new(ErrorKind::Name, format!("`{}` is not in the local cache and HF_HUB_OFFLINE is set", self.name))
-                    .hint("unset HF_HUB_OFFLINE once to fetch it, or use a `builtin:` name"))
-            }
+            (true, None) => Err(self.absent(format!("`{}` is not in the local cache and HF_HUB_OFFLINE is set", self.name))),
             (true, Some(_)) => {
                 Err(Error::new(ErrorKind::Name, format!("`{}` has no .jsonl or .parquet file; it has {}", self.name, quoted(&names)))
                     .hint("convert it to JSON lines and name the local file"))

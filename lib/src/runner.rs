@@ -27,8 +27,6 @@ pub struct BasicModelRunner {
     model: CausalLm,
     tokenizer: Tokenizer,
     data: Option<Dataset>,
-    trained: usize,
-    job: Option<TrainingJob>,
     /// A run that was interrupted.
     stopped: Option<Trainer>,
 }
@@ -52,7 +50,7 @@ impl BasicModelRunner {
     /// A runner for a `builtin:` name, a folder or a hub repository.
     pub fn new(name: &str) -> Result<Self> {
         let (base, tokenizer) = (AutoModelForCausalLM::from_pretrained(name)?, AutoTokenizer::from_pretrained(name)?);
-        Ok(Self { name: name.into(), model: base.clone(), base, tokenizer, data: None, trained: 0, job: None, stopped: None })
+        Ok(Self { name: name.into(), model: base.clone(), base, tokenizer, data: None, stopped: None })
     }
 
     /// The model's answer to a prompt, prompt and answer together at most 100 tokens longer than the prompt.
@@ -123,12 +121,10 @@ impl BasicModelRunner {
         let chart = crate::train::curve::plot_loss(trainer.history());
         let page = format!("<!doctype html><meta charset=\"utf-8\"><title>Loss</title>{}", chart.svg());
         crate::data::jsonl::write_whole(&dashboard, page.as_bytes())?;
-        self.trained += 1;
         let model_id = folder.display().to_string();
         let playground = format!("BasicModelRunner::new({model_id:?})?.ask(\"…\")?");
         let job = TrainingJob { model_id, is_public, dashboard: dashboard.display().to_string(), playground, output };
         show(&job);
-        self.job = Some(job.clone());
         Ok(job)
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use notebooks::course;
-use notebooks::{Kind, LessonFile, Notebook};
+use notebooks::{Kind, Notebook};
 use serde_json::Value;
 
 use super::client::Kernel;
@@ -84,15 +84,14 @@ fn jobs(places: &Places, words: &[String]) -> Result<Vec<Job>, Failure> {
     let mut jobs = Vec::new();
     for word in words {
         let path = Path::new(word);
-        let same = |lesson: &LessonFile| matches!((path.canonicalize(), lesson.notebook.canonicalize()), (Ok(a), Ok(b)) if a == b);
-        let ours = lessons.iter().any(same);
-        if ours || path.extension().is_none_or(|extension| extension != "ipynb") || !path.exists() {
+        let ours = |file: &PathBuf| lessons.iter().any(|lesson| lesson.notebook.canonicalize().is_ok_and(|own| own == *file));
+        let other = path.canonicalize().ok().filter(|file| path.extension().is_some_and(|end| end == "ipynb") && !ours(file));
+        let Some(file) = other else {
             jobs.extend(lesson_jobs(std::slice::from_ref(word))?);
             continue;
-        }
+        };
         let text = std::fs::read_to_string(path).map_err(|error| format!("{word}: {error}"))?;
         let notebook = Notebook::read(&text).map_err(|error| format!("{word}: {error}"))?;
-        let file = path.canonicalize().map_err(|error| format!("{word}: {error}"))?;
         jobs.push(Job { name: word.clone(), file, notebook });
     }
     Ok(jobs)
