@@ -19,7 +19,7 @@ fn kernel_info_names_the_language_and_the_protocol() {
     let info = kernel().ask("kernel_info_request", json!({}));
     assert_eq!(info["status"], "ok");
     assert_eq!(info["language_info"]["name"], "rust");
-    assert_eq!(info["protocol_version"], "5.3");
+    assert_eq!(info["protocol_version"], "5.4");
 }
 
 #[test]
@@ -70,6 +70,18 @@ fn a_compile_error_points_into_the_cell() {
 }
 
 #[test]
+fn a_moved_variable_names_the_cell_that_moved_it() {
+    let mut kernel = kernel();
+    kernel.run("let given = vec![1]; let lent = vec![2];").expect_ok();
+    let number = kernel.run("let taken = given;\nlent.len()").number();
+    let text = client::plain(&kernel.run("given.len() + lent.len()").error()["traceback"]);
+    assert!(text.contains(&format!("`given` was moved by cell {number}, line 1: `let taken = given;`")), "{text}");
+    assert!(!text.contains("similar name"), "{text}");
+    let text = client::plain(&kernel.run("let s = String::new(); drop(s); println!(\"{s}\");").error()["traceback"]);
+    assert!(text.contains("rule: a value has one owner"), "{text}");
+}
+
+#[test]
 fn a_panic_is_an_error_and_keeps_variables() {
     let mut kernel = kernel();
     kernel.run("let before_panic = vec![7];").expect_ok();
@@ -111,7 +123,9 @@ fn cells_count_from_one_unless_silent_or_without_history() {
     assert_eq!(run.number(), first + 1);
     assert_eq!(run.of("execute_input")[0]["execution_count"], first + 1);
     let history = kernel.ask("history_request", json!({ "hist_access_type": "tail", "n": 1, "output": false, "raw": true }));
-    assert_eq!(history["history"], json!([[0, first + 1, "4"]]));
+    assert_eq!(history["history"], json!([[1, first + 1, "4"]]));
+    let range = json!({ "hist_access_type": "range", "session": 0, "start": first + 1, "stop": first + 2, "output": true });
+    assert_eq!(kernel.ask("history_request", range)["history"], json!([[1, first + 1, ["4", "4"]]]));
 }
 
 #[test]
@@ -142,6 +156,23 @@ fn a_live_display_arrives_before_the_cell_ends() {
     assert_eq!(run.of("display_data")[0]["transient"], json!({ "display_id": "live" }));
     assert_eq!(run.of("update_display_data")[0]["data"], json!({ "text/html": "<b>seen</b>" }));
     assert_eq!(run.of("clear_output"), [json!({ "wait": true })]);
+}
+
+#[test]
+fn a_comm_carries_messages_both_ways_while_a_cell_runs() {
+    let mut kernel = kernel();
+    let run = kernel.run("use finetuning::*; open_comm();");
+    assert_eq!(run.of("comm_open"), [json!({ "comm_id": "c1", "target_name": "slider", "data": { "min": 0 } })]);
+    assert_eq!(kernel.ask("comm_info_request", json!({ "target_name": "slider" }))["comms"], json!({ "c1": { "target_name": "slider" } }));
+    assert_eq!(kernel.ask("comm_info_request", json!({ "target_name": "other" }))["comms"], json!({}));
+    let cell = kernel.send_cell("print!(\"{}\", converse());", json!({}));
+    kernel.tell("comm_msg", json!({ "comm_id": "../c1", "data": 0 }));
+    kernel.tell("comm_msg", json!({ "comm_id": "c1", "data": { "value": 7 } }));
+    let run = kernel.wait(&cell);
+    assert_eq!(run.stdout(), "{\"data\":{\"value\":7}}\n");
+    assert_eq!(run.of("comm_msg"), [json!({ "comm_id": "c1", "data": { "seen": true } })]);
+    kernel.tell("comm_close", json!({ "comm_id": "c1" }));
+    assert_eq!(kernel.ask("comm_info_request", json!({}))["comms"], json!({}));
 }
 
 #[test]
@@ -207,7 +238,6 @@ fn user_expressions_and_unknown_requests_are_answered() {
     let mut kernel = kernel();
     let run = kernel.run_with("let answer = 42;", json!({ "user_expressions": { "a": "answer" } }));
     assert_eq!(run.reply["user_expressions"]["a"]["data"]["text/plain"], "42");
-    assert_eq!(kernel.ask("comm_info_request", json!({}))["comms"], json!({}));
     assert_eq!(kernel.ask("no_such_request", json!({}))["status"], "error");
 }
 

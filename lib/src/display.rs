@@ -33,6 +33,14 @@ pub fn in_our_kernel() -> bool {
     std::env::var_os("FINETUNING_KERNEL").is_some()
 }
 
+/// Removes what the cell has shown so far: at once, or, with `wait`, when the next output comes, so that nothing flickers.
+/// Outside our kernel nothing happens.
+pub fn clear_output(wait: bool) {
+    if in_our_kernel() {
+        send(&json!({ "clear": { "wait": wait } }));
+    }
+}
+
 /// All forms of a value by MIME type.
 fn bundle(value: &impl Show) -> Value {
     let text = ("text/plain".to_string(), Value::String(value.text()));
@@ -40,7 +48,8 @@ fn bundle(value: &impl Show) -> Value {
     Value::Object(rich.chain([text]).collect())
 }
 
-fn send(record: &Value) {
+/// Writes a record for the kernel.
+pub(crate) fn send(record: &Value) {
     // A closed pipe means that nobody is left to look; the computation itself goes on.
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(format!("\x02K{record}\n").as_bytes()).and_then(|()| out.flush());

@@ -8,6 +8,7 @@
 pub mod error;
 pub mod interrupt;
 pub mod display;
+pub mod comm;
 pub mod assets;
 pub mod data;
 pub mod hub;
@@ -22,11 +23,12 @@ pub mod tournament;
 pub mod frame;
 
 pub use candle_core::{self, DType, Device, Tensor};
+pub use comm::Comm;
 pub use data::dataset::Dataset;
 pub use data::example::Example;
 pub use data::split::permutation;
 pub use data::stream::ExampleStream;
-pub use display::{Html, LiveDisplay, Picture, Show, show, table};
+pub use display::{Html, LiveDisplay, Picture, Show, clear_output, show, table};
 pub use error::{Error, ErrorKind, Result};
 pub use evaluate::{
     AnswerReport, AnswerRow, ErrorReport, MultipleChoice, error_categories, evaluate_answers, is_exact_match, load_multiple_choice,

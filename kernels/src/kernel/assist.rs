@@ -24,6 +24,11 @@ impl Snapshot {
         let items = context.defined_item_names().filter(|name| !name.starts_with("evcxr") && *name != "eprintln");
         Snapshot { variables, items: items.map(str::to_string).collect() }
     }
+
+    /// The names of the variables.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.variables.iter().map(|(name, _)| name.as_str())
+    }
 }
 
 const KEYWORDS: [&str; 36] = [

@@ -10,6 +10,7 @@ use evcxr::{CommandContext, EvalContext, EvalOutputs};
 use serde_json::json;
 
 use super::interrupt::Outcome;
+use super::lost::{End, Lost};
 use super::output::{Cell, Output};
 use super::wire::Request;
 use super::{Shared, analysis, assist, errors, runner, warm};
@@ -55,6 +56,7 @@ struct Engine {
     output: Output,
     /// The manifest of the companion for rust-analyzer.
     analysis: PathBuf,
+    lost: Lost,
     shared: Arc<Shared>,
 }
 
@@ -139,6 +141,7 @@ impl Engine {
             .env(variable, std::env::join_paths(paths).map_err(|error| error.to_string())?)
             .env("FINETUNING_KERNEL", "1")
             .env("FINETUNING_INTERRUPT", shared.interrupt.flag())
+            .env("FINETUNING_COMMS", shared.comms.folder())
             .env("FINETUNING_BACKTRACE", std::env::var("RUST_BACKTRACE").unwrap_or_else(|_| "0".into()))
             .env(runner::SUPPORT, support)
             .env(runner::COMPANION, &companion.library);
@@ -147,7 +150,7 @@ impl Engine {
         shared.session.configure(&level)?;
         let (mut context, outputs) = EvalContext::with_subprocess_command(command).map_err(|error| error.to_string())?;
         shared.interrupt.attach(context.process_handle());
-        let output = Output::start(outputs, shared.iopub.clone(), Arc::clone(&shared.interrupt));
+        let output = Output::start(outputs, shared);
         let mut state = context.state();
         let flags = [
             "-Cprefer-dynamic".to_string(),
@@ -160,7 +163,13 @@ impl Engine {
         // Already so, unless the notebook's folder has a configuration of evcxr, which goes before ours.
         state.set_opt_level(&level).map_err(|error| error.to_string())?;
         context.eval_with_state(PRELUDE, state).map_err(|error| error.to_string())?;
-        Ok(Engine { context: CommandContext::with_eval_context(context), output, analysis, shared: Arc::clone(shared) })
+        Ok(Engine {
+            context: CommandContext::with_eval_context(context),
+            output,
+            analysis,
+            lost: Lost::default(),
+            shared: Arc::clone(shared),
+        })
     }
 
     /// Makes rust-analyzer read what the first cells will need.
@@ -182,22 +191,33 @@ impl Engine {
         }
         self.output.begin(&request.header);
         let (result, cell, outcome) = self.run(request, code);
+        let dead = outcome.killed || matches!(&result, Err(evcxr::Error::SubprocessTerminated(_)));
         let failure = match result {
             Ok(outputs) => {
                 let failure = self.failure_of_run(&cell, outcome, number, code);
                 if failure.is_none() && !silent && !outputs.is_empty() {
                     let content =
                         json!({ "data": assist::mime_bundle(&outputs), "metadata": {}, "transient": {}, "execution_count": number });
+                    if let Some(text) = content["data"]["text/plain"].as_str() {
+                        super::lock(&shared.history).set_output(number, text);
+                    }
                     iopub.send("execute_result", content, parent);
                 }
                 failure
             }
-            Err(error) => Some(failure_of_build(&error, &cell, outcome, number, code)),
+            Err(error) => Some(failure_of_build(&error, &cell, outcome, number, code, &self.lost)),
         };
         if let Some(failure) = &failure {
             iopub.send("error", failure.content(), parent);
         }
+        let before = shared.snapshot();
         shared.set_snapshot(&self.context);
+        self.lost.note(before.names(), shared.snapshot().names(), number, code, if dead { End::Dead } else { End::Alive });
+        if dead {
+            for id in shared.comms.end() {
+                iopub.send("comm_close", json!({ "comm_id": id, "data": {} }), parent);
+            }
+        }
         let mut behind = Vec::new();
         match &failure {
             Some(failure) => {
@@ -251,7 +271,7 @@ impl Engine {
             let answer = match result {
                 Ok(outputs) => json!({ "status": "ok", "data": assist::mime_bundle(&outputs), "metadata": {} }),
                 Err(error) => {
-                    let mut content = errors::from_evcxr(&error, 0, "").content();
+                    let mut content = errors::from_evcxr(&error, 0, "", &self.lost).content();
                     content["status"] = "error".into();
                     content
                 }
@@ -262,7 +282,7 @@ impl Engine {
     }
 }
 
-fn failure_of_build(error: &evcxr::Error, cell: &Cell, outcome: Outcome, number: usize, code: &str) -> Failure {
+fn failure_of_build(error: &evcxr::Error, cell: &Cell, outcome: Outcome, number: usize, code: &str, lost: &Lost) -> Failure {
     if outcome.killed {
         return Failure::new(
             "KeyboardInterrupt",
@@ -279,7 +299,7 @@ fn failure_of_build(error: &evcxr::Error, cell: &Cell, outcome: Outcome, number:
     if outcome.interrupted {
         return Failure::new("KeyboardInterrupt", "stopped while compiling; nothing was lost");
     }
-    errors::from_evcxr(error, number, code)
+    errors::from_evcxr(error, number, code, lost)
 }
 
 /// The reason in a record that evcxr read after the process had ended.

@@ -3,6 +3,9 @@
 use evcxr::{CompilationError, Error};
 use serde_json::{Value, json};
 
+use super::lost::Lost;
+use super::rules::rule;
+
 /// The three fields of an error message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -39,6 +42,12 @@ struct Diagnostic {
     notes: Vec<String>,
 }
 
+impl Diagnostic {
+    fn rule(&self) -> Option<&'static str> {
+        self.code.as_deref().and_then(rule)
+    }
+}
+
 /// A marked piece of the cell; lines and columns count from 1, the end column is exclusive.
 struct Label {
     line: usize,
@@ -47,8 +56,8 @@ struct Label {
     primary: bool,
 }
 
-/// An error of evcxr for the cell `number` with the text `cell`.
-pub fn from_evcxr(error: &Error, number: usize, cell: &str) -> Failure {
+/// An error of evcxr for the cell `number` with the text `cell`; `lost` knows what became of earlier variables.
+pub fn from_evcxr(error: &Error, number: usize, cell: &str, lost: &Lost) -> Failure {
     match error {
         // Only code that evcxr wrote is at fault: it asks for a type that it could not find.
         Error::CompilationErrors(errors) if !errors.is_empty() && !errors.iter().any(CompilationError::is_from_user_code) => {
@@ -56,9 +65,9 @@ pub fn from_evcxr(error: &Error, number: usize, cell: &str) -> Failure {
         }
         Error::CompilationErrors(errors) => {
             let mut found: Vec<Diagnostic> =
-                errors.iter().filter(|error| error.level() == "error").map(|error| diagnostic(error, cell)).collect();
+                errors.iter().filter(|error| error.level() == "error").map(|error| diagnostic(error, cell, lost)).collect();
             if found.is_empty() {
-                found = errors.iter().map(|error| diagnostic(error, cell)).collect();
+                found = errors.iter().map(|error| diagnostic(error, cell, lost)).collect();
             }
             compile_failure(&found, number, cell)
         }
@@ -70,7 +79,7 @@ pub fn from_evcxr(error: &Error, number: usize, cell: &str) -> Failure {
     }
 }
 
-fn diagnostic(error: &CompilationError, cell: &str) -> Diagnostic {
+fn diagnostic(error: &CompilationError, cell: &str, lost: &Lost) -> Diagnostic {
     let spans = error.spanned_messages().iter().filter_map(|message| {
         let span = message.span?;
         // A mark over several lines goes to the end of its first one.
@@ -83,6 +92,10 @@ fn diagnostic(error: &CompilationError, cell: &str) -> Diagnostic {
         spans.extend(error.json["spans"].as_array().into_iter().flatten().filter_map(|span| found_again(span, cell)));
     }
     let mut notes = error.help();
+    if let Some(story) = lost.story(&error.message()) {
+        // What the compiler guesses, another name, would lead astray.
+        notes = vec![story.to_string()];
+    }
     if matches!(error.code(), Some("E0384" | "E0596")) {
         notes.push("a variable of an earlier cell becomes mutable by `let mut x = x;`".into());
     }
@@ -152,6 +165,9 @@ fn render(diagnostic: &Diagnostic, number: usize, cell: &[&str]) -> Vec<String> 
         let marks = mark.repeat(marked.map(|char| blank(char).len()).sum::<usize>().max(1));
         let text = span.text.lines().next().unwrap_or_default();
         out.push(format!("{gutter} {before}{colour}{}{OFF}", format!("{marks} {text}").trim_end()));
+    }
+    if let Some(rule) = diagnostic.rule() {
+        out.push(format!("{BLUE}{:width$} ={OFF} {BOLD}rule{OFF}: {rule}", ""));
     }
     for note in &diagnostic.notes {
         let mut lines = note.lines().filter(|line| !line.trim().is_empty());

@@ -1,19 +1,24 @@
 //! The Jupyter kernel: a connection file → five sockets, a thread that evaluates cells, and a process that runs them.
 //!
-//! `wire`, `iopub`, `shell` and `stdin` speak the protocol; `engine` owns evcxr; `child`, `runner`, `support` and `marks`
-//! are the process of the cells; `output`, `errors`, `progress`, `scan` and `assist` translate; `interrupt` stops; `warm`,
+//! `wire`, `iopub`, `shell` and `stdin` speak the protocol, with
+//! `history` and `comms`; `engine` owns evcxr; `child`, `runner`, `support` and `marks`
+//! are the process of the cells; `output`, `errors`, `rules`, `lost`, `progress`, `scan` and `assist` translate; `interrupt` stops; `warm`,
 //! `analysis` and `unpack` prepare.
 
 mod analysis;
 mod assist;
 mod child;
+mod comms;
 mod engine;
 mod errors;
+mod history;
 mod interrupt;
 mod iopub;
+mod lost;
 mod marks;
 mod output;
 mod progress;
+mod rules;
 mod runner;
 mod scan;
 mod shell;
@@ -35,9 +40,13 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use zeromq::{SocketRecv, SocketSend};
 
 use assist::Snapshot;
+use comms::Comms;
+use history::History;
 use interrupt::Interrupt;
 use iopub::IoPub;
 use wire::Request;
+
+pub use history::FILE as HISTORY;
 
 /// Becomes the process of the cells, or a wrapper of rustc, when evcxr started this program as one; call it first.
 pub fn runtime_hook() {
@@ -60,7 +69,8 @@ pub struct Shared {
     snapshot: Mutex<Snapshot>,
     /// The request whose cell runs.
     running: Mutex<Option<Arc<Header>>>,
-    history: Mutex<Vec<(usize, String)>>,
+    history: Mutex<History>,
+    comms: Comms,
     count: AtomicUsize,
     /// Whether the kernel was told to end.
     ending: AtomicBool,
@@ -99,16 +109,12 @@ impl Shared {
     /// Adds a cell to the history; returns its number.
     fn remember(&self, code: &str) -> usize {
         let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
-        lock(&self.history).push((number, code.to_string()));
+        lock(&self.history).add(number, code);
         number
     }
 
     fn count(&self) -> usize {
         self.count.load(Ordering::SeqCst)
-    }
-
-    fn history(&self) -> Vec<(usize, String)> {
-        lock(&self.history).clone()
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -161,11 +167,12 @@ async fn serve(connection: &zmq::ConnectionInfo, session: warm::Session) -> Resu
         iopub: IoPub::start(iopub),
         stdin: stdin::Stdin::start(input, Arc::clone(&interrupt)),
         interrupt,
+        comms: Comms::new(session.comms()),
         session,
         jobs,
         snapshot: Mutex::default(),
         running: Mutex::default(),
-        history: Mutex::default(),
+        history: Mutex::new(History::open(History::path(&warm::root()))),
         count: AtomicUsize::new(0),
         ending: AtomicBool::new(false),
     });

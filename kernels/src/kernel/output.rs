@@ -9,8 +9,8 @@ use evcxr::EvalContextOutputs;
 use jupyter_protocol::messaging::Header;
 use serde_json::{Value, json};
 
+use super::Shared;
 use super::errors::panic_text;
-use super::interrupt::Interrupt;
 use super::iopub::IoPub;
 use super::marks::unescape;
 
@@ -19,7 +19,7 @@ use super::marks::unescape;
 pub struct Output {
     iopub: IoPub,
     cell: Arc<Mutex<Cell>>,
-    interrupt: Arc<Interrupt>,
+    shared: Arc<Shared>,
     barrier: Sender<Sender<()>>,
 }
 
@@ -40,9 +40,9 @@ pub struct Cell {
 
 impl Output {
     /// Starts the reading thread.
-    pub fn start(outputs: EvalContextOutputs, iopub: IoPub, interrupt: Arc<Interrupt>) -> Output {
+    pub fn start(outputs: EvalContextOutputs, shared: &Arc<Shared>) -> Output {
         let (barrier, barriers) = bounded(1);
-        let output = Output { iopub, cell: Arc::default(), interrupt, barrier };
+        let output = Output { iopub: shared.iopub.clone(), cell: Arc::default(), shared: Arc::clone(shared), barrier };
         let reader = output.clone();
         std::thread::spawn(move || reader.read(&outputs, &barriers));
         output
@@ -96,7 +96,7 @@ impl Output {
     /// A line that the supervisor itself wrote to its standard error.
     fn side_line(&self, line: &str) {
         match line.strip_prefix("\x02K") {
-            Some(_) => self.interrupt.running(),
+            Some(_) => self.shared.interrupt.running(),
             None => self.stream("stderr", &format!("{line}\n")),
         }
     }
@@ -125,6 +125,11 @@ impl Output {
             "update" => self.iopub.send("update_display_data", display(body), cell.parent.as_ref()),
             "clear" => {
                 self.iopub.send("clear_output", json!({ "wait": body["wait"].as_bool().unwrap_or(false) }), cell.parent.as_ref());
+            }
+            "comm_open" | "comm_msg" | "comm_close" => {
+                if let Some(content) = self.shared.comms.from_cell(kind, body) {
+                    self.iopub.send(kind, content, cell.parent.as_ref());
+                }
             }
             "panic" if body["thread"] == "main" => {
                 self.print_panics(&mut cell);

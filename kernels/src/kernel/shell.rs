@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::engine::Job;
 use super::scan::{Completeness, completeness};
-use super::wire::Request;
+use super::wire::{self, Request};
 use super::{Shared, assist};
 
 /// Handles one request of the shell channel.
@@ -19,8 +19,8 @@ pub fn shell(shared: &Arc<Shared>, request: Request) {
         "inspect_request" if shared.is_busy() => shared.serve(&request, || assist::inspect_from(&shared.snapshot(), &request)),
         "inspect_request" => shared.queue(Job::Inspect(request)),
         "is_complete_request" => shared.serve(&request, || is_complete(request.text("code"))),
-        "history_request" => shared.serve(&request, || history(shared, &request)),
-        "comm_info_request" => shared.serve(&request, || json!({ "status": "ok", "comms": {} })),
+        "history_request" => shared.serve(&request, || super::lock(&shared.history).reply(&request)),
+        "comm_info_request" => shared.serve(&request, || shared.comms.info(request.content["target_name"].as_str())),
         _ => common(shared, &request),
     }
 }
@@ -51,6 +51,11 @@ pub fn control(shared: &Arc<Shared>, request: &Request) -> bool {
 fn common(shared: &Arc<Shared>, request: &Request) {
     match request.kind() {
         "kernel_info_request" => shared.serve(request, kernel_info),
+        "comm_msg" | "comm_close" => {
+            shared.iopub.status("busy", Some(&request.header));
+            shared.comms.from_client(request);
+            shared.iopub.status("idle", Some(&request.header));
+        }
         "comm_open" => {
             // No comm target is registered, so the protocol asks to close it again.
             shared.iopub.status("busy", Some(&request.header));
@@ -69,7 +74,7 @@ fn kernel_info() -> Value {
     let version = env!("CARGO_PKG_VERSION");
     json!({
         "status": "ok",
-        "protocol_version": "5.3",
+        "protocol_version": wire::PROTOCOL,
         "implementation": "finetuning",
         "implementation_version": version,
         "language_info": notebooks::ipynb::language_info(),
@@ -85,58 +90,5 @@ fn is_complete(code: &str) -> Value {
         Completeness::Complete => json!({ "status": "complete" }),
         Completeness::Incomplete(indent) => json!({ "status": "incomplete", "indent": indent }),
         Completeness::Invalid => json!({ "status": "invalid" }),
-    }
-}
-
-/// The cells of this session; an older session has none.
-fn history(shared: &Shared, request: &Request) -> Value {
-    let cells = shared.history();
-    let mut found: Vec<(usize, String)> = match request.text("hist_access_type") {
-        "range" => {
-            let (start, stop) = (request.content["start"].as_i64().unwrap_or(0), request.content["stop"].as_i64().unwrap_or(i64::MAX));
-            cells.into_iter().filter(|(number, _)| (start..stop).contains(&(*number as i64))).collect()
-        }
-        "search" => {
-            let pattern = request.content["pattern"].as_str().unwrap_or("*");
-            cells.into_iter().filter(|(_, code)| glob(pattern, code)).collect()
-        }
-        _ => cells,
-    };
-    if request.flag("unique", false) {
-        let mut seen = std::collections::HashSet::new();
-        found.reverse();
-        found.retain(|(_, code)| seen.insert(code.clone()));
-        found.reverse();
-    }
-    let last =
-        found.len().saturating_sub(if request.text("hist_access_type") == "range" { usize::MAX } else { request.number("n", usize::MAX) });
-    let output = request.flag("output", false);
-    let entry = |(number, code): &(usize, String)| if output { json!([0, number, [code, null]]) } else { json!([0, number, code]) };
-    json!({ "status": "ok", "history": found[last..].iter().map(entry).collect::<Vec<_>>() })
-}
-
-/// Whether the text matches a pattern in which `*` stands for any text and `?` for one character.
-fn glob(pattern: &str, text: &str) -> bool {
-    let mut pattern = pattern.chars();
-    match pattern.next() {
-        None => text.is_empty(),
-        Some('*') => text.char_indices().map(|(index, _)| index).chain([text.len()]).any(|index| glob(pattern.as_str(), &text[index..])),
-        Some(char) => {
-            text.chars().next().is_some_and(|first| (char == '?' || char == first) && glob(pattern.as_str(), &text[first.len_utf8()..]))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::glob;
-
-    #[test]
-    fn globs() {
-        for (pattern, text, matches) in
-            [("*", "", true), ("1?2*", "1+2 = 3", true), ("1?2", "12", false), ("*é*", "aéb", true), ("", "a", false)]
-        {
-            assert_eq!(glob(pattern, text), matches, "{pattern} {text}");
-        }
     }
 }

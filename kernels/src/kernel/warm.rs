@@ -219,13 +219,19 @@ impl Session {
         sweep(&temporary);
         let folder = temporary.join(format!("{SESSION}{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(folder.join("ctx")).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let made = std::fs::create_dir_all(folder.join("ctx")).and_then(|()| std::fs::create_dir_all(folder.join("comms")));
+        made.map_err(|error| format!("{}: {error}", folder.display()))?;
         Ok(Session { folder })
     }
 
     /// evcxr's folder.
     pub fn ctx(&self) -> PathBuf {
         self.folder.join("ctx")
+    }
+
+    /// What front ends send to comms.
+    pub fn comms(&self) -> PathBuf {
+        self.folder.join("comms")
     }
 
     /// The interrupt flag.

@@ -10,6 +10,9 @@ use jupyter_zmq_client::RawMessage;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 
+/// The version of the Jupyter messaging protocol that the kernel speaks.
+pub const PROTOCOL: &str = "5.4";
+
 /// One request of a client and the way back to it.
 #[derive(Clone)]
 pub struct Request {
@@ -86,6 +89,7 @@ impl Request {
 pub fn message(kind: &str, content: Value, parent: Option<&Header>) -> JupyterMessage {
     let mut message = JupyterMessage::new(raw_content(kind, content), None);
     message.header.username = "kernel".into();
+    message.header.version = PROTOCOL.into();
     message.parent_header = parent.cloned();
     message
 }

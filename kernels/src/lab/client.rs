@@ -108,6 +108,8 @@ impl Kernel {
             .arg(&file)
             .current_dir(folder)
             .env("JPY_PARENT_PID", std::process::id().to_string())
+            // Nobody typed these cells.
+            .env(crate::kernel::HISTORY, "")
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(text)?)

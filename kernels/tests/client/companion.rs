@@ -48,6 +48,24 @@ pub fn live(file: &str) {
     println!("\x02K{{\"clear\":{{\"wait\":true}}}}");
 }
 
+/// Opens a comm.
+pub fn open_comm() {
+    println!("\x02K{{\"comm_open\":{{\"id\":\"c1\",\"target\":\"slider\",\"data\":{{\"min\":0}}}}}}");
+}
+
+/// Waits for a message on the comm and answers it.
+pub fn converse() -> String {
+    let file = Path::new(&std::env::var("FINETUNING_COMMS").expect("the kernel sets it")).join("c1.jsonl");
+    let line = loop {
+        match std::fs::read_to_string(&file) {
+            Ok(text) if text.ends_with('\n') => break text,
+            _ => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    println!("\x02K{{\"comm_msg\":{{\"id\":\"c1\",\"data\":{{\"seen\":true}}}}}}");
+    line
+}
+
 /// Runs until the user interrupts.
 pub fn until_interrupted() -> Result<()> {
     assert_eq!(std::env::var("FINETUNING_KERNEL").as_deref(), Ok("1"));

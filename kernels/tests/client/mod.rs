@@ -124,6 +124,7 @@ impl Client {
             .arg(&file)
             .env("FINETUNING_COMPANION", &library)
             .env("FINETUNING_COMPANION_SOURCE", source)
+            .env("FINETUNING_HISTORY", folder.join(format!("history-{}.jsonl", ports[0])))
             .env("JPY_PARENT_PID", std::process::id().to_string())
             .spawn()
             .unwrap();
@@ -173,6 +174,12 @@ impl Client {
     pub fn run_and_watch(&mut self, code: &str, seen: impl FnMut(&str, &Value)) -> Run {
         let id = self.send_cell(code, json!({}));
         self.wait_and_watch(&id, seen)
+    }
+
+    /// Sends a message that has no reply on the shell channel.
+    pub fn tell(&mut self, kind: &str, content: Value) {
+        let message = self.message(kind, content);
+        RUNTIME.block_on(self.shell.send(message)).unwrap();
     }
 
     /// Runs a cell and interrupts it so many times as soon as it prints.
