@@ -176,6 +176,21 @@ fn a_comm_carries_messages_both_ways_while_a_cell_runs() {
 }
 
 #[test]
+fn a_progress_bar_on_the_terminal_is_redrawn_in_place() {
+    let mut kernel = kernel();
+    assert_eq!(kernel.run("std::io::IsTerminal::is_terminal(&std::io::stderr())").result(), "true");
+    // As indicatif draws.
+    let cell = "for i in 0..=2 { if i > 0 { eprint!(\"\\r\\x1b[2K\"); } eprint!(\"bar {i}/2\"); std::thread::sleep(std::time::Duration::from_millis(60)); }\neprintln!(); eprintln!(\"after\");";
+    let run = kernel.run(cell);
+    run.expect_ok();
+    let first = &run.of("display_data")[0];
+    let last = run.of("update_display_data").pop().unwrap();
+    assert_eq!(first["transient"], last["transient"]);
+    assert_eq!((&last["data"], run.of("display_data").len()), (&json!({ "text/plain": "bar 2/2" }), 1));
+    assert!(run.stderr().ends_with("after\n") && !run.stderr().contains("bar"), "{:?}", run.stderr());
+}
+
+#[test]
 fn an_interrupt_of_a_polling_loop_keeps_variables() {
     let mut kernel = kernel();
     kernel.run("use finetuning::*; let kept = 11;").expect_ok();

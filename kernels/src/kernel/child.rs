@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::marks::{Mark, Scanner, escape};
+use super::terminal;
 
 /// Set in the runner, not in the supervisor.
 pub const RUNNER: &str = "FINETUNING_RUNNER";
@@ -26,17 +27,30 @@ pub fn supervise() -> ! {
     die_with_parent();
     let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
     command.args(std::env::args_os().skip(1)).env_remove("EVCXR_IS_RUNTIME").env(RUNNER, "1");
+    // Some servers have none, and programs would then draw without colours.
+    command.env("TERM", std::env::var("TERM").unwrap_or_else(|_| "xterm-256color".into()));
     command.env("RUST_BACKTRACE", std::env::var("FINETUNING_BACKTRACE").unwrap_or_else(|_| "0".into()));
-    let mut runner = match command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn() {
+    // A machine without free pseudo-terminals gets a pipe.
+    let (err, side) = match terminal::open() {
+        Ok((ours, theirs)) => (Some(ours), Stdio::from(theirs)),
+        Err(_) => (None, Stdio::piped()),
+    };
+    let mut runner = match command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(side).spawn() {
         Ok(runner) => runner,
         Err(error) => {
             eprintln!("cannot start the process for the cells: {error}");
             std::process::exit(1)
         }
     };
+    // It still owns the other end of the terminal, which would never be closed.
+    drop(command);
     let (sender, lines) = channel();
-    let (out, err) = (runner.stdout.take().expect("piped"), runner.stderr.take().expect("piped"));
-    for (stream, pipe) in [(Stream::Out, Box::new(out) as Box<dyn Pipe>), (Stream::Err, Box::new(err))] {
+    let out = runner.stdout.take().expect("piped");
+    let err: Box<dyn Pipe> = match err {
+        Some(terminal) => Box::new(terminal),
+        None => Box::new(runner.stderr.take().expect("piped")),
+    };
+    for (stream, pipe) in [(Stream::Out, Box::new(out) as Box<dyn Pipe>), (Stream::Err, err)] {
         let sender = sender.clone();
         std::thread::spawn(move || read(stream, pipe, &sender));
     }

@@ -178,7 +178,7 @@ fn render(diagnostic: &Diagnostic, number: usize, cell: &[&str]) -> Vec<String> 
 }
 
 /// Blanks as wide as a character: a tab stays a tab, the wide characters of East Asia take two columns.
-fn blank(char: char) -> &'static str {
+pub fn blank(char: char) -> &'static str {
     match char {
         '\t' => "\t",
         '\u{1100}'..='\u{115f}'

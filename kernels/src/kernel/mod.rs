@@ -2,7 +2,8 @@
 //!
 //! `wire`, `iopub`, `shell` and `stdin` speak the protocol, with
 //! `history` and `comms`; `engine` owns evcxr; `child`, `runner`, `support` and `marks`
-//! are the process of the cells; `output`, `errors`, `rules`, `lost`, `progress`, `scan` and `assist` translate; `interrupt` stops; `warm`,
+//! and `terminal`
+//! are the process of the cells; `output`, `screen`, `errors`, `rules`, `lost`, `progress`, `scan` and `assist` translate; `interrupt` stops; `warm`,
 //! `analysis` and `unpack` prepare.
 
 mod analysis;
@@ -21,8 +22,10 @@ mod progress;
 mod rules;
 mod runner;
 mod scan;
+mod screen;
 mod shell;
 mod stdin;
+mod terminal;
 pub(crate) mod unpack;
 pub mod warm;
 mod wire;

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, select};
+use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
 use evcxr::EvalContextOutputs;
 use jupyter_protocol::messaging::Header;
 use serde_json::{Value, json};
@@ -13,6 +13,11 @@ use super::Shared;
 use super::errors::panic_text;
 use super::iopub::IoPub;
 use super::marks::unescape;
+use super::screen::{Screen, Shown};
+
+/// How long an unfinished line of standard error waits for what follows it.
+const HOLD: Duration = Duration::from_millis(250);
+const NAMES: [&str; 2] = ["stdout", "stderr"];
 
 /// The reader of the cell process and what it remembers.
 #[derive(Clone)]
@@ -27,6 +32,8 @@ pub struct Output {
 #[derive(Default)]
 pub struct Cell {
     parent: Option<Header>,
+    /// Both outputs, `stdout` first.
+    screens: [Screen; 2],
     /// Panics of the main thread that were not printed.
     panics: Vec<Value>,
     /// The panic that ended the cell.
@@ -36,6 +43,12 @@ pub struct Cell {
     pub error: Option<String>,
     /// How the process ended, if it did.
     pub exit: Option<String>,
+}
+
+impl Cell {
+    fn holds(&self) -> bool {
+        self.screens.iter().any(Screen::holds)
+    }
 }
 
 impl Output {
@@ -61,6 +74,7 @@ impl Output {
         }
         self.print_error_text();
         let mut cell = self.lock();
+        self.release(&mut cell);
         self.print_panics(&mut cell);
         // Output of threads that live on still belongs to this cell.
         let next = Cell { parent: cell.parent.clone(), ..Cell::default() };
@@ -69,7 +83,9 @@ impl Output {
 
     fn read(&self, outputs: &EvalContextOutputs, barriers: &Receiver<Sender<()>>) {
         loop {
+            let patience = if self.lock().holds() { after(HOLD) } else { never() };
             select! {
+                recv(patience) -> _ => self.release(&mut self.lock()),
                 recv(outputs.stdout) -> line => match line {
                     Ok(line) => self.line(&line),
                     Err(_) => return,
@@ -120,6 +136,7 @@ impl Output {
     fn record(&self, record: &Value) {
         let Some((kind, body)) = record.as_object().and_then(|fields| fields.iter().next()) else { return };
         let mut cell = self.lock();
+        self.release(&mut cell);
         match kind.as_str() {
             "display" => self.iopub.send("display_data", display(body), cell.parent.as_ref()),
             "update" => self.iopub.send("update_display_data", display(body), cell.parent.as_ref()),
@@ -158,7 +175,36 @@ impl Output {
     }
 
     fn stream(&self, name: &'static str, text: &str) {
-        self.iopub.stream(name, text, self.lock().parent.as_ref());
+        let mut cell = self.lock();
+        let side = usize::from(name == "stderr");
+        // The other output's unfinished line came first.
+        let other = cell.screens[1 - side].release();
+        self.publish(&cell, NAMES[1 - side], other);
+        // Only standard error is a terminal, where an unfinished line may be a progress bar.
+        let shown = cell.screens[side].push(text, side == 1);
+        self.publish(&cell, name, shown);
+    }
+
+    /// Publishes what the screens hold back.
+    fn release(&self, cell: &mut Cell) {
+        for side in 0..2 {
+            let held = cell.screens[side].release();
+            self.publish(cell, NAMES[side], held);
+        }
+    }
+
+    fn publish(&self, cell: &Cell, name: &'static str, shown: impl IntoIterator<Item = Shown>) {
+        for shown in shown {
+            match shown {
+                Shown::Stream(text) => self.iopub.stream(name, text, cell.parent.as_ref()),
+                Shown::Draw { id, first, text } => {
+                    let kind = if first { "display_data" } else { "update_display_data" };
+                    let request = cell.parent.as_ref().map(|header| header.msg_id.as_str()).unwrap_or_default();
+                    let body = json!({ "id": format!("{name}-{id}-{request}"), "data": { "text/plain": text } });
+                    self.iopub.send(kind, display(&body), cell.parent.as_ref());
+                }
+            }
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Cell> {
