@@ -8,10 +8,11 @@ use finetuning_kernel::{kernel, lab};
 fn main() -> ExitCode {
     kernel::runtime_hook();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let ["kernel", connection] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] else {
-        return lab::main();
+    let connection = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["kernel", word] if !lab::install::is_command(word) => Path::new(word),
+        _ => return lab::main(),
     };
-    match kernel::run(Path::new(connection)) {
+    match kernel::run(connection) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

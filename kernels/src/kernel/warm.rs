@@ -8,6 +8,9 @@ use std::process::Command;
 
 use super::unpack;
 
+/// Set in kernels whose companion is built for CUDA.
+pub const CUDA: &str = "FINETUNING_CUDA";
+
 /// Where the companion is, and how cells and rust-analyzer reach it.
 #[derive(Debug, Clone)]
 pub struct Companion {
@@ -39,6 +42,10 @@ pub fn build_companion(root: &Path) -> Result<Companion, String> {
         let build = archive.parent().expect("a library lies in a folder");
         let mut cargo = cargo();
         cargo.args(["build", "--lib"]).current_dir(root);
+        if std::env::var_os(CUDA).is_some() {
+            check_nvcc()?;
+            cargo.args(["--features", "finetuning/cuda"]);
+        }
         if build.ends_with("release") {
             cargo.arg("--release");
         }
@@ -122,12 +129,31 @@ pub fn companion(root: &Path) -> Result<Companion, String> {
     let folder = program.parent().unwrap_or(Path::new("/"));
     // A test program lies one folder deeper.
     let build = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    // The build for CUDA has a folder of its own beside it.
+    let build = match (std::env::var_os(CUDA), build.file_name()) {
+        (Some(_), Some(profile)) => build.with_file_name("cuda").join(profile),
+        _ => build.to_path_buf(),
+    };
     Ok(Companion {
         library: build.join("companion").join(format!("{}finetuning{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)),
         archive: Some(build.join("libfinetuning.rlib")),
         dependencies: build.join("deps"),
         source: root.join("lib/src/lib.rs"),
     })
+}
+
+/// The build for CUDA needs NVIDIA's compiler.
+fn check_nvcc() -> Result<(), String> {
+    let found = Command::new("nvcc").arg("--version").output().is_ok_and(|output| output.status.success());
+    let home =
+        ["CUDA_HOME", "CUDA_PATH"].iter().any(|name| std::env::var_os(name).is_some_and(|home| Path::new(&home).join("bin/nvcc").exists()));
+    match found || home {
+        true => Ok(()),
+        false => {
+            Err("the build for CUDA needs NVIDIA's compiler nvcc, of the CUDA toolkit, on PATH; the kernel without --cuda needs nothing"
+                .into())
+        }
+    }
 }
 
 /// cargo as a terminal would start it. What `cargo run` and `cargo test` tell this process about a package would be a

@@ -13,7 +13,7 @@ use notebooks::ipynb::{KERNEL_DISPLAY_NAME, KERNEL_NAME};
 use serde_json::{Value, json};
 
 use super::steps::{Done, step};
-use super::{Failure, Places, client, companion, python, system};
+use super::{Failure, Places, client, companion, install, python, system};
 use crate::kernel::unpack::checksum;
 
 /// How long JupyterLab may take until it answers.
@@ -28,7 +28,7 @@ pub fn open(places: &Places, port: Option<u16>, browser: bool) -> Result<(), Fai
     // What may be missing on the machine comes before what takes long.
     step("Python environment", || python::prepare(places))?;
     step("companion crate", || companion::build(&places.root))?;
-    step("kernel and settings", || install(places))?;
+    step("kernel and settings", || configure(places))?;
     step("outputs of the lessons", || trust(places))?;
     let token = client::random_hex()?;
     let mut server = None;
@@ -55,14 +55,6 @@ pub fn kernelspec_file(places: &Places) -> PathBuf {
     places.lab.join("venv/share/jupyter/kernels").join(KERNEL_NAME).join("kernel.json")
 }
 
-/// The kernelspec that starts this program as a kernel.
-fn kernelspec() -> Result<Value, Failure> {
-    let program = std::env::current_exe().map_err(|error| Failure::from(format!("the path of this program: {error}")))?;
-    Ok(json!({
-        "argv": [program, "kernel", "{connection_file}"], "display_name": KERNEL_DISPLAY_NAME, "language": "rust", "interrupt_mode": "message",
-    }))
-}
-
 /// No news, no update checks, no extension manager: JupyterLab works the same without a network.
 fn settings() -> Value {
     json!({
@@ -73,7 +65,10 @@ fn settings() -> Value {
 
 /// What is installed into the environment: files and their content.
 fn files(places: &Places) -> Result<[(PathBuf, Value); 2], Failure> {
-    Ok([(kernelspec_file(places), kernelspec()?), (places.lab.join("venv/share/jupyter/lab/settings/overrides.json"), settings())])
+    Ok([
+        (kernelspec_file(places), install::spec(KERNEL_DISPLAY_NAME, false)?),
+        (places.lab.join("venv/share/jupyter/lab/settings/overrides.json"), settings()),
+    ])
 }
 
 /// Whether kernelspec and settings are there and as they should be.
@@ -84,7 +79,7 @@ pub fn is_installed(places: &Places) -> bool {
     files(places).is_ok_and(|files| files.iter().all(same))
 }
 
-fn install(places: &Places) -> Result<Done, Failure> {
+fn configure(places: &Places) -> Result<Done, Failure> {
     if is_installed(places) {
         return Ok(Done::Fresh);
     }

@@ -7,6 +7,7 @@ pub mod client;
 mod companion;
 mod course;
 mod doctor;
+pub mod install;
 mod jupyter;
 pub mod outputs;
 mod python;
@@ -28,6 +29,12 @@ cargo lab run [lesson ...]    run lessons without a browser (default: all); a le
 cargo lab doctor              check what the lessons need, and name the command that fixes it
 cargo lab build [lesson ...]  make the notebooks from notebooks/lessons
 cargo lab check               say which notebooks are not up to date
+cargo lab kernel install      offer the kernel to every Jupyter of this user, as `rust`
+  --prefix <folder>           to that Python environment instead; --user is the default
+  --name <name>               under another name
+  --cuda                      with the companion built for CUDA, as `rust-cuda`
+cargo lab kernel uninstall    take it away again; same options
+cargo lab kernel list         where it is installed
 cargo lab kernel <file>       the Jupyter kernel itself, for Jupyter to call";
 
 /// Why a command ends, and what to type.
@@ -67,6 +74,7 @@ enum Command {
     Doctor { port: Option<u16> },
     Build { lessons: Vec<String> },
     Check,
+    Kernel(install::Request),
     Help,
 }
 
@@ -91,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Doctor { port } => doctor::doctor(&places, port),
         Command::Build { lessons } => course::build(&places, &lessons),
         Command::Check => course::check(&places),
+        Command::Kernel(request) => install::run(&places, request),
         Command::Help => {
             println!("{HELP}");
             Ok(())
@@ -111,6 +120,9 @@ fn parse(words: &[String]) -> Result<Command, Failure> {
         Some((first, rest)) if !first.starts_with('-') => (first.as_str(), rest),
         _ => ("", words),
     };
+    if command == "kernel" {
+        return Ok(install::parse(rest)?.map_or(Command::Help, Command::Kernel));
+    }
     let (mut port, mut browser, mut write, mut lessons) = (None, true, false, Vec::new());
     let mut rest = rest.iter();
     while let Some(word) = rest.next() {
@@ -154,6 +166,7 @@ mod tests {
         assert_eq!(words("doctor"), Ok(Command::Doctor { port: None }));
         assert_eq!(words("build"), Ok(Command::Build { lessons: vec![] }));
         assert_eq!(words("check"), Ok(Command::Check));
+        assert_eq!(words("kernel list"), Ok(Command::Kernel(super::install::Request::List)));
         assert_eq!(words("run --help"), Ok(Command::Help));
     }
 
