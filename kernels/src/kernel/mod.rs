@@ -30,6 +30,7 @@ pub(crate) mod unpack;
 pub mod warm;
 mod wire;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -135,6 +136,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// Runs the kernel for a connection file until it is told to stop.
 pub fn run(connection_file: &Path) -> Result<(), String> {
+    check_private(connection_file)?;
     let text = std::fs::read_to_string(connection_file).map_err(|error| format!("{}: {error}", connection_file.display()))?;
     let connection: zmq::ConnectionInfo = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", connection_file.display()))?;
     let session = warm::Session::new()?;
@@ -153,6 +155,21 @@ pub fn run(connection_file: &Path) -> Result<(), String> {
     // Threads that wait for evcxr are not waited for.
     runtime.shutdown_background();
     result
+}
+
+/// Whoever can read the key of the connection file can run code as this user, so nobody else may. As in jupyter_core,
+/// `JUPYTER_ALLOW_INSECURE_WRITES` lets file systems pass that know no owners.
+fn check_private(connection_file: &Path) -> Result<(), String> {
+    let file = connection_file.display();
+    let mode = std::fs::metadata(connection_file).map_err(|error| format!("{file}: {error}"))?.permissions().mode() & 0o777;
+    let allowed = std::env::var("JUPYTER_ALLOW_INSECURE_WRITES").is_ok_and(|value| ["1", "true"].contains(&value.to_lowercase().as_str()));
+    match mode & 0o077 {
+        0 => Ok(()),
+        _ if allowed => Ok(()),
+        _ => Err(format!(
+            "{file} can be read or written by other users (mode {mode:o}), and it holds the key to this kernel; to start it: chmod 600 {file}"
+        )),
+    }
 }
 
 async fn serve(connection: &zmq::ConnectionInfo, session: warm::Session) -> Result<(), String> {
@@ -252,7 +269,11 @@ async fn listen(
                 continue;
             }
         };
-        let raw = zmq::RawMessage::from_multipart(frames, &receiver.mac).map_err(|error| error.to_string());
+        let refused = |error: zmq::RuntimeError| match error.to_string() {
+            words if words.contains("ring::error") => "its signature is wrong".to_string(),
+            words => words,
+        };
+        let raw = zmq::RawMessage::from_multipart(frames, &receiver.mac).map_err(refused);
         match raw.and_then(|raw| Request::decode(raw, &replies)) {
             Ok(request) => {
                 if handle(&shared, request) {

@@ -23,13 +23,8 @@ const END_LIMIT: Duration = Duration::from_secs(15);
 
 /// Sets everything up, opens JupyterLab and waits for its end.
 pub fn open(places: &Places, port: Option<u16>, browser: bool) -> Result<(), Failure> {
-    system::check_writable(places)?;
     let port = system::choose_port(port)?;
-    // What may be missing on the machine comes before what takes long.
-    step("Python environment", || python::prepare(places))?;
-    step("companion crate", || companion::build(&places.root))?;
-    step("kernel and settings", || configure(places))?;
-    step("outputs of the lessons", || trust(places))?;
+    setup(places)?;
     let token = client::random_hex()?;
     let mut server = None;
     step("JupyterLab", || {
@@ -38,6 +33,16 @@ pub fn open(places: &Places, port: Option<u16>, browser: bool) -> Result<(), Fai
     })?;
     println!("\n    {}?token={token}\n\nCtrl-C ends it. Its log is .lab/jupyter.log.", address(places, port));
     wait(server.expect("it was started"))
+}
+
+/// Sets everything up.
+pub fn setup(places: &Places) -> Result<(), Failure> {
+    system::check_writable(places)?;
+    // What may be missing on the machine comes before what takes long.
+    step("Python environment", || python::prepare(places))?;
+    step("companion crate", || companion::build(&places.root))?;
+    step("kernel and settings", || configure(places))?;
+    step("outputs of the lessons", || trust(places))
 }
 
 /// The page that opens first: the first lesson.

@@ -24,6 +24,7 @@ const HELP: &str = "\
 cargo lab                     set everything up and open the lessons in JupyterLab
   --port <number>             the port of JupyterLab (default: the first free one from 8888)
   --no-browser                print the address, open no browser
+cargo lab setup               all of that, but do not open JupyterLab
 cargo lab run [lesson ...]    run lessons without a browser (default: all); a lesson is a number, a name or a path
   --write                     keep the outputs in the notebooks
 cargo lab doctor              check what the lessons need, and name the command that fixes it
@@ -70,6 +71,7 @@ impl std::fmt::Display for Failure {
 #[derive(Debug, PartialEq, Eq)]
 enum Command {
     Open { port: Option<u16>, browser: bool },
+    Setup,
     Run { lessons: Vec<String>, write: bool },
     Doctor { port: Option<u16> },
     Build { lessons: Vec<String> },
@@ -95,6 +97,7 @@ pub fn main() -> ExitCode {
     let places = Places { notebooks: root.join("notebooks"), lab: root.join(".lab"), root };
     let result = parse(&words).and_then(|command| match command {
         Command::Open { port, browser } => jupyter::open(&places, port, browser),
+        Command::Setup => jupyter::setup(&places),
         Command::Run { lessons, write } => run::run(&places, &lessons, write),
         Command::Doctor { port } => doctor::doctor(&places, port),
         Command::Build { lessons } => course::build(&places, &lessons),
@@ -140,6 +143,7 @@ fn parse(words: &[String]) -> Result<Command, Failure> {
     }
     match command {
         "" => Ok(Command::Open { port, browser }),
+        "setup" => Ok(Command::Setup),
         "run" => Ok(Command::Run { lessons, write }),
         "doctor" => Ok(Command::Doctor { port }),
         "build" => Ok(Command::Build { lessons }),
@@ -163,6 +167,7 @@ mod tests {
         assert_eq!(words(""), Ok(Command::Open { port: None, browser: true }));
         assert_eq!(words("--no-browser --port 9000"), Ok(Command::Open { port: Some(9000), browser: false }));
         assert_eq!(words("run 5 why --write"), Ok(Command::Run { lessons: vec!["5".into(), "why".into()], write: true }));
+        assert_eq!(words("setup"), Ok(Command::Setup));
         assert_eq!(words("doctor"), Ok(Command::Doctor { port: None }));
         assert_eq!(words("build"), Ok(Command::Build { lessons: vec![] }));
         assert_eq!(words("check"), Ok(Command::Check));

@@ -118,6 +118,7 @@ impl Client {
         .unwrap();
         let file = folder.join(format!("connection-{}.json", ports[0]));
         std::fs::write(&file, serde_json::to_vec(&info).unwrap()).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         drop(listeners);
         let kernel = Command::new(env!("CARGO_BIN_EXE_lab"))
             .arg("kernel")
