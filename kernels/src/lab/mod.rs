@@ -3,6 +3,7 @@
 //! In: the words of the command line. Out: lines on the terminal and an exit code; what cannot be done is one line that
 //! says why and one that says what to type.
 
+mod bench;
 pub mod client;
 mod companion;
 mod course;
@@ -30,6 +31,8 @@ cargo lab run [lesson ...]    run lessons without a browser (default: all); a le
 cargo lab doctor              check what the lessons need, and name the command that fixes it
 cargo lab build [lesson ...]  make the notebooks from notebooks/lessons
 cargo lab check               say which notebooks are not up to date
+cargo lab bench               measure the kernel beside stock evcxr_jupyter
+  --quick                     without the companion crate, which the stock kernel compiles for minutes
 cargo lab kernel install      offer the kernel to every Jupyter of this user, as `rust`
   --prefix <folder>           to that Python environment instead; --user is the default
   --name <name>               under another name
@@ -76,6 +79,7 @@ enum Command {
     Doctor { port: Option<u16> },
     Build { lessons: Vec<String> },
     Check,
+    Bench { quick: bool },
     Kernel(install::Request),
     Help,
 }
@@ -102,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Doctor { port } => doctor::doctor(&places, port),
         Command::Build { lessons } => course::build(&places, &lessons),
         Command::Check => course::check(&places),
+        Command::Bench { quick } => bench::bench(&places, quick),
         Command::Kernel(request) => install::run(&places, request),
         Command::Help => {
             println!("{HELP}");
@@ -126,7 +131,7 @@ fn parse(words: &[String]) -> Result<Command, Failure> {
     if command == "kernel" {
         return Ok(install::parse(rest)?.map_or(Command::Help, Command::Kernel));
     }
-    let (mut port, mut browser, mut write, mut lessons) = (None, true, false, Vec::new());
+    let (mut port, mut browser, mut write, mut quick, mut lessons) = (None, true, false, false, Vec::new());
     let mut rest = rest.iter();
     while let Some(word) = rest.next() {
         match (word.as_str(), command) {
@@ -137,6 +142,7 @@ fn parse(words: &[String]) -> Result<Command, Failure> {
             }
             ("--no-browser", "") => browser = false,
             ("--write", "run") => write = true,
+            ("--quick", "bench") => quick = true,
             (lesson, "run" | "build") if !lesson.starts_with('-') => lessons.push(lesson.to_string()),
             (word, _) => return Err(wrong(word)),
         }
@@ -148,6 +154,7 @@ fn parse(words: &[String]) -> Result<Command, Failure> {
         "doctor" => Ok(Command::Doctor { port }),
         "build" => Ok(Command::Build { lessons }),
         "check" => Ok(Command::Check),
+        "bench" => Ok(Command::Bench { quick }),
         "help" => Ok(Command::Help),
         other => Err(wrong(other)),
     }
@@ -171,6 +178,7 @@ mod tests {
         assert_eq!(words("doctor"), Ok(Command::Doctor { port: None }));
         assert_eq!(words("build"), Ok(Command::Build { lessons: vec![] }));
         assert_eq!(words("check"), Ok(Command::Check));
+        assert_eq!(words("bench --quick"), Ok(Command::Bench { quick: true }));
         assert_eq!(words("kernel list"), Ok(Command::Kernel(super::install::Request::List)));
         assert_eq!(words("run --help"), Ok(Command::Help));
     }
