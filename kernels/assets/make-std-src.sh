@@ -19,6 +19,12 @@ for crate in core alloc std; do
             -e 's/&lt;/</g; s/&gt;/>/g; s/&quot;/"/g; s/&#39;/'"'"'/g; s/&#x27;/'"'"'/g; s/&amp;/\&/g' "$html/$crate/$page" > "$file"
     done
 done
+# What no inference and no help text needs goes, since rust-analyzer keeps all of it in memory: plain comments, attributes
+# that only the compiler reads, and the documentation inside the macros that make the methods of twelve integer types.
+find "$out" -name '*.rs' -exec sed -i -E \
+    -e '/^[[:space:]]*#\[(stable|rustc_const_stable|rustc_const_unstable|rustc_allow_const_fn_unstable|must_use|inline|track_caller|cold|rustc_nounwind|rustc_diagnostic_item|rustc_inherit_overflow_checks|allow)([ =(][^]]*)?\]$/d' \
+    -e '/^[[:space:]]*\/\/( |$)/d' {} +
+sed -i -E '/^[[:space:]]*(\/\/\/|#\[doc)/d' "$out/core/src/num/int_macros.rs" "$out/core/src/num/uint_macros.rs"
 rustc --version > "$out/VERSION"
 cd "$out" && tar --format=ustar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf - VERSION alloc core std |
     gzip -9n > "$here/std-src.tar.gz"
