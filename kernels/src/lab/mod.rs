@@ -8,9 +8,11 @@ pub mod client;
 mod companion;
 mod course;
 mod doctor;
+mod export;
 pub mod install;
 mod jupyter;
 pub mod outputs;
+mod program;
 mod python;
 mod run;
 mod steps;
@@ -31,6 +33,7 @@ cargo lab run [lesson ...]    run lessons without a browser (default: all); a le
 cargo lab doctor              check what the lessons need, and name the command that fixes it
 cargo lab build [lesson ...]  make the notebooks from notebooks/lessons
 cargo lab check               say which notebooks are not up to date
+cargo lab export <notebook>   write a cargo project that prints what the notebook prints; a folder may follow
 cargo lab bench               measure the kernel beside stock evcxr_jupyter
   --quick                     without the companion crate, which the stock kernel compiles for minutes
 cargo lab kernel install      offer the kernel to every Jupyter of this user, as `rust`
@@ -80,6 +83,7 @@ enum Command {
     Build { lessons: Vec<String> },
     Check,
     Bench { quick: bool },
+    Export { notebook: String, folder: Option<PathBuf> },
     Kernel(install::Request),
     Help,
 }
@@ -107,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Build { lessons } => course::build(&places, &lessons),
         Command::Check => course::check(&places),
         Command::Bench { quick } => bench::bench(&places, quick),
+        Command::Export { notebook, folder } => export::export(&places, &notebook, folder.as_deref()),
         Command::Kernel(request) => install::run(&places, request),
         Command::Help => {
             println!("{HELP}");
@@ -143,7 +148,7 @@ fn parse(words: &[String]) -> Result<Command, Failure> {
             ("--no-browser", "") => browser = false,
             ("--write", "run") => write = true,
             ("--quick", "bench") => quick = true,
-            (lesson, "run" | "build") if !lesson.starts_with('-') => lessons.push(lesson.to_string()),
+            (lesson, "run" | "build" | "export") if !lesson.starts_with('-') => lessons.push(lesson.to_string()),
             (word, _) => return Err(wrong(word)),
         }
     }
@@ -155,6 +160,11 @@ fn parse(words: &[String]) -> Result<Command, Failure> {
         "build" => Ok(Command::Build { lessons }),
         "check" => Ok(Command::Check),
         "bench" => Ok(Command::Bench { quick }),
+        "export" => match &lessons[..] {
+            [notebook] => Ok(Command::Export { notebook: notebook.clone(), folder: None }),
+            [notebook, folder] => Ok(Command::Export { notebook: notebook.clone(), folder: Some(folder.into()) }),
+            _ => Err(Failure::new("export wants a notebook and, if you like, a folder", "cargo lab export 1")),
+        },
         "help" => Ok(Command::Help),
         other => Err(wrong(other)),
     }
@@ -178,6 +188,7 @@ mod tests {
         assert_eq!(words("doctor"), Ok(Command::Doctor { port: None }));
         assert_eq!(words("build"), Ok(Command::Build { lessons: vec![] }));
         assert_eq!(words("check"), Ok(Command::Check));
+        assert_eq!(words("export a.ipynb b"), Ok(Command::Export { notebook: "a.ipynb".into(), folder: Some("b".into()) }));
         assert_eq!(words("bench --quick"), Ok(Command::Bench { quick: true }));
         assert_eq!(words("kernel list"), Ok(Command::Kernel(super::install::Request::List)));
         assert_eq!(words("run --help"), Ok(Command::Help));

@@ -1,0 +1,290 @@
+//! The cells of a notebook → the text of a program that does the same, and the dependencies that it needs.
+//!
+//! Items become items of the program, statements become the body of `main`, and the value of a cell's last expression is
+//! printed. A notebook may define an item twice; then all items stay inside of `main`, and the cell that defines one anew
+//! begins a block in which it hides the older one.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
+
+use notebooks::{Kind, NotebookCell};
+use syn::parse::Parser;
+use syn::spanned::Spanned;
+use syn::{Block, Expr, Item, Stmt, UseTree};
+
+/// A program.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Program {
+    /// `src/main.rs`.
+    pub text: String,
+    /// Names of crates and what stood behind them in `:dep name = …`.
+    pub dependencies: Vec<(String, String)>,
+    /// Whether `main` is asynchronous.
+    pub waits: bool,
+}
+
+/// What stands around the cells; values are shown as in the kernel, where a type's own `evcxr_display` goes first.
+const TAIL: &str = r#"
+/// Whatever `?` finds.
+struct Failure(String);
+
+impl<T: std::fmt::Display> From<T> for Failure {
+    fn from(error: T) -> Failure {
+        Failure(error.to_string())
+    }
+}
+
+impl std::fmt::Debug for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Prints the value of a cell.
+trait ShowValue {
+    fn evcxr_display(&self);
+}
+
+impl<T: std::fmt::Debug + ?Sized> ShowValue for T {
+    fn evcxr_display(&self) {
+        let text = format!("{self:?}");
+        if text != "()" {
+            println!("{text}");
+        }
+    }
+}
+"#;
+
+/// One piece of a cell.
+struct Piece<'a> {
+    /// Blanks and comments in front of it.
+    lead: &'a str,
+    text: &'a str,
+    role: Role,
+}
+
+enum Role {
+    /// With the names that it defines.
+    Item(Vec<String>),
+    Import(Vec<String>),
+    Statement,
+    Value,
+}
+
+/// Writes the program; `folder` is the notebook's folder as seen from the program's.
+///
+/// # Errors
+/// A cell that is no Rust, with its place.
+pub fn program(title: &str, cells: &[NotebookCell], folder: &str) -> Result<Program, String> {
+    let mut program = Program::default();
+    let mut sources = Vec::new();
+    for (place, cell) in cells.iter().enumerate() {
+        let failed = cell.outputs.iter().any(|output| output["output_type"] == "error");
+        sources.push(match cell.kind {
+            Kind::Code if failed => (place, comment(&format!("A cell that fails is left out:\n{}", cell.source)), String::new()),
+            Kind::Code => (place, String::new(), program.take_commands(&cell.source)),
+            _ => (place, comment(&cell.source), String::new()),
+        });
+    }
+    let mut parsed = Vec::new();
+    for (place, words, source) in &sources {
+        let pieces = pieces(source).map_err(|error| {
+            let line = error.span().start().line;
+            format!("cell {}, line {line}: {error}", place + 1)
+        })?;
+        parsed.push((words, pieces, trailing(source)));
+    }
+    program.waits = sources.iter().any(|(_, _, source)| source.contains(".await"));
+    let inside = redefines(parsed.iter().flat_map(|(_, pieces, _)| pieces));
+    let (mut items, mut body, mut blocks) = (String::new(), String::new(), 0);
+    let mut known: HashMap<String, &str> = HashMap::new();
+    for (words, pieces, end) in &parsed {
+        let names = |piece: &Piece| match &piece.role {
+            Role::Item(names) | Role::Import(names) => names.clone(),
+            _ => Vec::new(),
+        };
+        let anew = |piece: &Piece| names(piece).iter().any(|name| known.get(name).is_some_and(|text| *text != piece.text));
+        if inside && pieces.iter().any(anew) {
+            body += "{\n";
+            blocks += 1;
+            known.clear();
+        }
+        body += words;
+        for piece in pieces {
+            let again = names(piece).iter().any(|name| known.contains_key(name));
+            known.extend(names(piece).into_iter().map(|name| (name, piece.text)));
+            let target = if inside || matches!(piece.role, Role::Statement | Role::Value) { &mut body } else { &mut items };
+            // The same import or item once more: an old cell that was run again.
+            if again && !matches!(piece.role, Role::Statement | Role::Value) {
+                continue;
+            }
+            let _ = match piece.role {
+                Role::Value => write!(target, "{}({}).evcxr_display();", piece.lead, piece.text),
+                _ => write!(target, "{}{}", piece.lead, piece.text),
+            };
+        }
+        body += end;
+        body += "\n\n";
+    }
+    let (asynchronous, attribute) = if program.waits { ("async ", "#[tokio::main]\n") } else { ("", "") };
+    program.text = format!(
+        "//! {title}\n\n#![allow(unused)]\n\n{items}\n\n{attribute}{asynchronous}fn main() -> std::result::Result<(), Failure> {{\n\
+        // The notebook's folder, where its cells read and write, if it is on this machine.\n\
+        let _ = std::env::set_current_dir(concat!(env!(\"CARGO_MANIFEST_DIR\"), {folder:?}));\n\n{body}{}Ok(())\n}}\n{TAIL}",
+        "}\n".repeat(blocks)
+    );
+    Ok(program)
+}
+
+impl Program {
+    /// The cell without the lines for the kernel at its top; remembers its dependencies.
+    fn take_commands(&mut self, source: &str) -> String {
+        let mut head = true;
+        let lines = source.lines().map(|line| {
+            let text = line.trim();
+            let command = head && text.starts_with([':', '!']);
+            head &= command || text.is_empty() || text.starts_with("//");
+            if !command {
+                return line.to_string();
+            }
+            if let Some(dependency) = text.strip_prefix(":dep ") {
+                let (name, rest) = dependency.split_once('=').unwrap_or((dependency, "\"*\""));
+                let name = name.trim().to_string();
+                self.dependencies.retain(|(known, _)| *known != name);
+                self.dependencies.push((name, rest.trim().to_string()));
+                return String::new();
+            }
+            format!("// {text}")
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Whether a name is defined twice in different ways, or is the program's own.
+fn redefines<'a>(pieces: impl Iterator<Item = &'a Piece<'a>>) -> bool {
+    let mut known: HashMap<&str, &str> = HashMap::new();
+    let own = HashSet::from(["main", "Failure", "ShowValue"]);
+    for piece in pieces {
+        let (Role::Item(names) | Role::Import(names)) = &piece.role else { continue };
+        for name in names {
+            if own.contains(name.as_str()) || known.insert(name, piece.text).is_some_and(|text| text != piece.text) {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// The pieces of a cell, in order, with the text between them.
+fn pieces(source: &str) -> syn::Result<Vec<Piece<'_>>> {
+    let statements = Block::parse_within.parse_str(source)?;
+    let count = statements.len();
+    let mut end = 0;
+    let pieces = statements.iter().enumerate().map(|(index, statement)| {
+        let (start, last) = (offset(source, statement.span().start()), end);
+        end = offset(source, statement.span().end());
+        let role = match statement {
+            Stmt::Item(Item::Use(item)) => {
+                let mut names = Vec::new();
+                imported(&item.tree, &mut names);
+                // A glob hides nothing; its text tells whether it was there before.
+                Role::Import(if names.is_empty() { vec![source[start..end].to_string()] } else { names })
+            }
+            Stmt::Item(item) => Role::Item(name(item).into_iter().collect()),
+            Stmt::Expr(Expr::ForLoop(_) | Expr::While(_) | Expr::Loop(_), None) => Role::Statement,
+            Stmt::Expr(_, None) if index + 1 == count => Role::Value,
+            Stmt::Macro(call) if index + 1 == count && call.semi_token.is_none() => Role::Value,
+            _ => Role::Statement,
+        };
+        Piece { lead: &source[last..start], text: &source[start..end], role }
+    });
+    Ok(pieces.collect())
+}
+
+/// What follows the last piece: comments.
+fn trailing(source: &str) -> &str {
+    let last = Block::parse_within.parse_str(source).ok().and_then(|statements| statements.last().map(|last| last.span().end()));
+    &source[last.map_or(0, |end| offset(source, end))..]
+}
+
+/// A place of syn, which counts lines from 1 and characters from 0, as a byte offset.
+fn offset(source: &str, place: proc_macro2::LineColumn) -> usize {
+    let start: usize = source.split_inclusive('\n').take(place.line - 1).map(str::len).sum();
+    start + source[start..].chars().take(place.column).map(char::len_utf8).sum::<usize>()
+}
+
+fn name(item: &Item) -> Option<String> {
+    let name = match item {
+        Item::Const(item) => &item.ident,
+        Item::Enum(item) => &item.ident,
+        Item::Fn(item) => &item.sig.ident,
+        Item::Mod(item) => &item.ident,
+        Item::Static(item) => &item.ident,
+        Item::Struct(item) => &item.ident,
+        Item::Trait(item) => &item.ident,
+        Item::Type(item) => &item.ident,
+        Item::Union(item) => &item.ident,
+        Item::Macro(item) => item.ident.as_ref()?,
+        _ => return None,
+    };
+    Some(name.to_string()).filter(|name| name != "_")
+}
+
+fn imported(tree: &UseTree, names: &mut Vec<String>) {
+    match tree {
+        UseTree::Path(path) => imported(&path.tree, names),
+        UseTree::Name(name) => names.push(name.ident.to_string()),
+        UseTree::Rename(rename) => names.push(rename.rename.to_string()),
+        UseTree::Group(group) => group.items.iter().for_each(|tree| imported(tree, names)),
+        UseTree::Glob(_) => {}
+    }
+}
+
+fn comment(text: &str) -> String {
+    text.lines().map(|line| format!("// {line}").trim_end().to_string() + "\n").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cells(sources: &[&str]) -> Vec<NotebookCell> {
+        let cell = |source: &&str| NotebookCell {
+            kind: Kind::Code,
+            id: String::new(),
+            source: source.to_string(),
+            metadata: serde_json::Map::new(),
+            execution_count: None,
+            outputs: Vec::new(),
+        };
+        sources.iter().map(cell).collect()
+    }
+
+    #[test]
+    fn items_go_before_main_and_values_are_printed() {
+        let sources = [
+            ":dep regex = \"1\"\n:dep é\nuse std::fmt::Debug;\nfn f() -> i32 { 1 }\nlet é = f(); // one\né + 1 // two",
+            "use std::fmt::Debug;\nfor _ in 0..2 {}",
+        ];
+        let program = program("t", &cells(&sources), "/..").unwrap();
+        assert_eq!(program.dependencies, [("regex".into(), "\"1\"".into()), ("é".into(), "\"*\"".into())]);
+        let (items, body) = program.text.split_once("fn main").unwrap();
+        assert_eq!(items.matches("use std::fmt::Debug;").count(), 1);
+        assert!(items.contains("fn f() -> i32 { 1 }"), "{items}");
+        assert!(body.contains("let é = f(); // one\n(é + 1).evcxr_display(); // two"), "{body}");
+        assert!(body.contains("\nfor _ in 0..2 {}\n"), "{body}");
+    }
+
+    #[test]
+    fn a_second_definition_begins_a_block() {
+        let program = program("t", &cells(&["fn f() -> i32 { 1 }", "f()", "fn f() -> i32 { 2 }\nf()"]), "").unwrap();
+        let body = program.text.split_once("fn main").unwrap().1;
+        assert!(body.contains("{\nfn f() -> i32 { 2 }\n(f()).evcxr_display();\n\n}\nOk(())"), "{body}");
+    }
+
+    #[test]
+    fn a_cell_that_is_no_rust_is_named() {
+        let error = program("t", &cells(&["1", "let x = 1;\nlet = 2;"]), "").unwrap_err();
+        assert!(error.starts_with("cell 2, line 2: "), "{error}");
+    }
+}
