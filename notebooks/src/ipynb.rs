@@ -144,7 +144,7 @@ pub fn language_info() -> Value {
     })
 }
 
-fn metadata() -> Map<String, Value> {
+pub fn metadata() -> Map<String, Value> {
     let kernel = json!({"display_name": KERNEL_DISPLAY_NAME, "language": "rust", "name": KERNEL_NAME});
     Map::from_iter([("kernelspec".to_string(), kernel), ("language_info".to_string(), language_info())])
 }

@@ -1,0 +1,131 @@
+//! `lab export`: a notebook → a program that prints what the kernel printed.
+//!
+//! The programs are compiled by rustc against the crates that are built already; cargo would build them all again.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use notebooks::{Kind, Notebook, NotebookCell};
+
+const LAB: &str = env!("CARGO_BIN_EXE_lab");
+
+/// A folder, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let folder = std::env::temp_dir().join(format!("finetuning-export-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        Folder(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[track_caller]
+fn ok(output: Output) -> String {
+    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn export(notebook: &Path, folder: &Path) -> Output {
+    Command::new(LAB).arg("export").arg(notebook).arg(folder).output().unwrap()
+}
+
+/// rustc for an exported project.
+fn rustc(project: &Path) -> Command {
+    let mut rustc = Command::new("rustc");
+    rustc.args(["--edition", "2024"]).arg(project.join("src/main.rs")).env("CARGO_MANIFEST_DIR", project);
+    rustc
+}
+
+/// What a notebook shows on stdout and as results and displays, as text.
+fn shown(notebook: &Path) -> String {
+    let notebook = Notebook::read(&std::fs::read_to_string(notebook).unwrap()).unwrap();
+    let text = |output: &serde_json::Value| match output["output_type"].as_str() {
+        Some("stream") if output["name"] == "stdout" => output["text"].as_str().unwrap().to_string(),
+        Some("display_data" | "execute_result") => format!("{}\n", output["data"]["text/plain"].as_str().unwrap()),
+        _ => String::new(),
+    };
+    notebook.cells.iter().flat_map(|cell| &cell.outputs).map(text).collect()
+}
+
+#[test]
+fn a_program_prints_what_the_kernel_printed() {
+    let folder = Folder::new("own");
+    let sources = [
+        "// Names are free.\nuse std::collections::BTreeMap;\nlet é = \"ü\".repeat(2);\né",
+        "fn area(r: f64) -> f64 { r * 3.0 }\nstruct P { x: i32 }\nimpl P { fn new(x: i32) -> P { P { x } } }\nlet p = P::new(3);\nprintln!(\"{} {}\", area(2.0), p.x)",
+        "let text = r#\"\nnot a \"comment\" // here\n\"#;\ntext.lines().count()",
+        "fn area(r: f64) -> f64 { r * 3.14 }\nuse std::collections::BTreeMap;\narea(2.0)",
+        "let n: i32 = \"12\".parse()?;\nlet mut m = BTreeMap::new();\nm.insert(n, é.clone());\nm",
+        "for i in 0..2 { print!(\"{i} \"); }\nprintln!();",
+        "if n > 3 { Some(n) } else { None }",
+        "let n = vec![n];",
+        "n.iter().map(|n| n + 1).collect::<Vec<_>>() // the last",
+    ];
+    let cell = |(place, source): (usize, &&str)| NotebookCell {
+        kind: Kind::Code,
+        id: format!("cell-{place}"),
+        source: source.to_string(),
+        metadata: serde_json::Map::new(),
+        execution_count: None,
+        outputs: Vec::new(),
+    };
+    let notebook = Notebook { cells: sources.iter().enumerate().map(cell).collect(), metadata: notebooks::ipynb::metadata() };
+    let (file, project) = (folder.0.join("Own 1.ipynb"), folder.0.join("project"));
+    std::fs::write(&file, notebook.write()).unwrap();
+    std::fs::write(folder.0.join("lib.rs"), "").unwrap();
+    let library = folder.0.join(format!("{}finetuning{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
+    let dylib = ["--crate-name", "finetuning", "--edition", "2024", "--crate-type", "dylib", "-Cprefer-dynamic", "lib.rs"];
+    ok(Command::new("rustc").args(dylib).current_dir(&folder.0).output().unwrap());
+    let mut run = Command::new(LAB);
+    run.arg("run")
+        .arg(&file)
+        .arg("--write")
+        .env("FINETUNING_COMPANION", &library)
+        .env("FINETUNING_COMPANION_SOURCE", folder.0.join("lib.rs"));
+    ok(run.output().unwrap());
+    ok(export(&file, &project));
+    let program = folder.0.join("program");
+    ok(rustc(&project).arg("-o").arg(&program).output().unwrap());
+    let printed = ok(Command::new(program).output().unwrap());
+    assert_eq!(printed, shown(&file));
+    assert!(printed.starts_with("\"üü\"\n6 3\n2\n6.28\n"), "{printed}");
+    assert!(std::fs::read_to_string(project.join("Cargo.toml")).unwrap().contains("name = \"own_1\""));
+    // A second time would overwrite what may have been changed since.
+    let again = export(&file, &project);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("stays as it is"));
+}
+
+#[test]
+fn every_lesson_becomes_a_program_that_compiles_and_the_first_prints_the_same() {
+    ok(Command::new(LAB).arg("setup").output().unwrap());
+    let folder = Folder::new("lessons");
+    let build = Path::new(LAB).parent().unwrap();
+    let lessons = notebooks::course::lessons(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../notebooks")).unwrap();
+    assert_eq!(lessons.len(), 7);
+    for (place, lesson) in lessons.iter().enumerate() {
+        let (project, program) = (folder.0.join(&lesson.name), folder.0.join(format!("program-{place}")));
+        ok(export(&lesson.notebook, &project));
+        let mut rustc = rustc(&project);
+        rustc.arg("--extern").arg(format!("finetuning={}", build.join("libfinetuning.rlib").display()));
+        rustc.arg("-L").arg(format!("dependency={}", build.join("deps").display())).arg("-o").arg(&program);
+        if place > 0 {
+            rustc.args(["--emit", "metadata"]);
+        }
+        ok(rustc.output().unwrap());
+    }
+    let printed = ok(Command::new(folder.0.join("program-0")).output().unwrap());
+    // The two lines that tell how long an answer took are never the same.
+    let same = |text: &str| text.lines().filter(|line| !line.ends_with(" s")).map(str::to_string).collect::<Vec<_>>();
+    let (printed, shown) = (same(&printed), same(&shown(&lessons[0].notebook)));
+    assert!(shown.len() > 250, "{} lines", shown.len());
+    assert_eq!(printed.iter().zip(&shown).find(|(a, b)| a != b), None);
+    assert_eq!(printed.len(), shown.len());
+}
