@@ -218,6 +218,12 @@ fn a_dead_process_is_reported_and_replaced() {
     assert!(run.error()["evalue"].as_str().unwrap().contains("SIGABRT"), "{}", run.error());
     assert_eq!(run.stdout(), "last words\n");
     assert_eq!(kernel.run("1 + 2").result(), "3");
+    let run = kernel.run("let kept_before = 1; unsafe { *(8 as *mut i32) = 1; }");
+    assert!(run.error()["evalue"].as_str().unwrap().contains("SIGSEGV"), "{}", run.error());
+    kernel.run("let in_the_dead = 1;").expect_ok();
+    kernel.run("std::process::exit(3)").error();
+    let text = client::plain(&kernel.run("in_the_dead").error()["traceback"]);
+    assert!(text.contains("`in_the_dead` was lost when the process of the cells ended in cell"), "{text}");
 }
 
 #[test]
