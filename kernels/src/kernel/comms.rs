@@ -33,7 +33,7 @@ impl Comms {
     }
 
     /// What a cell asks for → the content of the message `kind` for the front end; none for a comm that is not open.
-    pub fn from_cell(&self, kind: &str, record: &Value) -> Option<Value> {
+    pub fn take_record(&self, kind: &str, record: &Value) -> Option<Value> {
         let id = record["id"].as_str()?;
         let mut open = lock(&self.open);
         let data = if record["data"].is_null() { json!({}) } else { record["data"].clone() };
@@ -49,7 +49,7 @@ impl Comms {
     }
 
     /// A message of the front end for an open comm; false when no such comm is open.
-    pub fn from_client(&self, request: &Request) -> bool {
+    pub fn take_request(&self, request: &Request) -> bool {
         let mut open = lock(&self.open);
         // Only ids that a cell has made become names of files.
         let Some((id, _)) = open.get_key_value(request.text("comm_id")) else { return false };

@@ -144,7 +144,7 @@ impl Output {
                 self.iopub.send("clear_output", json!({ "wait": body["wait"].as_bool().unwrap_or(false) }), cell.parent.as_ref());
             }
             "comm_open" | "comm_msg" | "comm_close" => {
-                if let Some(content) = self.shared.comms.from_cell(kind, body) {
+                if let Some(content) = self.shared.comms.take_record(kind, body) {
                     self.iopub.send(kind, content, cell.parent.as_ref());
                 }
             }
@@ -187,9 +187,9 @@ impl Output {
 
     /// Publishes what the screens hold back.
     fn release(&self, cell: &mut Cell) {
-        for side in 0..2 {
+        for (side, name) in NAMES.into_iter().enumerate() {
             let held = cell.screens[side].release();
-            self.publish(cell, NAMES[side], held);
+            self.publish(cell, name, held);
         }
     }
 

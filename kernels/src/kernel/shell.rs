@@ -53,7 +53,7 @@ fn common(shared: &Arc<Shared>, request: &Request) {
         "kernel_info_request" => shared.serve(request, kernel_info),
         "comm_msg" | "comm_close" => {
             shared.iopub.status("busy", Some(&request.header));
-            shared.comms.from_client(request);
+            shared.comms.take_request(request);
             shared.iopub.status("idle", Some(&request.header));
         }
         "comm_open" => {

@@ -149,10 +149,7 @@ fn check_nvcc() -> Result<(), String> {
         ["CUDA_HOME", "CUDA_PATH"].iter().any(|name| std::env::var_os(name).is_some_and(|home| Path::new(&home).join("bin/nvcc").exists()));
     match found || home {
         true => Ok(()),
-        false => {
-            Err("the build for CUDA needs NVIDIA's compiler nvcc, of the CUDA toolkit, on PATH; the kernel without --cuda needs nothing"
-                .into())
-        }
+        false => Err("the build for CUDA needs NVIDIA's compiler nvcc, of the CUDA toolkit, on PATH".into()),
     }
 }
 

@@ -8,7 +8,8 @@ use crate::kernel::warm;
 
 /// Builds the library, the support library and the source of std where they are not up to date.
 pub fn build(root: &Path) -> Result<Done, Failure> {
-    let fix = |what| Failure::new(what, "cargo build --package finetuning");
+    let cuda = std::env::var_os(warm::CUDA).is_some();
+    let fix = |what| Failure::new(what, if cuda { "cargo lab kernel install, without --cuda" } else { "cargo build --lib" });
     let library = warm::companion(root).map_err(fix)?.library;
     let stamp = || std::fs::metadata(&library).and_then(|file| file.modified()).ok();
     let before = stamp();
