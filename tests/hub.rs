@@ -26,7 +26,7 @@ fn files() -> Files {
     let read = |path: &Path| std::fs::read(path).unwrap();
     let model = root().join("notebooks/models/tuned");
     let mut files = Files::new();
-    for name in ["course/tuned", "private/tuned"] {
+    for name in ["course/tuned", "private/tuned", "slow/tuned"] {
         for file in ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"] {
             files.insert(format!("{name}/resolve/main/{file}"), read(&model.join(file)));
         }
@@ -82,7 +82,11 @@ fn answer(stream: TcpStream, files: &Files, seen: &Mutex<Vec<String>>) {
         }
         let path = head[0].split(' ').nth(1).unwrap().trim_start_matches('/').to_string();
         let header = |name: &str| head.iter().find_map(|line| line.to_lowercase().strip_prefix(name).map(|value| value.trim().to_string()));
-        seen.lock().unwrap().push(path.clone());
+        let before = {
+            let mut seen = seen.lock().unwrap();
+            seen.push(path.clone());
+            seen.iter().filter(|other| **other == path).count() - 1
+        };
         let allowed = !path.starts_with("private/") || header("authorization:").is_some_and(|token| token == "bearer secret");
         let (status, extra, body) = match (allowed, listing(&path, files), files.get(&path)) {
             (false, ..) => ("401 Unauthorized", String::new(), b"Invalid credentials".to_vec()),
@@ -102,9 +106,18 @@ fn answer(stream: TcpStream, files: &Files, seen: &Mutex<Vec<String>>) {
             }
             _ => ("404 Not Found", String::new(), b"Entry not found".to_vec()),
         };
+        // From the middle on, the first reading of the weights (before it come their size and tag) is slow.
+        let slow = path == "slow/tuned/resolve/main/model.safetensors" && before == 1;
+        let sent = if slow { &body[..body.len() / 2] } else { &body[..] };
         let start = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{extra}\r\n", body.len());
-        if writer.write_all(start.as_bytes()).and_then(|()| writer.write_all(&body)).is_err() {
+        if writer.write_all(start.as_bytes()).and_then(|()| writer.write_all(sent)).is_err() {
             return;
+        }
+        for byte in &body[sent.len()..] {
+            if writer.write_all(&[*byte]).is_err() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }
 }
@@ -133,9 +146,26 @@ fn client() {
         "ask" => BasicModelRunner::new(name).and_then(|runner| runner.ask("What is finetuning in short?")),
         "rows" => load_dataset(name).map(|data| format!("{} rows, first {}", data.len(), data.get(0).unwrap())),
         "stream" => stream_dataset(name).and_then(|rows| Ok(format!("{} rows", rows.collect::<Result<Vec<_>>>()?.len()))),
+        "stop" => stop_and_go_on(name),
         other => panic!("no task {other}"),
     };
     println!("result: {}", result.unwrap_or_else(|error| format!("error: {error}")).replace('\n', " / "));
+}
+
+/// Interrupts the download of a model in its middle, then asks for the model again.
+fn stop_and_go_on(name: &str) -> Result<String> {
+    let flag = std::path::PathBuf::from(std::env::var_os("FINETUNING_INTERRUPT").unwrap());
+    let stopped = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // The fast half takes no time, the slow half minutes.
+            std::thread::sleep(std::time::Duration::from_millis(1500));
+            std::fs::write(&flag, "").unwrap();
+        });
+        BasicModelRunner::new(name).map(drop).unwrap_err()
+    });
+    assert_eq!(stopped.kind(), ErrorKind::Interrupted);
+    std::fs::remove_file(&flag).unwrap();
+    Ok(format!("{stopped}, then {}", BasicModelRunner::new(name)?.ask("What is finetuning in short?")?))
 }
 
 #[track_caller]
@@ -155,6 +185,17 @@ fn a_model_of_the_hub_is_the_builtin_one_and_stays_in_the_cache() {
     assert_eq!(hub.requests.lock().unwrap().len(), asked, "the second load asks nothing");
     assert_eq!(result(&hub.client("ask course/tuned", &home, &[("HF_HUB_OFFLINE", "1")])), here);
     assert_eq!(hub.requests.lock().unwrap().len(), asked);
+}
+
+#[test]
+fn a_download_can_be_interrupted_and_goes_on() {
+    let (hub, home) = (Hub::start(), fresh_folder());
+    let here = BasicModelRunner::new("builtin:tuned").unwrap().ask("What is finetuning in short?").unwrap();
+    let flag = home.join("flag");
+    let output = hub.client("stop slow/tuned", &home, &[("FINETUNING_INTERRUPT", flag.to_str().unwrap())]);
+    let text = result(&output);
+    assert!(text.starts_with("interrupted while fetching model.safetensors, after "), "{text}");
+    assert!(text.contains(" of 5.9 MB") && text.ends_with(&format!(", then {here}")), "{text}");
 }
 
 #[test]

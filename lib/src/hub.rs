@@ -3,6 +3,7 @@
 //! `HF_HOME`, `HF_TOKEN`, `HF_ENDPOINT` and `HF_HUB_OFFLINE` mean what users of the hub expect.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
@@ -10,6 +11,7 @@ use hf_hub::{Cache, Repo, RepoType};
 use crate::assets;
 use crate::data::dataset::Dataset;
 use crate::data::stream::ExampleStream;
+use crate::download;
 use crate::error::{Error, ErrorKind, Result, quoted};
 
 const WEIGHTS: &str = "model.safetensors";
@@ -103,7 +105,7 @@ fn check_repository(name: &str, what: &str, others: &str) -> Result<()> {
 struct Repository {
     name: String,
     kind: RepoType,
-    online: Option<ApiRepo>,
+    online: Option<Arc<ApiRepo>>,
 }
 
 impl Repository {
@@ -115,7 +117,7 @@ impl Repository {
     fn open(name: &str, kind: RepoType) -> Result<Self> {
         let repository = Repo::new(name.to_string(), kind);
         let offline = std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
-        let online = if offline { None } else { Some(api()?.repo(repository)) };
+        let online = if offline { None } else { Some(Arc::new(api()?.repo(repository))) };
         Ok(Self { online, ..Self::in_cache(name, kind) })
     }
 
@@ -155,7 +157,11 @@ impl Repository {
         let Some(online) = &self.online else {
             return Ok(self.cached(file));
         };
-        match online.get(file) {
+        // The hub names a file by its commit, so what is in the cache under that name is the file.
+        if let Some(path) = self.cached(file) {
+            return Ok(Some(path));
+        }
+        match download::fetch(online, file)? {
             Ok(path) => Ok(Some(path)),
             Err(error) if not_found(&error) => Ok(None),
             Err(error) => Err(self.unreachable(file, &error)),

@@ -11,6 +11,7 @@ pub mod display;
 pub mod comm;
 pub mod assets;
 pub mod data;
+mod download;
 pub mod hub;
 pub mod tokenizer;
 pub mod model;
