@@ -251,7 +251,7 @@ mod tests {
         };
         let failure = compile_failure(&[diagnostic], 3, "// é\nlet é: i32 = \"é\";");
         assert_eq!((failure.name.as_str(), failure.value.as_str()), ("E0308", "mismatched types"));
-        let expected = "error[E0308]: mismatched types\n --> cell 3, line 2, column 14\n  |\n2 | let é: i32 = \"é\";\n  |              ^^^ expected `i32`, found `&str`\n  |        --- expected due to this\n  = help: convert it\n    .parse()";
+        let expected = "error[E0308]: mismatched types\n --> cell 3, line 2, column 14\n  |\n2 | let é: i32 = \"é\";\n  |              ^^^ expected `i32`, found `&str`\n  |        --- expected due to this\n  = rule: Rust converts no types on its own: both sides must have the same one\n  = help: convert it\n    .parse()";
         assert_eq!(plain(&failure.traceback), expected);
     }
 
