@@ -1,6 +1,6 @@
 //! Two ways of computing the same thing agree: cached and uncached, one batch and eight, resumed and uninterrupted.
 
-use finetuning::model::neox::Cache;
+use finetuning::model::decoder::Cache;
 use finetuning::*;
 
 use crate::support::{assert_close, fresh_folder, tiny_model, tiny_rows, values};

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
-use finetuning::model::attention::{AttentionShape, Rotary};
+use finetuning::model::attention::{AttentionShape, Columns, attention, attention_composed};
+use finetuning::model::head::{Head, Targets};
+use finetuning::model::norm::Norm;
 use finetuning::model::ops;
+use finetuning::model::parameter::Parameter;
+use finetuning::model::rotary::Rotary;
 use serde_json::Value;
 
 use crate::support::{assert_close, json, numbers, values};
@@ -39,23 +43,29 @@ fn gelu_is_pytorchs() {
 fn layer_norm_is_pytorchs() {
     let case = &json("operations.json")["layer_norm"];
     let (x, weight, bias) = (variable(&case["x"]), variable(&case["weight"]), variable(&case["bias"]));
-    let y = ops::layer_norm(x.as_tensor(), weight.as_tensor(), bias.as_tensor(), case["eps"].as_f64().unwrap()).unwrap();
+    let norm = Norm { weight: Parameter::new(weight), bias: Some(Parameter::new(bias)), epsilon: case["eps"].as_f64().unwrap() };
+    let y = norm.forward(x.as_tensor()).unwrap();
     assert_close("y", &values(&y), &numbers(&case["y"]), 2e-6, 1e-5);
-    let grads = backward(&y, &case["dy"], &[&x, &weight, &bias]);
-    for (grad, name) in grads.iter().zip(["dx", "dweight", "dbias"]) {
-        assert_close(name, grad, &numbers(&case[name]), 2e-6, 1e-5);
+    assert_close("dx", &backward(&y, &case["dy"], &[&x])[0], &numbers(&case["dx"]), 2e-6, 1e-5);
+    for (parameter, name) in [(&norm.weight, "dweight"), (norm.bias.as_ref().unwrap(), "dbias")] {
+        assert_close(name, &parameter.gradient().unwrap(), &numbers(&case[name]), 2e-6, 1e-5);
     }
 }
 
 #[test]
 fn cross_entropy_is_pytorchs() {
     let case = &json("operations.json")["cross_entropy"];
-    let logits = variable(&case["logits"]);
-    let targets: Vec<u32> = numbers(&case["targets"]).iter().map(|&id| id as u32).collect();
-    let loss = ops::cross_entropy_sum(logits.as_tensor(), &targets, &numbers(&case["weights"])).unwrap();
-    assert_close("sum", &values(&loss), &numbers(&case["sum"]), 2e-6, 1e-6);
-    let store = loss.backward().unwrap();
-    assert_close("dlogits", &values(store.get(logits.as_tensor()).unwrap()), &numbers(&case["dlogits"]), 2e-6, 1e-6);
+    let (logits, weights) = (numbers(&case["logits"]), numbers(&case["weights"]));
+    let ids: Vec<u32> = numbers(&case["targets"]).iter().map(|&id| id as u32).collect();
+    let vocabulary = logits.len() / ids.len();
+    // With the unit matrix as projection the hidden rows are the logits.
+    let unit: Vec<f32> = (0..vocabulary * vocabulary).map(|i| if i % (vocabulary + 1) == 0 { 1.0 } else { 0.0 }).collect();
+    let (head, targets) = (Head { weight: &unit, width: vocabulary }, Targets { ids: &ids, weights: &weights, smoothing: 0.0 });
+    let (sum, slope) = head.backward(&logits, targets, None);
+    assert_close("sum", &[sum as f32], &numbers(&case["sum"]), 2e-6, 1e-6);
+    assert_close("dlogits", &slope, &numbers(&case["dlogits"]), 2e-6, 1e-6);
+    let losses: f32 = head.losses(&logits, targets).iter().zip(&weights).map(|(loss, weight)| loss * weight).sum();
+    assert_close("losses", &[losses], &numbers(&case["sum"]), 2e-6, 1e-6);
 }
 
 /// `q`, `k`, `v` of shape `(1,H,T,D)` or `(B,H,T,D)` → the rows that attention reads.
@@ -70,9 +80,9 @@ fn attention_is_pytorchs() {
     let case = &json("operations.json")["causal_attention"];
     let parts: Vec<Var> = ["q", "k", "v"].iter().map(|name| variable(&case[*name])).collect();
     let (batch, heads, time, size) = parts[0].as_tensor().dims4().unwrap();
-    let shape = AttentionShape { batch, time, heads, head_size: size, rotary: Arc::new(Rotary::new(0, time, 1e4)) };
+    let shape = shape(&vec![time; batch], [heads, heads], size, Columns::Interleaved, Rotary::new(0, time, 1e4, None));
     let qkv = interleave([parts[0].as_tensor(), parts[1].as_tensor(), parts[2].as_tensor()]);
-    let context = ops::attention(&qkv, &shape).unwrap();
+    let context = attention(&qkv, &shape).unwrap();
     let y = context.reshape((batch, time, heads, size)).unwrap().transpose(1, 2).unwrap().contiguous().unwrap();
     assert_close("y", &values(&y), &numbers(&case["y"]), 2e-6, 1e-5);
     let grads = backward(&y, &case["dy"], &parts.iter().collect::<Vec<_>>());
@@ -81,13 +91,20 @@ fn attention_is_pytorchs() {
     }
 }
 
+fn shape(lengths: &[usize], heads: [usize; 2], head_size: usize, columns: Columns, rotary: Rotary) -> AttentionShape {
+    AttentionShape { lengths: lengths.into(), heads: heads[0], groups: heads[1], head_size, columns, rotary: Arc::new(rotary) }
+}
+
 #[test]
 fn fused_attention_is_composed_attention() {
-    let shape = AttentionShape { batch: 3, time: 9, heads: 2, head_size: 20, rotary: Arc::new(Rotary::new(6, 16, 1e4)) };
-    let qkv = Var::randn(0f32, 1f32, (27, 120), &Device::Cpu).unwrap();
-    let dy = Tensor::randn(0f32, 1f32, (27, 40), &Device::Cpu).unwrap();
-    let [fused, composed] = [ops::attention(qkv.as_tensor(), &shape).unwrap(), ops::attention_composed(qkv.as_tensor(), &shape).unwrap()];
-    assert_close("context", &values(&fused), &values(&composed), 2e-6, 2e-6);
-    let grad = |y: &Tensor| values((y * &dy).unwrap().sum_all().unwrap().backward().unwrap().get(qkv.as_tensor()).unwrap());
-    assert_close("gradient", &grad(&fused), &grad(&composed), 5e-6, 5e-6);
+    // Longer and shorter than a block of queries; heads that share keys and values; part of a head or all of it turned.
+    for (heads, columns, turned) in [([2, 2], Columns::Interleaved, 6), ([4, 2], Columns::Blocks, 20)] {
+        let shape = shape(&[9, 150, 1], heads, 20, columns, Rotary::new(turned, 160, 1e4, None));
+        let qkv = Var::randn(0f32, 1f32, (160, (heads[0] + 2 * heads[1]) * 20), &Device::Cpu).unwrap();
+        let dy = Tensor::randn(0f32, 1f32, (160, heads[0] * 20), &Device::Cpu).unwrap();
+        let [fused, composed] = [attention(qkv.as_tensor(), &shape).unwrap(), attention_composed(qkv.as_tensor(), &shape).unwrap()];
+        assert_close("context", &values(&fused), &values(&composed), 2e-6, 2e-6);
+        let grad = |y: &Tensor| values((y * &dy).unwrap().sum_all().unwrap().backward().unwrap().get(qkv.as_tensor()).unwrap());
+        assert_close("gradient", &grad(&fused), &grad(&composed), 1e-5, 1e-5);
+    }
 }

@@ -77,8 +77,16 @@ pub fn assert_close(name: &str, ours: &[f32], theirs: &[f32], absolute: f32, rel
 
 /// A small random model with weights large enough that every path matters.
 pub fn tiny_model(seed: u64) -> CausalLm {
-    let config = NeoxConfig { max_position_embeddings: 64, ..NeoxConfig::new(96, 32, 2, 4) };
-    let model = CausalLm::random(config, seed, None, &Device::Cpu).unwrap();
+    noisy(CausalLm::random(NeoxConfig { max_position_embeddings: 64, ..NeoxConfig::new(96, 32, 2, 4) }, seed, None, &Device::Cpu).unwrap())
+}
+
+/// The same of the Llama family: four heads over two groups.
+pub fn tiny_llama(seed: u64, tied: bool) -> CausalLm {
+    let config = LlamaConfig { max_position_embeddings: 64, tie_word_embeddings: tied, ..LlamaConfig::new(96, 32, 48, 2, [4, 2]) };
+    noisy(CausalLm::random(config, seed, None, &Device::Cpu).unwrap())
+}
+
+fn noisy(model: CausalLm) -> CausalLm {
     for (_, var) in model.weights() {
         let noise = var.as_tensor().randn_like(0.0, 0.1).unwrap();
         var.set(&(var.as_tensor() + noise).unwrap()).unwrap();

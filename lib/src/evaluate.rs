@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::generate::inference;
 use crate::interrupt;
 use crate::model::causal::CausalLm;
-use crate::model::ops::cross_entropy_sum;
+use crate::model::head::Targets;
 use crate::tokenizer::text::Tokenizer;
 
 /// Tokens that an answer may read and write in an evaluation, as in the course.
@@ -296,8 +296,8 @@ pub fn log_probability(model: &CausalLm, tokenizer: &Tokenizer, prompt: &str, co
     }
     let (inputs, targets) = (&ids[..ids.len() - 1], &ids[1..]);
     let weights: Vec<f32> = (1..ids.len()).map(|position| f32::from(u8::from(position >= start))).collect();
-    let logits = model.forward(inputs, 1, false)?;
-    Ok(-f64::from(cross_entropy_sum(&logits, targets, &weights)?.to_scalar::<f32>()?))
+    let targets = Targets { ids: targets, weights: &weights, smoothing: 0.0 };
+    Ok(-model.losses(inputs, &[inputs.len()], targets)?.iter().map(|loss| f64::from(*loss)).sum::<f64>())
 }
 
 /// The four-choice questions that ship with the course (`data/arc_style.jsonl`), or of another file of that form.

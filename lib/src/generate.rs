@@ -6,7 +6,7 @@ use candle_transformers::generation::{LogitsProcessor, Sampling};
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt;
 use crate::model::causal::CausalLm;
-use crate::model::neox::Cache;
+use crate::model::decoder::Cache;
 use crate::tokenizer::text::{Side, Tokenizer, truncate};
 
 /// How the next token is chosen.
@@ -40,8 +40,8 @@ pub fn inference(text: &str, model: &CausalLm, tokenizer: &Tokenizer, max_input_
 
 /// The ids of prompt and continuation: at most `max_length` together, ended by `eos` (which is kept).
 pub fn generate(model: &CausalLm, prompt: &[u32], max_length: usize, eos: u32, decoding: Decoding) -> Result<Vec<u32>> {
-    let room = model.config().max_position_embeddings;
-    let vocabulary = model.config().vocab_size;
+    let room = model.config().max_position_embeddings();
+    let vocabulary = model.config().vocab_size();
     if prompt.is_empty() {
         return Err(Error::new(ErrorKind::Tokenizer, "the prompt has no tokens").hint("give a text, and max_input_tokens of at least 1"));
     }

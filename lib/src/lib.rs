@@ -39,7 +39,7 @@ pub use frame::show_picture;
 pub use generate::{Decoding, generate, inference};
 pub use hub::{load_dataset, stream_dataset};
 pub use model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm, best_device};
-pub use model::config::NeoxConfig;
+pub use model::config::{Config, LlamaConfig, NeoxConfig};
 pub use polars;
 pub use runner::{BasicModelRunner, Comparison, TrainingJob};
 pub use similarity::TfIdf;

@@ -154,7 +154,7 @@ impl BasicModelRunner {
     }
 
     fn tokens(&self) -> Result<TokenizedDataset> {
-        tokenize_dataset(self.rows()?, &self.tokenizer, MAX_LENGTH.min(self.base.config().max_position_embeddings))
+        tokenize_dataset(self.rows()?, &self.tokenizer, MAX_LENGTH.min(self.base.config().max_position_embeddings()))
     }
 }
 

@@ -1,187 +1,203 @@
-//! Query, key and value rows → context rows: causal attention with rotary positions, forward and backward, on the CPU.
+//! Query, key and value columns of rows → context rows: causal attention with rotary positions, with gradients.
 //!
-//! `qkv` is `(B·T, H·3·D)`, laid out head by head as query, key, value: the layout of GPT-NeoX checkpoints. Rotary
-//! positions turn the first dimensions of query and key (Su et al. 2021, in the half-split form of GPT-NeoX). The rows
-//! of probabilities are made again in the backward pass, so memory stays linear in T.
+//! Sequences of any lengths stand one after the other, without padding; a position sees its own sequence alone. Heads
+//! may share keys and values (Ainslie et al. 2023).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
-use crate::model::kernels::{axpy, dot, softmax};
-use crate::model::simd::vectorised;
+use crate::model::attend::{attend, attend_backward};
+use crate::model::parameter::values;
+use crate::model::rotary::Rotary;
 
-/// Cosines and sines of every position: `(positions, half)` each.
-#[derive(Debug, Clone)]
-pub struct Rotary {
-    half: usize,
-    cos: Vec<f32>,
-    sin: Vec<f32>,
-}
+type Answer<T> = candle_core::Result<T>;
 
-impl Rotary {
-    /// The table for `dimensions` rotated dimensions (even) and this many positions; angles are `p · base^(−2i/d)`.
-    pub fn new(dimensions: usize, positions: usize, base: f64) -> Self {
-        let half = dimensions / 2;
-        let angle = |index: usize| {
-            let (position, i) = (index / half, index % half);
-            let frequency = (1.0 / base.powf(2.0 * i as f64 / dimensions as f64)) as f32;
-            position as f32 * frequency
-        };
-        let angles: Vec<f32> = (0..positions * half).map(angle).collect();
-        Self { half, cos: angles.iter().map(|a| a.cos()).collect(), sin: angles.iter().map(|a| a.sin()).collect() }
-    }
-
-    /// Number of positions in the table.
-    pub fn positions(&self) -> usize {
-        self.cos.len().checked_div(self.half).unwrap_or(usize::MAX)
-    }
-
-    /// (cos, sin) tables, `(positions, half)` row-major.
-    pub fn tables(&self) -> (&[f32], &[f32]) {
-        (&self.cos, &self.sin)
-    }
-
-    /// Rotated dimensions of a head, halved.
-    pub fn half(&self) -> usize {
-        self.half
-    }
-
-    /// Turns the first dimensions of a head by the angle of `position`; `sign` −1 turns back.
-    #[inline(always)]
-    fn turn(&self, head: &mut [f32], position: usize, sign: f32) {
-        let row = position * self.half..(position + 1) * self.half;
-        let (first, second) = head[..2 * self.half].split_at_mut(self.half);
-        for (((x, y), cos), sin) in first.iter_mut().zip(second).zip(&self.cos[row.clone()]).zip(&self.sin[row]) {
-            let sin = sign * sin;
-            (*x, *y) = (*x * cos - *y * sin, *y * cos + *x * sin);
-        }
-    }
+/// Where a head's query, key and value stand in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Columns {
+    /// Head by head, query, key and value: GPT-NeoX.
+    Interleaved,
+    /// All queries, then all keys, then all values: Llama.
+    Blocks,
 }
 
 /// The shape of an attention call.
 #[derive(Debug, Clone)]
 pub struct AttentionShape {
-    /// Sequences, B.
-    pub batch: usize,
-    /// Positions of each, T.
-    pub time: usize,
+    /// Positions of each sequence.
+    pub lengths: Arc<[usize]>,
     /// Heads, H.
     pub heads: usize,
+    /// Heads of keys and values, G; H is a multiple.
+    pub groups: usize,
     /// Dimensions of a head, D.
     pub head_size: usize,
+    /// Where they stand.
+    pub columns: Columns,
     /// The angles of all positions.
     pub rotary: Arc<Rotary>,
 }
 
-/// Query, key and value of one head, `(T,D)` each, rotated.
-struct Head {
-    query: Vec<f32>,
-    key: Vec<f32>,
-    value: Vec<f32>,
-}
+/// Query, key, value: the index of a part.
+const PARTS: [usize; 3] = [0, 1, 2];
 
 impl AttentionShape {
-    fn width(&self) -> usize {
+    /// Columns of a row of `qkv`.
+    fn input_width(&self) -> usize {
+        (self.heads + 2 * self.groups) * self.head_size
+    }
+
+    fn output_width(&self) -> usize {
         self.heads * self.head_size
     }
 
-    /// Start of a head's row in `qkv`.
-    fn place(&self, sequence: usize, position: usize, head: usize) -> usize {
-        ((sequence * self.time + position) * self.heads + head) * 3 * self.head_size
+    fn rows(&self) -> usize {
+        self.lengths.iter().sum()
     }
 
-    fn gather(&self, qkv: &[f32], sequence: usize, head: usize, offset: usize) -> Head {
-        let size = self.head_size;
-        let mut parts: [Vec<f32>; 3] = std::array::from_fn(|_| Vec::with_capacity(self.time * size));
-        for position in 0..self.time {
-            let row = &qkv[self.place(sequence, position, head)..][..3 * size];
-            for (part, values) in parts.iter_mut().zip(row.chunks_exact(size)) {
-                part.extend_from_slice(values);
-            }
-            for part in &mut parts[..2] {
-                self.rotary.turn(&mut part[position * size..], offset + position, 1.0);
+    /// First column of a part of a head (query) or group (key, value).
+    fn column(&self, part: usize, index: usize) -> usize {
+        let place = match (self.columns, part) {
+            (Columns::Interleaved, part) => 3 * index + part,
+            (Columns::Blocks, 0) => index,
+            (Columns::Blocks, 1) => self.heads + index,
+            (Columns::Blocks, _) => self.heads + self.groups + index,
+        };
+        place * self.head_size
+    }
+
+    /// (first row, length, group) of every piece of work.
+    fn work(&self) -> Vec<(usize, usize, usize)> {
+        let mut start = 0;
+        let mut work = Vec::with_capacity(self.lengths.len() * self.groups);
+        for &length in self.lengths.iter() {
+            work.extend((0..self.groups).map(|group| (start, length, group)));
+            start += length;
+        }
+        work
+    }
+
+    /// `length` rows of one part, `(T,D)`, rotated from position `offset`.
+    fn gather(&self, rows: &[f32], length: usize, part: usize, index: usize, offset: usize) -> Vec<f32> {
+        let (size, column) = (self.head_size, self.column(part, index));
+        let mut out = Vec::with_capacity(length * size);
+        for (position, row) in rows.chunks_exact(self.input_width()).take(length).enumerate() {
+            out.extend_from_slice(&row[column..column + size]);
+            if part < 2 {
+                self.rotary.turn(&mut out[position * size..], offset + position, 1.0);
             }
         }
-        let [query, key, value] = parts;
-        Head { query, key, value }
+        out
     }
 
-    /// The context `(B·T, H·D)`.
+    fn heads_of(&self, group: usize) -> std::ops::Range<usize> {
+        let each = self.heads / self.groups;
+        group * each..(group + 1) * each
+    }
+
+    /// The context `(N, H·D)`.
     pub fn forward(&self, qkv: &[f32]) -> Vec<f32> {
-        let head = |index: usize| {
-            let head = self.gather(qkv, index / self.heads, index % self.heads, 0);
-            let mut context = vec![0f32; self.time * self.head_size];
-            attend(&head.query, &head.key, &head.value, &mut context, self.head_size);
-            context
+        let work = self.work();
+        let context = |&(start, length, group): &(usize, usize, usize)| {
+            let rows = &qkv[start * self.input_width()..];
+            let part = |part, index| self.gather(rows, length, part, index, 0);
+            let (key, value) = (part(1, group), part(2, group));
+            self.heads_of(group).map(|head| self.head_context(&part(0, head), &key, &value)).collect::<Vec<_>>()
         };
-        let contexts: Vec<Vec<f32>> = (0..self.batch * self.heads).into_par_iter().map(head).collect();
-        self.scatter(&contexts, self.head_size)
+        let contexts: Vec<Vec<Vec<f32>>> = work.par_iter().map(context).collect();
+        self.collect(&work, &contexts)
     }
 
-    /// Rows of all heads `(B·H, T·stride)` → `(B·T, H·stride)`.
-    fn scatter(&self, parts: &[Vec<f32>], stride: usize) -> Vec<f32> {
-        let mut out = vec![0f32; self.batch * self.time * self.heads * stride];
-        out.par_chunks_mut(self.heads * stride).enumerate().for_each(|(row, out)| {
-            let (sequence, position) = (row / self.time, row % self.time);
-            for (head, out) in out.chunks_exact_mut(stride).enumerate() {
-                out.copy_from_slice(&parts[sequence * self.heads + head][position * stride..][..stride]);
+    fn head_context(&self, query: &[f32], key: &[f32], value: &[f32]) -> Vec<f32> {
+        let mut context = vec![0f32; query.len()];
+        attend(query, key, value, &mut context, self.head_size);
+        context
+    }
+
+    /// The contexts of all heads in their columns.
+    fn collect(&self, work: &[(usize, usize, usize)], contexts: &[Vec<Vec<f32>>]) -> Vec<f32> {
+        let (size, width) = (self.head_size, self.output_width());
+        let mut out = vec![0f32; self.rows() * width];
+        for ((start, _, group), contexts) in work.iter().zip(contexts) {
+            for (head, context) in self.heads_of(*group).zip(contexts) {
+                scatter(&mut out[start * width..], width, head * size, context, size);
             }
-        });
+        }
         out
     }
 
     /// The gradient by `qkv`, from the gradient of the context.
     pub fn backward(&self, qkv: &[f32], grad: &[f32]) -> Vec<f32> {
-        let (size, width) = (self.head_size, self.width());
-        let one_head = |index: usize| {
-            let (sequence, number) = (index / self.heads, index % self.heads);
-            let head = self.gather(qkv, sequence, number, 0);
-            let mut slope =
-                Head { query: vec![0.0; self.time * size], key: vec![0.0; self.time * size], value: vec![0.0; self.time * size] };
-            let context_grad: Vec<f32> = (0..self.time)
-                .flat_map(|position| &grad[(sequence * self.time + position) * width + number * size..][..size])
-                .copied()
-                .collect();
-            attend_backward(&head, &context_grad, &mut slope, size);
-            let mut out = Vec::with_capacity(self.time * 3 * size);
-            for position in 0..self.time {
-                let own = position * size..(position + 1) * size;
-                self.rotary.turn(&mut slope.query[own.clone()], position, -1.0);
-                self.rotary.turn(&mut slope.key[own.clone()], position, -1.0);
-                for part in [&slope.query, &slope.key, &slope.value] {
-                    out.extend_from_slice(&part[own.clone()]);
-                }
+        let (size, width, work) = (self.head_size, self.output_width(), self.work());
+        let slopes = |&(start, length, group): &(usize, usize, usize)| {
+            let rows = &qkv[start * self.input_width()..];
+            let part = |part, index| self.gather(rows, length, part, index, 0);
+            let (key, value) = (part(1, group), part(2, group));
+            let (mut key_slope, mut value_slope) = (vec![0f32; length * size], vec![0f32; length * size]);
+            let turn_back = |slope: &mut [f32]| {
+                slope.chunks_exact_mut(size).enumerate().for_each(|(position, slope)| self.rotary.turn(slope, position, -1.0));
+            };
+            let mut columns = Vec::new();
+            for head in self.heads_of(group) {
+                let grad: Vec<f32> =
+                    grad[start * width..].chunks_exact(width).take(length).flat_map(|row| &row[head * size..][..size]).copied().collect();
+                let (query, mut query_slope) = (part(0, head), vec![0f32; length * size]);
+                attend_backward([&query, &key, &value], &grad, &mut query_slope, [&mut key_slope, &mut value_slope], size);
+                turn_back(&mut query_slope);
+                columns.push((self.column(0, head), query_slope));
             }
-            out
+            turn_back(&mut key_slope);
+            columns.extend([(self.column(1, group), key_slope), (self.column(2, group), value_slope)]);
+            columns
         };
-        let grads: Vec<Vec<f32>> = (0..self.batch * self.heads).into_par_iter().map(one_head).collect();
-        self.scatter(&grads, 3 * size)
+        let slopes: Vec<Vec<(usize, Vec<f32>)>> = work.par_iter().map(slopes).collect();
+        let width = self.input_width();
+        let mut out = vec![0f32; qkv.len()];
+        for ((start, ..), columns) in work.iter().zip(&slopes) {
+            for (column, slope) in columns {
+                scatter(&mut out[start * width..], width, *column, slope, size);
+            }
+        }
+        out
     }
 
-    /// The context of `time` new positions of one sequence after those already in the cache, which grows by them.
-    pub fn forward_cached(&self, qkv: &[f32], cache: &mut LayerCache) -> Vec<f32> {
-        let (size, time) = (self.head_size, self.time);
-        let offset = cache.length(size);
-        cache.heads.resize_with(self.heads, Default::default);
-        let work = |(number, past): (usize, &mut (Vec<f32>, Vec<f32>))| {
-            let head = self.gather(qkv, 0, number, offset);
-            past.0.extend_from_slice(&head.key);
-            past.1.extend_from_slice(&head.value);
-            let mut context = vec![0f32; time * size];
-            attend(&head.query, &past.0, &past.1, &mut context, size);
-            context
+    /// The context of new positions, `lengths` of each sequence, after those in its cache, which grows by them.
+    pub fn forward_cached(&self, qkv: &[f32], caches: &mut [LayerCache]) -> Vec<f32> {
+        let size = self.head_size;
+        let offsets: Vec<usize> = caches.iter().map(|cache| cache.length(size)).collect();
+        let work = self.work();
+        let pasts = caches.iter_mut().flat_map(|cache| {
+            cache.heads.resize_with(self.groups, Default::default);
+            cache.heads.iter_mut()
+        });
+        let step = |(index, (&(start, length, group), past)): (usize, (&(usize, usize, usize), &mut (Vec<f32>, Vec<f32>)))| {
+            let rows = &qkv[start * self.input_width()..];
+            let part = |part, index, offset| self.gather(rows, length, part, index, offset);
+            let offset = offsets[index / self.groups];
+            past.0.extend(part(1, group, offset));
+            past.1.extend(part(2, group, offset));
+            self.heads_of(group).map(|head| self.head_context(&part(0, head, offset), &past.0, &past.1)).collect::<Vec<_>>()
         };
+        let pairs: Vec<_> = work.iter().zip(pasts).enumerate().collect();
         // One new position is too little work to wake other threads.
-        let contexts: Vec<Vec<f32>> = match time {
-            1 => cache.heads.iter_mut().enumerate().map(work).collect(),
-            _ => cache.heads.par_iter_mut().enumerate().map(work).collect(),
+        let contexts: Vec<Vec<Vec<f32>>> = match self.rows() {
+            1 => pairs.into_iter().map(step).collect(),
+            _ => pairs.into_par_iter().map(step).collect(),
         };
-        self.scatter(&contexts, size)
+        self.collect(&work, &contexts)
     }
 }
 
-/// Keys (rotated) and values of the positions that one layer has seen: per head `(positions, D)`, one sequence.
+/// Writes `(T,D)` rows into columns of wider rows.
+fn scatter(out: &mut [f32], width: usize, column: usize, rows: &[f32], size: usize) {
+    for (out, row) in out.chunks_exact_mut(width).zip(rows.chunks_exact(size)) {
+        out[column..column + size].copy_from_slice(row);
+    }
+}
+
+/// Keys (rotated) and values of the positions that one layer has seen: per group `(positions, D)`, one sequence.
 #[derive(Debug, Clone, Default)]
 pub struct LayerCache {
     heads: Vec<(Vec<f32>, Vec<f32>)>,
@@ -194,54 +210,100 @@ impl LayerCache {
     }
 }
 
-vectorised! {
-    /// The context of the last `query.len() / D` positions over all keys and values of a head, `(positions, D)` each.
-    fn attend(query: &[f32], key: &[f32], value: &[f32], context: &mut [f32], size: usize) {
-        let offset = (key.len() - query.len()) / size;
-        let mut row = vec![0f32; key.len() / size];
-        for (position, (query, out)) in query.chunks_exact(size).zip(context.chunks_exact_mut(size)).enumerate() {
-            let row = &mut row[..=offset + position];
-            probabilities(query, key, row, size);
-            for (p, value) in row.iter().zip(value.chunks_exact(size)) {
-                axpy(out, *p, value);
-            }
-        }
+struct Attention(AttentionShape);
+struct AttentionGrad(AttentionShape);
+
+impl CustomOp1 for Attention {
+    fn name(&self) -> &'static str {
+        "causal_attention"
+    }
+
+    fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Answer<(CpuStorage, Shape)> {
+        let context = self.0.forward(values(qkv, layout)?);
+        Ok((CpuStorage::F32(context), Shape::from((self.0.rows(), self.0.output_width()))))
+    }
+
+    fn bwd(&self, qkv: &Tensor, _: &Tensor, grad: &Tensor) -> Answer<Option<Tensor>> {
+        Ok(Some(qkv.apply_op2_no_bwd(&grad.contiguous()?, &AttentionGrad(self.0.clone()))?))
     }
 }
 
-vectorised! {
-    /// Adds the gradients of query, key and value, from the gradient of the context `(T,D)`.
-    fn attend_backward(head: &Head, grad: &[f32], slope: &mut Head, size: usize) {
-        let scale = 1.0 / (size as f32).sqrt();
-        let time = grad.len() / size;
-        let (mut row, mut by_probability) = (vec![0f32; time], vec![0f32; time]);
-        for (position, grad) in grad.chunks_exact(size).enumerate() {
-            let own = position * size..(position + 1) * size;
-            let (row, by_probability) = (&mut row[..=position], &mut by_probability[..=position]);
-            let query = &head.query[own.clone()];
-            probabilities(query, &head.key, row, size);
-            for (out, value) in by_probability.iter_mut().zip(head.value.chunks_exact(size)) {
-                *out = dot(grad, value);
-            }
-            let average = dot(row, by_probability);
-            let query_slope = &mut slope.query[own];
-            let pasts = head.key.chunks_exact(size).zip(slope.key.chunks_exact_mut(size)).zip(slope.value.chunks_exact_mut(size));
-            for ((p, by_p), ((key, key_slope), value_slope)) in row.iter().zip(by_probability.iter()).zip(pasts) {
-                let score = p * (by_p - average) * scale;
-                axpy(value_slope, *p, grad);
-                axpy(query_slope, score, key);
-                axpy(key_slope, score, query);
-            }
-        }
+impl CustomOp2 for AttentionGrad {
+    fn name(&self) -> &'static str {
+        "causal_attention_grad"
+    }
+
+    fn cpu_fwd(&self, qkv: &CpuStorage, lq: &Layout, grad: &CpuStorage, lg: &Layout) -> Answer<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(self.0.backward(values(qkv, lq)?, values(grad, lg)?)), lq.shape().clone()))
     }
 }
 
-/// Attention probabilities of one query over the first `row.len()` keys.
-#[inline(always)]
-fn probabilities(query: &[f32], keys: &[f32], row: &mut [f32], size: usize) {
-    let scale = 1.0 / (size as f32).sqrt();
-    for (score, key) in row.iter_mut().zip(keys.chunks_exact(size)) {
-        *score = dot(query, key) * scale;
+/// Causal attention with rotary positions: `qkv (N, (H+2G)·D)` → context `(N, H·D)`.
+pub fn attention(qkv: &Tensor, shape: &AttentionShape) -> Answer<Tensor> {
+    if qkv.device().is_cpu() {
+        return qkv.contiguous()?.apply_op1(Attention(shape.clone()));
     }
-    softmax(row);
+    attention_composed(qkv, shape)
+}
+
+/// Attention of new positions over those in the caches of one layer, which grow by them; no gradient.
+pub struct CachedAttention {
+    /// New positions of each sequence.
+    pub shape: AttentionShape,
+    /// One cache a sequence.
+    pub caches: Arc<Mutex<Vec<LayerCache>>>,
+}
+
+impl CustomOp1 for CachedAttention {
+    fn name(&self) -> &'static str {
+        "cached_attention"
+    }
+
+    fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Answer<(CpuStorage, Shape)> {
+        let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        caches.resize_with(self.shape.lengths.len(), Default::default);
+        let context = self.shape.forward_cached(values(qkv, layout)?, &mut caches);
+        Ok((CpuStorage::F32(context), Shape::from((self.shape.rows(), self.shape.output_width()))))
+    }
+}
+
+/// [`attention`] from candle's own differentiable operations, sequence by sequence, on any device.
+pub fn attention_composed(qkv: &Tensor, shape: &AttentionShape) -> Answer<Tensor> {
+    let (heads, groups, size) = (shape.heads, shape.groups, shape.head_size);
+    let mut contexts = Vec::with_capacity(shape.lengths.len());
+    let mut start = 0;
+    for &time in shape.lengths.iter() {
+        let rows = qkv.narrow(0, start, time)?;
+        let split = |part: usize| -> Answer<Tensor> {
+            let index = |head: usize| if part == 0 { head } else { head * groups / heads };
+            let columns = (0..heads).map(|head| rows.narrow(1, shape.column(part, index(head)), size));
+            Tensor::stack(&columns.collect::<Answer<Vec<Tensor>>>()?, 0)
+        };
+        let [query, key, value] = PARTS.map(split);
+        let (query, key) = (rotate(&query?, &shape.rotary)?, rotate(&key?, &shape.rotary)?);
+        let scores = (query.matmul(&key.t()?)? / (size as f64).sqrt())?;
+        let mask: Vec<f32> = (0..time * time).map(|i| if i % time > i / time { f32::NEG_INFINITY } else { 0.0 }).collect();
+        let scores = scores.broadcast_add(&Tensor::from_vec(mask, (time, time), qkv.device())?)?;
+        let context = candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&value?)?;
+        contexts.push(context.transpose(0, 1)?.reshape((time, heads * size))?);
+        start += time;
+    }
+    Tensor::cat(&contexts, 0)
+}
+
+/// Rotary positions on the first dimensions of `x (H,T,D)`, from position 0.
+fn rotate(x: &Tensor, rotary: &Rotary) -> Answer<Tensor> {
+    let (_, time, size) = x.dims3()?;
+    let half = rotary.half();
+    if half == 0 {
+        return Ok(x.clone());
+    }
+    let (cos, sin) = rotary.tables();
+    let table = |values: &[f32]| Tensor::from_slice(&values[..time * half], (time, half), x.device());
+    let (cos, sin) = (table(cos)?, table(sin)?);
+    let (first, second) = (x.narrow(D::Minus1, 0, half)?, x.narrow(D::Minus1, half, half)?);
+    let turned = (first.broadcast_mul(&cos)? - second.broadcast_mul(&sin)?)?;
+    let other = (second.broadcast_mul(&cos)? + first.broadcast_mul(&sin)?)?;
+    let rest = x.narrow(D::Minus1, 2 * half, size - 2 * half)?;
+    if size == 2 * half { Tensor::cat(&[&turned, &other], D::Minus1) } else { Tensor::cat(&[&turned, &other, &rest], D::Minus1) }
 }

@@ -9,9 +9,12 @@ use candle_core::{DType, Device, Tensor};
 use crate::data::jsonl::write_whole;
 use crate::error::{Error, Result};
 use crate::hub;
-use crate::model::config::NeoxConfig;
-use crate::model::neox::{Cache, Neox};
+use crate::model::config::Config;
+use crate::model::decoder::{Cache, Decoder, Lesson};
+use crate::model::head::Targets;
+use crate::model::parameter::Parameter;
 use crate::model::weights::{self, Weights};
+use crate::model::{llama, neox};
 use crate::tokenizer::text::Tokenizer;
 
 /// Loads tokenizers by name, like its namesake in transformers.
@@ -44,57 +47,98 @@ pub fn best_device() -> Device {
 /// A causal language model. A clone shares the weights: training one trains the other.
 #[derive(Debug, Clone)]
 pub struct CausalLm {
-    model: Arc<Neox>,
+    config: Arc<Config>,
+    decoder: Arc<Decoder>,
+    device: Device,
     folder: Option<PathBuf>,
 }
 
+/// Names and shapes of all parameters of a model, in the order of transformers.
+pub fn parameter_shapes(config: &Config) -> Vec<(String, Vec<usize>)> {
+    match config {
+        Config::Neox(config) => neox::parameter_shapes(config),
+        Config::Llama(config) => llama::parameter_shapes(config),
+    }
+}
+
 impl CausalLm {
-    /// Reads `config.json` and the weights of a checkpoint folder.
-    pub fn from_folder(folder: &Path, device: &Device) -> Result<Self> {
-        let config = NeoxConfig::from_folder(folder)?;
-        let weights = weights::load(folder, &Neox::parameter_shapes(&config), device)?;
-        Ok(Self { model: Arc::new(Neox::new(config, weights, device)), folder: Some(folder.to_path_buf()) })
+    fn new(config: Config, weights: Weights, device: &Device, folder: Option<PathBuf>) -> Self {
+        let decoder = match &config {
+            Config::Neox(config) => neox::decoder(config, weights),
+            Config::Llama(config) => llama::decoder(config, weights),
+        };
+        Self { config: Arc::new(config), decoder: Arc::new(decoder), device: device.clone(), folder }
     }
 
-    /// A model with random weights; `tokenizer` is the one whose files belong into its checkpoints.
-    pub fn random(config: NeoxConfig, seed: u64, tokenizer: Option<&Tokenizer>, device: &Device) -> Result<Self> {
-        let folder = tokenizer.map(|tokenizer| tokenizer.folder().to_path_buf());
-        Ok(Self { model: Arc::new(Neox::random(config, seed, device)?), folder })
+    /// Reads `config.json` and the weights of a checkpoint folder.
+    pub fn from_folder(folder: &Path, device: &Device) -> Result<Self> {
+        let config = Config::from_folder(folder)?;
+        let weights = weights::load(folder, &parameter_shapes(&config), device)?;
+        Ok(Self::new(config, weights, device, Some(folder.to_path_buf())))
+    }
+
+    /// A model with random weights: normal with deviation 0.02, norms 1 and biases 0, as transformers starts one.
+    /// `tokenizer` is the one whose files belong into its checkpoints.
+    pub fn random(config: impl Into<Config>, seed: u64, tokenizer: Option<&Tokenizer>, device: &Device) -> Result<Self> {
+        let config = config.into();
+        let weights = weights::random(&parameter_shapes(&config), seed, device)?;
+        Ok(Self::new(config, weights, device, tokenizer.map(|tokenizer| tokenizer.folder().to_path_buf())))
     }
 
     /// A copy with weights of its own.
     pub fn deep_clone(&self) -> Result<Self> {
         let mut copies = Vec::new();
-        for (name, var) in self.weights() {
-            copies.push((name.clone(), candle_core::Var::from_tensor(&var.as_tensor().copy()?)?));
+        for (name, parameter) in self.weights() {
+            copies.push((name.clone(), Parameter::new(candle_core::Var::from_tensor(&parameter.as_tensor().copy()?)?)));
         }
-        let model = Neox::new(self.config().clone(), copies, self.device());
-        Ok(Self { model: Arc::new(model), folder: self.folder.clone() })
+        Ok(Self::new((*self.config).clone(), copies, &self.device, self.folder.clone()))
     }
 
     /// The shape of the model.
-    pub fn config(&self) -> &NeoxConfig {
-        self.model.config()
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// The parameters by name, in the order of transformers.
     pub fn weights(&self) -> &Weights {
-        self.model.weights()
+        &self.decoder.weights
     }
 
     /// Where the weights are.
     pub fn device(&self) -> &Device {
-        self.model.device()
+        &self.device
     }
 
-    /// Logits `(B·T, V)` of ids `(B,T)`, row-major; `training` turns dropout on.
+    /// Logits `(B·T, V)` of ids `(B,T)`, row-major; `training` turns dropout on and records gradients, which a backward
+    /// pass adds to the weights' own (see [`Parameter::gradient`]).
     pub fn forward(&self, ids: &[u32], batch: usize, training: bool) -> Result<Tensor> {
-        Ok(self.model.forward(ids, batch, training)?)
+        Ok(self.decoder.logits(ids, &vec![ids.len() / batch; batch], training)?)
     }
 
     /// Logits `(1,V)` of the position after `ids`, which follow those already in the cache.
     pub fn forward_cached(&self, ids: &[u32], cache: &mut Cache) -> Result<Tensor> {
-        Ok(self.model.forward_cached(ids, cache)?)
+        Ok(self.decoder.logits_cached(&[ids], cache)?)
+    }
+
+    /// Logits `(S,V)` after the new ids of each of S sequences, which follow those already in the cache.
+    pub fn forward_cached_batch(&self, ids: &[&[u32]], cache: &mut Cache) -> Result<Tensor> {
+        Ok(self.decoder.logits_cached(ids, cache)?)
+    }
+
+    /// Negative log-probability of each target of sequences that stand one after the other, dropout off; 0 where the
+    /// target's weight is 0.
+    pub fn losses(&self, inputs: &[u32], lengths: &[usize], targets: Targets) -> Result<Vec<f32>> {
+        Ok(self.decoder.losses(inputs, lengths, targets)?)
+    }
+
+    /// Adds the gradients of `Σ weight · loss` to the weights' own; returns that loss.
+    pub fn backward(&self, lesson: Lesson) -> Result<f64> {
+        Ok(self.decoder.backward(lesson)?)
+    }
+
+    /// Names the random numbers of dropout and noise from here on.
+    pub fn set_seed(&self, seed: u64) {
+        self.decoder.seed.store(seed, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Number of trainable numbers.
@@ -104,7 +148,7 @@ impl CausalLm {
 
     /// Number of parameters without the input embedding, as transformers counts them for FLOPs.
     pub fn non_embedding_parameter_count(&self) -> usize {
-        self.parameter_count() - self.config().vocab_size * self.config().hidden_size
+        self.parameter_count() - self.config().vocab_size() * self.config().hidden_size()
     }
 
     /// Bytes of the parameters in memory (four each).
@@ -116,11 +160,11 @@ impl CausalLm {
     /// older versions (first), and cached rotary tables besides in later ones (second).
     pub fn transformers_memory_footprint(&self) -> [usize; 2] {
         let config = self.config();
-        let (positions, rotary) = (config.max_position_embeddings, config.rotary_dimensions());
+        let (positions, rotary) = (config.max_position_embeddings(), 2 * self.decoder.heads.rotary.half());
         let mask = positions * positions;
         let scalars = 4 + 4 * rotary / 2;
-        let older = config.num_hidden_layers * (mask + scalars + 4);
-        let later = config.num_hidden_layers * (mask + scalars + 2 * 4 * positions * rotary);
+        let older = config.num_hidden_layers() * (mask + scalars + 4);
+        let later = config.num_hidden_layers() * (mask + scalars + 2 * 4 * positions * rotary);
         [self.memory_footprint() + older, self.memory_footprint() + later]
     }
 
@@ -140,7 +184,7 @@ impl CausalLm {
         let folder = folder.as_ref();
         std::fs::create_dir_all(folder).map_err(|error| Error::file(folder, error))?;
         if let Some(source) = self.folder.as_deref().filter(|source| *source != folder) {
-            for name in ["tokenizer.json", "tokenizer_config.json"] {
+            for name in ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"] {
                 if let Ok(bytes) = std::fs::read(source.join(name)) {
                     write_whole(&folder.join(name), &bytes)?;
                 }
@@ -152,14 +196,13 @@ impl CausalLm {
             DType::BF16 => "bfloat16",
             _ => "float32",
         };
-        let config = NeoxConfig { torch_dtype: dtype.into(), ..self.config().clone() };
-        let json = serde_json::to_string_pretty(&config).unwrap_or_default() + "\n";
+        let json = format!("{:#}\n", self.config().to_value(dtype));
         write_whole(&folder.join("config.json"), json.as_bytes())
     }
 
     /// Takes over the weights of a checkpoint folder, in place.
     pub fn load_weights(&self, folder: &Path) -> Result<()> {
-        let loaded = weights::load(folder, &Neox::parameter_shapes(self.config()), self.device())?;
+        let loaded = weights::load(folder, &parameter_shapes(self.config()), self.device())?;
         for ((_, own), (_, new)) in self.weights().iter().zip(&loaded) {
             own.set(new.as_tensor())?;
         }
@@ -170,32 +213,9 @@ impl CausalLm {
 impl fmt::Display for CausalLm {
     /// The model as PyTorch prints one.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let config = self.config();
-        let (c, m, v) = (config.hidden_size, config.intermediate_size, config.vocab_size);
-        let norm = format!("LayerNorm(({c},), eps={:e}, elementwise_affine=True)", config.layer_norm_eps);
-        writeln!(formatter, "GPTNeoXForCausalLM(")?;
-        writeln!(formatter, "  (gpt_neox): GPTNeoXModel(")?;
-        writeln!(formatter, "    (embed_in): Embedding({v}, {c})")?;
-        writeln!(formatter, "    (layers): ModuleList(")?;
-        writeln!(formatter, "      (0-{}): {} x GPTNeoXLayer(", config.num_hidden_layers.saturating_sub(1), config.num_hidden_layers)?;
-        writeln!(formatter, "        (input_layernorm): {norm}")?;
-        writeln!(formatter, "        (post_attention_layernorm): {norm}")?;
-        writeln!(formatter, "        (attention): GPTNeoXAttention(")?;
-        writeln!(
-            formatter,
-            "          (rotary_emb): GPTNeoXRotaryEmbedding({} of {} dimensions a head)",
-            config.rotary_dimensions(),
-            config.head_size()
-        )?;
-        writeln!(formatter, "          (query_key_value): Linear(in_features={c}, out_features={}, bias=True)", 3 * c)?;
-        writeln!(formatter, "          (dense): Linear(in_features={c}, out_features={c}, bias=True)")?;
-        writeln!(formatter, "        )")?;
-        writeln!(formatter, "        (mlp): GPTNeoXMLP(")?;
-        writeln!(formatter, "          (dense_h_to_4h): Linear(in_features={c}, out_features={m}, bias=True)")?;
-        writeln!(formatter, "          (dense_4h_to_h): Linear(in_features={m}, out_features={c}, bias=True)")?;
-        writeln!(formatter, "          (act): GELUActivation()")?;
-        writeln!(formatter, "        )\n      )\n    )")?;
-        writeln!(formatter, "    (final_layer_norm): {norm}\n  )")?;
-        write!(formatter, "  (embed_out): Linear(in_features={c}, out_features={v}, bias=False)\n)")
+        match self.config() {
+            Config::Neox(config) => neox::describe(config, formatter),
+            Config::Llama(config) => llama::describe(config, formatter),
+        }
     }
 }

@@ -1,175 +1,119 @@
-//! `config.json` ↔ the shape of a GPT-NeoX model.
+//! `config.json` ↔ the shape of a model of one of the known families.
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The fields of a GPT-NeoX `config.json` that this crate uses; names and defaults are those of transformers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NeoxConfig {
-    /// Must be `["GPTNeoXForCausalLM"]` or absent; written so that transformers opens our checkpoints.
-    #[serde(default = "architectures")]
-    pub architectures: Vec<String>,
-    /// `gpt_neox`.
-    pub model_type: String,
-    /// Rows of the embedding, V; a padded vocabulary may exceed the tokenizer's.
-    pub vocab_size: usize,
-    /// Width of the residual stream, C.
-    pub hidden_size: usize,
-    /// Blocks, L.
-    pub num_hidden_layers: usize,
-    /// Heads, H; C must be a multiple.
-    pub num_attention_heads: usize,
-    /// Width of the feed-forward layer.
-    pub intermediate_size: usize,
-    /// Longest sequence.
-    #[serde(default = "positions")]
-    pub max_position_embeddings: usize,
-    /// Part of each head that turns with the position.
-    #[serde(default = "quarter")]
-    pub rotary_pct: f64,
-    /// Base of the rotary angles.
-    #[serde(default = "base")]
-    pub rotary_emb_base: f64,
-    /// Added to the variance in layer norms.
-    #[serde(default = "epsilon")]
-    pub layer_norm_eps: f64,
-    /// Attention and feed-forward read the same input (true) or one after the other.
-    #[serde(default = "yes")]
-    pub use_parallel_residual: bool,
-    /// Only `gelu` is known.
-    #[serde(default = "gelu")]
-    pub hidden_act: String,
-    /// Output weights shared with the embedding; must be false.
-    #[serde(default)]
-    pub tie_word_embeddings: bool,
-    /// Bias terms in the attention; must be true.
-    #[serde(default = "yes")]
-    pub attention_bias: bool,
-    /// Dropout after the embedding and after each half of a block, in training only.
-    #[serde(default)]
-    pub hidden_dropout: f64,
-    /// First id of a sequence, kept for transformers.
-    #[serde(default)]
-    pub bos_token_id: u32,
-    /// Id that ends a sequence.
-    #[serde(default)]
-    pub eos_token_id: u32,
-    /// Number format of the stored weights.
-    #[serde(default = "float32")]
-    pub torch_dtype: String,
+pub use crate::model::llama_config::LlamaConfig;
+pub use crate::model::neox_config::NeoxConfig;
+
+/// The families: `model_type` of a `config.json`.
+pub const FAMILIES: [&str; 4] = ["gpt_neox", "llama", "mistral", "qwen2"];
+
+/// The shape of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Config {
+    /// GPT-NeoX, Pythia.
+    Neox(NeoxConfig),
+    /// Llama, SmolLM2, TinyLlama, Mistral, Qwen2.
+    Llama(LlamaConfig),
 }
 
-fn architectures() -> Vec<String> {
-    vec!["GPTNeoXForCausalLM".into()]
-}
-fn positions() -> usize {
-    2048
-}
-fn quarter() -> f64 {
-    0.25
-}
-fn base() -> f64 {
-    10_000.0
-}
-fn epsilon() -> f64 {
-    1e-5
-}
-fn yes() -> bool {
-    true
-}
-fn gelu() -> String {
-    "gelu".into()
-}
-fn float32() -> String {
-    "float32".into()
-}
-
-impl NeoxConfig {
-    /// A model of this shape with a feed-forward layer of four times the width and GPT-NeoX's defaults otherwise.
-    pub fn new(vocab_size: usize, hidden_size: usize, num_hidden_layers: usize, num_attention_heads: usize) -> Self {
-        Self {
-            architectures: architectures(),
-            model_type: "gpt_neox".into(),
-            vocab_size,
-            hidden_size,
-            num_hidden_layers,
-            num_attention_heads,
-            intermediate_size: 4 * hidden_size,
-            max_position_embeddings: positions(),
-            rotary_pct: quarter(),
-            rotary_emb_base: base(),
-            layer_norm_eps: epsilon(),
-            use_parallel_residual: true,
-            hidden_act: gelu(),
-            tie_word_embeddings: false,
-            attention_bias: true,
-            hidden_dropout: 0.0,
-            bos_token_id: 0,
-            eos_token_id: 0,
-            torch_dtype: float32(),
-        }
-    }
-
+impl Config {
     /// Reads and checks `config.json` of a checkpoint folder.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
         let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, error))?;
         let refuse = |reason: String| Error::new(ErrorKind::Model, format!("`{}`: {reason}", path.display()));
-        let mut value: serde_json::Value = serde_json::from_slice(&bytes)
+        let mut value: Value = serde_json::from_slice(&bytes)
             .map_err(|error| refuse(format!("not valid JSON: {error}")).hint("fetch the checkpoint again"))?;
         let family = value["model_type"].as_str().unwrap_or("absent").to_string();
-        if family != "gpt_neox" {
-            return Err(refuse(format!("model_type is `{family}`; this crate knows `gpt_neox`"))
-                .hint("use a model of the Pythia or GPT-NeoX family"));
+        if !FAMILIES.contains(&family.as_str()) {
+            let known = FAMILIES.map(|family| format!("`{family}`")).join(", ");
+            return Err(refuse(format!("model_type is `{family}`; this crate knows {known}"))
+                .hint("use a model of one of these families, such as `EleutherAI/pythia-70m`"));
         }
-        modernise(&mut value);
-        let config: Self = serde_json::from_value(value).map_err(|error| refuse(error.to_string()).hint("fetch the checkpoint again"))?;
-        config.check().map_err(|reason| refuse(reason).hint("use a model of the Pythia or GPT-NeoX family"))?;
-        Ok(config)
+        // transformers 5 keeps the number format in `dtype`.
+        if value["torch_dtype"].is_null() && value["dtype"].is_string() {
+            value["torch_dtype"] = value["dtype"].clone();
+        }
+        let config = match family.as_str() {
+            "gpt_neox" => NeoxConfig::from_value(value).map(Self::Neox),
+            _ => LlamaConfig::from_value(value).map(Self::Llama),
+        };
+        config.map_err(|reason| refuse(reason).hint(format!("fetch the checkpoint again, or use another model of the family `{family}`")))
     }
 
-    /// Dimensions of one head.
-    pub fn head_size(&self) -> usize {
-        self.hidden_size / self.num_attention_heads
+    /// `config.json` as transformers reads it, for weights in this number format.
+    pub fn to_value(&self, dtype: &str) -> Value {
+        let mut value = match self {
+            Self::Neox(config) => serde_json::to_value(config),
+            Self::Llama(config) => serde_json::to_value(config),
+        }
+        .unwrap_or_default();
+        value["torch_dtype"] = dtype.into();
+        value
     }
 
-    /// Dimensions of a head that turn with the position.
-    pub fn rotary_dimensions(&self) -> usize {
-        (self.head_size() as f64 * self.rotary_pct) as usize
+    /// Words of the vocabulary, V; a padded vocabulary may exceed the tokenizer's.
+    pub fn vocab_size(&self) -> usize {
+        match self {
+            Self::Neox(config) => config.vocab_size,
+            Self::Llama(config) => config.vocab_size,
+        }
     }
 
-    fn check(&self) -> std::result::Result<(), String> {
-        if self.num_attention_heads == 0 || !self.hidden_size.is_multiple_of(self.num_attention_heads) {
-            return Err(format!("hidden_size {} is not a multiple of num_attention_heads {}", self.hidden_size, self.num_attention_heads));
+    /// Width of the residual stream, C.
+    pub fn hidden_size(&self) -> usize {
+        match self {
+            Self::Neox(config) => config.hidden_size,
+            Self::Llama(config) => config.hidden_size,
         }
-        if !self.rotary_dimensions().is_multiple_of(2) {
-            return Err(format!("rotary_pct {} of a head of {} dimensions is not even", self.rotary_pct, self.head_size()));
+    }
+
+    /// Blocks, L.
+    pub fn num_hidden_layers(&self) -> usize {
+        match self {
+            Self::Neox(config) => config.num_hidden_layers,
+            Self::Llama(config) => config.num_hidden_layers,
         }
-        if self.hidden_act != "gelu" {
-            return Err(format!("hidden_act is `{}`; this crate knows `gelu`", self.hidden_act));
+    }
+
+    /// Longest sequence.
+    pub fn max_position_embeddings(&self) -> usize {
+        match self {
+            Self::Neox(config) => config.max_position_embeddings,
+            Self::Llama(config) => config.max_position_embeddings,
         }
-        if self.tie_word_embeddings || !self.attention_bias {
-            return Err("tied embeddings and attention without bias are not known".into());
+    }
+
+    /// Whether the output projection is the embedding.
+    pub fn tie_word_embeddings(&self) -> bool {
+        match self {
+            Self::Neox(config) => config.tie_word_embeddings,
+            Self::Llama(config) => config.tie_word_embeddings,
         }
-        Ok(())
+    }
+
+    /// Dimensions of all heads of a layer together.
+    pub fn attention_width(&self) -> usize {
+        match self {
+            Self::Neox(config) => config.hidden_size,
+            Self::Llama(config) => config.num_attention_heads * config.head_size(),
+        }
     }
 }
 
-/// transformers 5 keeps the rotary fields in `rope_parameters` and the number format in `dtype`.
-fn modernise(value: &mut serde_json::Value) {
-    let rope = value["rope_parameters"].clone();
-    for (old, new) in [("rotary_emb_base", "rope_theta"), ("rotary_pct", "partial_rotary_factor")] {
-        if value[old].is_null() && rope[new].is_number() {
-            value[old] = rope[new].clone();
-        }
+impl From<NeoxConfig> for Config {
+    fn from(config: NeoxConfig) -> Self {
+        Self::Neox(config)
     }
-    if value["torch_dtype"].is_null() && value["dtype"].is_string() {
-        value["torch_dtype"] = value["dtype"].clone();
-    }
-    if let Some(object) = value.as_object_mut() {
-        object.retain(|_, field| !field.is_null());
+}
+
+impl From<LlamaConfig> for Config {
+    fn from(config: LlamaConfig) -> Self {
+        Self::Llama(config)
     }
 }

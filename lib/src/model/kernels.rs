@@ -37,8 +37,19 @@ pub fn sum(a: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + tail
 }
 
+vectorised! {
+    /// The sum of the squares, added up in f64 every 4,096 numbers.
+    pub fn squares(x: &[f32]) -> f64 {
+        let mut total = 0f64;
+        for part in x.chunks(4096) {
+            total += f64::from(dot(part, part));
+        }
+        total
+    }
+}
+
 #[inline(always)]
-fn max(a: &[f32]) -> f32 {
+pub fn max(a: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let chunks = a.chunks_exact(LANES);
     let tail = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -60,7 +71,7 @@ pub fn axpy(y: &mut [f32], scale: f32, x: &[f32]) {
 
 /// `e^x` to about 1e-7 relative (Cephes' `expf`): the classic range reduction and a polynomial, without branches.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);
     let n = (x * std::f32::consts::LOG2_E).round_ties_even();
     let r = n.mul_add(2.121_944_4e-4, n.mul_add(-0.693_359_4, x));
@@ -70,74 +81,6 @@ fn exp(x: f32) -> f32 {
     }
     let p = (p * r).mul_add(r, r) + 1.0;
     p * f32::from_bits(((n as i32 + 127) as u32) << 23)
-}
-
-/// The error function to about 3e-7 (the rational approximation that Eigen and XLA use).
-#[inline(always)]
-fn erf(x: f32) -> f32 {
-    let x = x.clamp(-4.0, 4.0);
-    let square = x * x;
-    let mut numerator = -2.726_142_3e-10f32;
-    for coefficient in [2.770_681_4e-8, -2.101_024e-6, -5.692_506_4e-5, -7.349_906_3e-4, -2.954_6e-3, -1.609_603_3e-2] {
-        numerator = numerator.mul_add(square, coefficient);
-    }
-    let mut denominator = -1.456_607_2e-5f32;
-    for coefficient in [-2.133_740_6e-4, -1.682_827e-3, -7.373_329_2e-3, -1.426_473_9e-2] {
-        denominator = denominator.mul_add(square, coefficient);
-    }
-    x * numerator / denominator
-}
-
-#[inline(always)]
-fn normal_cdf(x: f32) -> f32 {
-    0.5 + 0.5 * erf(x * std::f32::consts::FRAC_1_SQRT_2)
-}
-
-/// GELU with the exact normal distribution function.
-pub fn gelu(x: &[f32]) -> Vec<f32> {
-    vectorised! {
-        fn part(y: &mut [f32], x: &[f32]) {
-            for (y, x) in y.iter_mut().zip(x) {
-                *y = x * normal_cdf(*x);
-            }
-        }
-    }
-    let mut y = vec![0f32; x.len()];
-    y.par_chunks_mut(4096).zip(x.par_chunks(4096)).for_each(|(y, x)| part(y, x));
-    y
-}
-
-/// Gradient of [`gelu`] by its input.
-pub fn gelu_grad(x: &[f32], grad: &[f32]) -> Vec<f32> {
-    vectorised! {
-        fn part(out: &mut [f32], x: &[f32], grad: &[f32]) {
-            const INV_SQRT_2PI: f32 = 0.398_942_3;
-            for ((out, x), grad) in out.iter_mut().zip(x).zip(grad) {
-                *out = grad * (normal_cdf(*x) + x * INV_SQRT_2PI * exp(-0.5 * x * x));
-            }
-        }
-    }
-    let mut out = vec![0f32; x.len()];
-    let inputs = x.par_chunks(4096).zip(grad.par_chunks(4096));
-    out.par_chunks_mut(4096).zip(inputs).for_each(|(out, (x, grad))| part(out, x, grad));
-    out
-}
-
-/// `x (N,C) + bias (C)`.
-pub fn add_bias(x: &[f32], bias: &[f32]) -> Vec<f32> {
-    vectorised! {
-        fn part(y: &mut [f32], x: &[f32], bias: &[f32]) {
-            for (y, x) in y.chunks_exact_mut(bias.len()).zip(x.chunks_exact(bias.len())) {
-                for ((y, x), b) in y.iter_mut().zip(x).zip(bias) {
-                    *y = x + b;
-                }
-            }
-        }
-    }
-    let span = bias.len() * ROWS;
-    let mut y = vec![0f32; x.len()];
-    y.par_chunks_mut(span).zip(x.par_chunks(span)).for_each(|(y, x)| part(y, x, bias));
-    y
 }
 
 /// The sum over the rows of `x (N,C)`.
@@ -251,42 +194,93 @@ pub fn layer_norm_grad_affine(x: &[f32], grad: &[f32], width: usize, epsilon: f3
     add_all(parts.collect(), 2 * width)
 }
 
-/// Softmax of a row in place.
+/// 1 / root mean square of a row.
 #[inline(always)]
-pub fn softmax(row: &mut [f32]) {
-    let top = max(row);
-    for x in row.iter_mut() {
-        *x = exp(*x - top);
-    }
-    let scale = 1.0 / sum(row);
-    for x in row.iter_mut() {
-        *x *= scale;
-    }
+fn inverse_rms(row: &[f32], epsilon: f32) -> f32 {
+    1.0 / (dot(row, row) / row.len() as f32 + epsilon).sqrt()
 }
 
-/// `Σ weight · (ln Σ e^logits − logit of the target)` over the rows of `logits (N,V)`; rows of weight 0 cost nothing.
-pub fn cross_entropy(logits: &[f32], targets: &[u32], weights: &[f32]) -> f64 {
+/// RMS norm over the last axis of `x (N,C)`.
+pub fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
     vectorised! {
-        fn log_sum_exp(row: &[f32]) -> f64 {
-            let top = max(row);
-            let mut total = 0f64;
-            for part in row.chunks(512) {
-                total += f64::from(exp_sum(part, top));
+        fn part(y: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
+            let width = weight.len();
+            for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+                let scale = inverse_rms(x, epsilon);
+                for c in 0..width {
+                    y[c] = x[c] * scale * weight[c];
+                }
             }
-            f64::from(top) + total.ln()
         }
     }
-    let vocabulary = logits.len() / targets.len().max(1);
-    let rows = logits.par_chunks(vocabulary).zip(targets.par_iter().zip(weights));
-    let loss = |(row, (&target, &weight)): (&[f32], (&u32, &f32))| match weight {
-        0.0 => 0.0,
-        _ => f64::from(weight) * (log_sum_exp(row) - f64::from(row[target as usize])),
-    };
-    rows.map(loss).collect::<Vec<f64>>().iter().sum()
+    let span = weight.len() * ROWS;
+    let mut y = vec![0f32; x.len()];
+    y.par_chunks_mut(span).zip(x.par_chunks(span)).for_each(|(y, x)| part(y, x, weight, epsilon));
+    y
 }
 
+/// Gradient of [`rms_norm`] by its input.
+pub fn rms_norm_grad_input(x: &[f32], weight: &[f32], grad: &[f32], epsilon: f32) -> Vec<f32> {
+    vectorised! {
+        fn part(out: &mut [f32], x: &[f32], grad: &[f32], weight: &[f32], epsilon: f32) {
+            let width = weight.len();
+            for ((out, x), grad) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(grad.chunks_exact(width)) {
+                let scale = inverse_rms(x, epsilon);
+                for c in 0..width {
+                    out[c] = grad[c] * weight[c];
+                }
+                let projection = scale * scale * dot(out, x) / width as f32;
+                for c in 0..width {
+                    out[c] = scale * (out[c] - x[c] * projection);
+                }
+            }
+        }
+    }
+    let span = weight.len() * ROWS;
+    let mut out = vec![0f32; x.len()];
+    let inputs = x.par_chunks(span).zip(grad.par_chunks(span));
+    out.par_chunks_mut(span).zip(inputs).for_each(|(out, (x, grad))| part(out, x, grad, weight, epsilon));
+    out
+}
+
+/// Gradient of [`rms_norm`] by its weight `(C)`.
+pub fn rms_norm_grad_weight(x: &[f32], grad: &[f32], width: usize, epsilon: f32) -> Vec<f32> {
+    vectorised! {
+        fn part(weight: &mut [f32], x: &[f32], grad: &[f32], epsilon: f32) {
+            let width = weight.len();
+            for (x, grad) in x.chunks_exact(width).zip(grad.chunks_exact(width)) {
+                let scale = inverse_rms(x, epsilon);
+                for c in 0..width {
+                    weight[c] += grad[c] * x[c] * scale;
+                }
+            }
+        }
+    }
+    let span = width * ROWS * 4;
+    let parts = x.par_chunks(span).zip(grad.par_chunks(span)).map(|(x, grad)| {
+        let mut total = vec![0f32; width];
+        part(&mut total, x, grad, epsilon);
+        total
+    });
+    add_all(parts.collect(), width)
+}
+
+/// Softmax of `scale · row` in place.
 #[inline(always)]
-fn exp_sum(part: &[f32], top: f32) -> f32 {
+pub fn softmax_scaled(row: &mut [f32], scale: f32) {
+    let top = max(row);
+    for x in row.iter_mut() {
+        *x = exp((*x - top) * scale);
+    }
+    let part = 1.0 / sum(row);
+    for x in row.iter_mut() {
+        *x *= part;
+    }
+}
+
+/// `Σ e^(x − top)` of a part of a row.
+#[inline(always)]
+pub fn exp_sum(part: &[f32], top: f32) -> f32 {
     let mut lanes = [0f32; LANES];
     let chunks = part.chunks_exact(LANES);
     let mut tail = 0f32;
@@ -301,28 +295,31 @@ fn exp_sum(part: &[f32], top: f32) -> f32 {
     lanes.iter().sum::<f32>() + tail
 }
 
-/// Gradient of [`cross_entropy`] by the logits, times `grad`.
-pub fn cross_entropy_grad(logits: &[f32], targets: &[u32], weights: &[f32], grad: f32) -> Vec<f32> {
+vectorised! {
+    /// Logits of a row → `weight · (probability − even)`, in place.
+    pub fn softmax_slope(row: &mut [f32], log_sum: f32, weight: f32, even: f32) {
+        for x in row.iter_mut() {
+            *x = weight * (exp(*x - log_sum) - even);
+        }
+    }
+}
+
+/// `y = W · x` or `y += W · x` for one vector, `W (O,I)`.
+pub fn matrix_vector(y: &mut [f32], w: &[f32], x: &[f32], add: bool) {
     vectorised! {
-        fn part(out: &mut [f32], row: &[f32], scale: f32) {
-            out.copy_from_slice(row);
-            softmax(out);
-            for x in out.iter_mut() {
-                *x *= scale;
+        fn part(y: &mut [f32], w: &[f32], x: &[f32], add: bool) {
+            for (y, w) in y.iter_mut().zip(w.chunks_exact(x.len())) {
+                *y = if add { *y } else { 0.0 } + dot(w, x);
             }
         }
     }
-    let vocabulary = logits.len() / targets.len().max(1);
-    let mut out = vec![0f32; logits.len()];
-    let rows = logits.par_chunks(vocabulary).zip(targets.par_iter().zip(weights));
-    out.par_chunks_mut(vocabulary).zip(rows).for_each(|(out, (row, (&target, &weight)))| {
-        let scale = weight * grad;
-        if scale != 0.0 {
-            part(out, row, scale);
-            out[target as usize] -= scale;
-        }
-    });
-    out
+    // Less than this is done before another thread wakes.
+    let span = (1usize << 16).div_ceil(x.len());
+    if y.len() <= span {
+        return part(y, w, x, add);
+    }
+    let span = span.max(y.len().div_ceil(4 * rayon::current_num_threads()));
+    y.par_chunks_mut(span).zip(w.par_chunks(span * x.len())).for_each(|(y, w)| part(y, w, x, add));
 }
 
 #[cfg(test)]
@@ -330,14 +327,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exp_and_erf_are_as_exact_as_f32() {
+    fn exp_is_as_exact_as_f32() {
         for step in -8000..8000 {
             let x = step as f32 / 100.0;
             let exact = f64::from(x).exp();
             assert!((f64::from(exp(x)) - exact).abs() <= 3e-7 * exact, "exp({x})");
-        }
-        for (x, exact) in [(0.0, 0.0), (0.5, 0.520_499_877_8), (1.0, 0.842_700_792_9), (-2.0, -0.995_322_265_0), (3.9, 0.999_999_965_2)] {
-            assert!((f64::from(erf(x)) - exact).abs() < 4e-7, "erf({x}) = {}", erf(x));
         }
     }
 

@@ -1,10 +1,22 @@
-//! Ids → logits: [`neox`] on the fused, differentiable [`ops`]; [`causal`] is the model that lessons hold.
+//! Ids → logits, losses and gradients: a family's [`neox`] or [`llama`] page on the fused operations, behind one
+//! [`decoder`]; [`causal`] is the model that lessons hold.
 
+pub mod activations;
+pub mod attend;
 pub mod attention;
 pub mod causal;
 pub mod config;
+pub mod decoder;
+pub mod head;
 pub mod kernels;
+pub mod linear;
+pub mod llama;
+pub mod llama_config;
 pub mod neox;
+pub mod neox_config;
+pub mod norm;
 pub mod ops;
+pub mod parameter;
+pub mod rotary;
 pub(crate) mod simd;
 pub mod weights;

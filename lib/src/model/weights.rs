@@ -8,9 +8,16 @@ use candle_core::{DType, Device, Tensor, Var};
 use crate::data::jsonl::write_whole;
 use crate::data::split::Pcg64;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::parameter::Parameter;
 
 /// Parameters by name, in the order of the model.
-pub type Weights = Vec<(String, Var)>;
+pub type Weights = Vec<(String, Parameter)>;
+
+/// Finds parameters by name; the names have been checked when the weights were loaded.
+pub fn named(weights: &Weights) -> impl Fn(&str) -> Parameter + use<> {
+    let by_name: HashMap<String, Parameter> = weights.iter().cloned().collect();
+    move |name| by_name[name].clone()
+}
 
 /// The weights of a checkpoint folder as f32: `model.safetensors`, or the shards that its index names.
 pub fn load(folder: &Path, shapes: &[(String, Vec<usize>)], device: &Device) -> Result<Weights> {
@@ -31,7 +38,7 @@ pub fn load(folder: &Path, shapes: &[(String, Vec<usize>)], device: &Device) -> 
         match stored {
             Some(tensor) if tensor.dims() == shape => {
                 let tensor = tensor.to_dtype(DType::F32)?.to_device(device)?;
-                weights.push((name.clone(), Var::from_tensor(&tensor)?));
+                weights.push((name.clone(), Parameter::new(Var::from_tensor(&tensor)?)));
             }
             Some(tensor) => wrong.push(format!("{name}: shape {:?}, config.json says {shape:?}", tensor.dims())),
             None => wrong.push(format!("{name}: missing")),
@@ -69,7 +76,7 @@ pub fn random(shapes: &[(String, Vec<usize>)], seed: u64, device: &Device) -> Re
             _ => (0..count).map(|_| (0.02 * random.next_normal()) as f32).collect(),
         };
         let tensor = Tensor::from_vec(values, shape.as_slice(), device)?;
-        weights.push((name.clone(), Var::from_tensor(&tensor)?));
+        weights.push((name.clone(), Parameter::new(Var::from_tensor(&tensor)?)));
     }
     Ok(weights)
 }

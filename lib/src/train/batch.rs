@@ -1,45 +1,43 @@
-//! Tokenized rows → micro-batches: padded ids, targets shifted by one, and a weight for every predicted token.
+//! Tokenized rows → micro-batches: ids one after the other, targets shifted by one, a weight for every predicted token.
+//!
+//! Rows are not padded: attention keeps them apart by their lengths, so a batch of any rows costs what its tokens cost.
 
 use crate::data::split::Pcg64;
+use crate::model::decoder::Lesson;
+use crate::model::head::Targets;
 use crate::tokenizer::encode::Tokens;
 
-/// B rows of T ids each, row-major `(B,T)`; a weight of 0 marks what is not learnt (padding, prompt, last position).
-#[derive(Debug, Clone, PartialEq)]
+/// Rows of any lengths, N input ids in all; a weight of 0 marks what is not learnt (prompt, masked positions).
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Batch {
-    /// Number of rows, B.
-    pub rows: usize,
-    /// Input ids, padded on the right: with causal attention padding cannot reach a real position.
+    /// Input ids of each row.
+    pub lengths: Vec<usize>,
+    /// Input ids.
     pub inputs: Vec<u32>,
     /// The id that follows each input.
     pub targets: Vec<u32>,
     /// 1 where the target counts, else 0.
     pub weights: Vec<f32>,
-    /// Real input ids.
+    /// Ids of the rows, the last ones too, which are only ever targets.
     pub tokens: usize,
 }
 
 impl Batch {
-    /// Pads rows to the longest; `completion_only` leaves the prompt's tokens out of the loss.
+    /// Joins rows; `completion_only` leaves the prompts' tokens out of the loss.
     pub fn new(rows: &[&Tokens], completion_only: bool) -> Self {
-        // The last id of a row is only ever a target.
-        let time = rows.iter().map(|row| row.input_ids.len().saturating_sub(1)).max().unwrap_or(0).max(1);
-        let mut batch = Self {
-            rows: rows.len(),
-            inputs: vec![0; rows.len() * time],
-            targets: vec![0; rows.len() * time],
-            weights: vec![0.0; rows.len() * time],
-            tokens: 0,
-        };
-        for (index, row) in rows.iter().enumerate() {
-            let start = index * time;
+        let mut batch = Self::default();
+        for row in rows {
             batch.tokens += row.input_ids.len();
-            let inputs = &row.input_ids[..row.input_ids.len().min(time)];
-            batch.inputs[start..start + inputs.len()].copy_from_slice(inputs);
-            for (position, label) in row.labels.iter().enumerate().skip(1) {
-                batch.targets[start + position - 1] = *label;
+            // Padding on the right cannot reach a real position.
+            let real = row.attention_mask.iter().rposition(|&mask| mask == 1).map_or(0, |last| last + 1);
+            let Some(length) = real.checked_sub(1).filter(|length| *length > 0) else { continue };
+            batch.lengths.push(length);
+            batch.inputs.extend_from_slice(&row.input_ids[..length]);
+            batch.targets.extend_from_slice(&row.labels[1..real]);
+            batch.weights.extend((1..real).map(|position| {
                 let learnt = row.attention_mask[position] == 1 && !(completion_only && position < row.prompt_length);
-                batch.weights[start + position - 1] = f32::from(u8::from(learnt));
-            }
+                f32::from(u8::from(learnt))
+            }));
         }
         batch
     }
@@ -47,6 +45,16 @@ impl Batch {
     /// Number of predicted tokens that count.
     pub fn predicted(&self) -> f64 {
         self.weights.iter().map(|&weight| f64::from(weight)).sum()
+    }
+
+    /// What each position should predict.
+    pub fn targets(&self, smoothing: f32) -> Targets<'_> {
+        Targets { ids: &self.targets, weights: &self.weights, smoothing }
+    }
+
+    /// The batch for a backward pass without noise, smoothing or checkpointing.
+    pub fn lesson(&self) -> Lesson<'_> {
+        Lesson { inputs: &self.inputs, lengths: &self.lengths, targets: self.targets(0.0), checkpointing: false, noise: 0.0 }
     }
 }
 
@@ -81,13 +89,15 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_shifted_and_padding_has_no_weight() {
-        let (long, short) = (tokens(&[5, 6, 7, 8], 2), tokens(&[9, 4], 1));
-        let batch = Batch::new(&[&long, &short], false);
-        assert_eq!(batch.inputs, [5, 6, 7, 9, 4, 0]);
-        assert_eq!(batch.targets, [6, 7, 8, 4, 0, 0]);
-        assert_eq!(batch.weights, [1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
-        assert_eq!(Batch::new(&[&long, &short], true).weights, [0.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
+    fn targets_are_shifted_and_rows_are_not_padded() {
+        let (long, mut short) = (tokens(&[5, 6, 7, 8], 2), tokens(&[9, 4, 0, 0], 1));
+        short.attention_mask = vec![1, 1, 0, 0];
+        let batch = Batch::new(&[&long, &short, &tokens(&[3], 0)], false);
+        assert_eq!((batch.lengths.as_slice(), batch.tokens), ([3, 1].as_slice(), 9));
+        assert_eq!(batch.inputs, [5, 6, 7, 9]);
+        assert_eq!(batch.targets, [6, 7, 8, 4]);
+        assert_eq!(batch.weights, [1.0, 1.0, 1.0, 1.0]);
+        assert_eq!(Batch::new(&[&long, &short], true).weights, [0.0, 1.0, 1.0, 1.0]);
     }
 
     #[test]

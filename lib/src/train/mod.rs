@@ -8,3 +8,4 @@ pub mod curve;
 pub mod optimizer;
 pub mod schedule;
 pub mod trainer;
+pub mod update;

@@ -9,13 +9,14 @@ use crate::display::{LiveDisplay, in_our_kernel, show};
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt;
 use crate::model::causal::CausalLm;
-use crate::model::ops::cross_entropy_sum;
+use crate::model::decoder::Lesson;
+use crate::model::head::Targets;
 use crate::tokenizer::encode::{TokenizedDataset, Tokens};
 use crate::train::arguments::{Accumulation, TrainingArguments};
 use crate::train::batch::{Batch, epoch_order};
 use crate::train::checkpoint;
 use crate::train::curve::{LossCurve, StepReport};
-use crate::train::optimizer::Optimizer;
+use crate::train::optimizer::{Optimizer, OptimizerSettings, gradient_norm};
 
 /// Trains a model in place. After an interrupt or an error, `train` goes on where it stopped.
 #[derive(Debug)]
@@ -80,7 +81,8 @@ impl Trainer {
             return Err(Error::new(ErrorKind::Training, format!("`{}` already holds checkpoints", arguments.output_dir.display()))
                 .hint("choose another output_dir, set overwrite_output_dir: true, or go on with `trainer.resume(\"<folder>\")`"));
         }
-        let optimizer = Optimizer::new(arguments.optim, arguments.weight_decay, model.weights());
+        let settings = OptimizerSettings { kind: arguments.optim, weight_decay: arguments.weight_decay, ..Default::default() };
+        let optimizer = Optimizer::new(settings, model.weights());
         Ok(Self {
             model: model.clone(),
             arguments,
@@ -138,19 +140,22 @@ impl Trainer {
         let started = Instant::now();
         pass_ids(&self.model)?;
         let step = self.history.len();
-        let mut gradients: Vec<Vec<f32>> = self.model.weights().iter().map(|(_, var)| vec![0.0; var.elem_count()]).collect();
+        self.model.set_seed(self.arguments.seed.wrapping_add((step as u64) << 20));
+        // What a step that failed has left.
+        self.model.weights().iter().for_each(|(_, parameter)| parameter.recycle(parameter.take_gradient()));
         let (mut loss, mut share, mut tokens) = (0.0, 0.0, 0);
         for batch in batches {
             let predicted = batch.predicted();
             let (sum, part) = match self.arguments.accumulation {
-                Accumulation::Tokens => (self.backward(batch, 1.0, &mut gradients)?, predicted),
-                Accumulation::Means => (self.backward(batch, 1.0 / predicted.max(1.0), &mut gradients)?, 1.0),
+                Accumulation::Tokens => (self.backward(batch, 1.0)?, predicted),
+                Accumulation::Means => (self.backward(batch, 1.0 / predicted.max(1.0))?, 1.0),
             };
             loss += sum;
             share += part;
             tokens += batch.tokens;
         }
-        let norm = scale_and_clip(&mut gradients, share.max(1.0), self.arguments.max_grad_norm);
+        let share = f64::max(share, 1.0);
+        let norm = gradient_norm(self.model.weights())? / share;
         if !norm.is_finite() || !loss.is_finite() {
             return Err(Error::new(
                 ErrorKind::Training,
@@ -161,11 +166,15 @@ impl Trainer {
         let (base, schedule, warmup, total) =
             (self.arguments.learning_rate, self.arguments.lr_scheduler_type, self.arguments.warmup_steps, self.total_steps());
         let rate = |step: usize| base * schedule.factor(step, warmup, total);
-        self.optimizer.step(self.model.weights(), &gradients, rate(step))?;
+        let clip = match self.arguments.max_grad_norm {
+            limit if limit > 0.0 => (limit / (norm + 1e-6)).min(1.0),
+            _ => 1.0,
+        };
+        self.optimizer.step(self.model.weights(), rate(step), (clip / share) as f32)?;
         self.history.push(StepReport {
             step: step + 1,
             epoch: (step + 1) as f64 / self.steps_per_epoch() as f64,
-            loss: loss / share.max(1.0),
+            loss: loss / share,
             learning_rate: rate(step + 1),
             grad_norm: norm,
             tokens,
@@ -176,20 +185,10 @@ impl Trainer {
     }
 
     /// Adds a micro-batch's gradients of `scale · summed loss`; returns that loss.
-    fn backward(&self, batch: &Batch, scale: f64, gradients: &mut [Vec<f32>]) -> Result<f64> {
-        let logits = self.model.forward(&batch.inputs, batch.rows, true)?;
+    fn backward(&self, batch: &Batch, scale: f64) -> Result<f64> {
         let weights: Vec<f32> = batch.weights.iter().map(|weight| weight * scale as f32).collect();
-        let loss = cross_entropy_sum(&logits, &batch.targets, &weights)?;
-        let store = loss.backward()?;
-        for ((name, var), total) in self.model.weights().iter().zip(gradients) {
-            let gradient = store.get(var.as_tensor()).ok_or_else(|| {
-                Error::new(ErrorKind::Training, format!("`{name}` received no gradient"))
-                    .hint("every operation of the model must have a backward pass")
-            })?;
-            let gradient = gradient.flatten_all()?.to_vec1::<f32>()?;
-            total.iter_mut().zip(&gradient).for_each(|(total, g)| *total += g);
-        }
-        Ok(f64::from(loss.to_scalar::<f32>()?))
+        let targets = Targets { weights: &weights, ..batch.targets(0.0) };
+        self.model.backward(Lesson { targets, checkpointing: self.arguments.gradient_checkpointing, ..batch.lesson() })
     }
 
     fn evaluate_and_save(&mut self) -> Result<()> {
@@ -318,8 +317,7 @@ pub fn evaluate_loss(model: &CausalLm, rows: &TokenizedDataset, batch_size: usiz
     for (index, part) in rows.rows().chunks(batch_size.max(1)).enumerate() {
         interrupt::check(format_args!("in the evaluation, before batch {index}"))?;
         let batch = Batch::new(&part.iter().collect::<Vec<_>>(), completion_only);
-        let logits = model.forward(&batch.inputs, batch.rows, false)?;
-        loss += f64::from(cross_entropy_sum(&logits, &batch.targets, &batch.weights)?.to_scalar::<f32>()?);
+        loss += model.losses(&batch.inputs, &batch.lengths, batch.targets(0.0))?.iter().map(|loss| f64::from(*loss)).sum::<f64>();
         tokens += batch.predicted();
     }
     Ok(EvalReport { loss: loss / tokens.max(1.0), tokens: tokens as usize })
@@ -331,7 +329,7 @@ fn check_rows(name: &str, rows: &TokenizedDataset, needed: bool, model: &CausalL
         return Err(Error::new(ErrorKind::Data, format!("{name} has no rows"))
             .hint("load a data set with at least one row on each side of the split"));
     }
-    let (vocabulary, positions) = (model.config().vocab_size, model.config().max_position_embeddings);
+    let (vocabulary, positions) = (model.config().vocab_size(), model.config().max_position_embeddings());
     for (index, row) in rows.rows().iter().enumerate() {
         if let Some(id) = row.input_ids.iter().find(|&&id| id as usize >= vocabulary) {
             return Err(Error::new(
@@ -358,16 +356,6 @@ fn pass_ids(model: &CausalLm) -> Result<()> {
     let highest = model.weights().iter().filter_map(|(_, var)| number(var.as_tensor()).ok()).max().unwrap_or(0);
     while number(&Tensor::zeros(1, DType::U8, &Device::Cpu)?).is_ok_and(|id| id <= highest) {}
     Ok(())
-}
-
-/// Divides summed gradients by their share and cuts their norm; returns the norm before the cut.
-fn scale_and_clip(gradients: &mut [Vec<f32>], share: f64, max_norm: f64) -> f64 {
-    let squares: f64 = gradients.iter().flatten().map(|&g| f64::from(g) * f64::from(g)).sum();
-    let norm = squares.sqrt() / share;
-    let clip = if max_norm > 0.0 { (max_norm / (norm + 1e-6)).min(1.0) } else { 1.0 };
-    let scale = (clip / share) as f32;
-    gradients.iter_mut().flatten().for_each(|g| *g *= scale);
-    norm
 }
 
 impl std::fmt::Display for TrainOutput {

@@ -1,0 +1,301 @@
+//! Ids → hidden rows → logits, losses and gradients: what all families of models share.
+//!
+//! A batch is a list of sequences of any lengths, one after the other, N ids in all: nothing is padded. Activations are
+//! `(N, C)`; V words.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use candle_core::backprop::GradStore;
+use candle_core::{D, Device, Tensor, Var};
+
+use crate::model::activations::scramble;
+use crate::model::attention::{AttentionShape, CachedAttention, Columns, LayerCache, attention};
+use crate::model::head::{Head, Targets};
+use crate::model::linear::{Embedding, Linear};
+use crate::model::norm::Norm;
+use crate::model::ops;
+use crate::model::parameter::{Parameter, with_values};
+use crate::model::rotary::Rotary;
+use crate::model::weights::Weights;
+
+type Answer<T> = candle_core::Result<T>;
+/// Attention of one layer: query, key and value columns → context.
+pub type Attend<'a> = &'a dyn Fn(&Tensor) -> Answer<Tensor>;
+/// Dropout of one place in one pass.
+pub type Drop<'a> = &'a dyn Fn(&Tensor) -> Answer<Tensor>;
+
+/// One layer of a family.
+pub trait Block: std::fmt::Debug + Send + Sync {
+    /// `(N,C)` → `(N,C)`.
+    fn forward(&self, x: &Tensor, attend: Attend, drop: Drop) -> Answer<Tensor>;
+    /// The linear layers by the last part of their name, for adapters.
+    fn linears(&mut self) -> Vec<(&'static str, &mut Linear)>;
+    /// A copy that shares the weights.
+    fn share(&self) -> Box<dyn Block>;
+}
+
+/// How the heads of a model are laid out.
+#[derive(Debug, Clone)]
+pub struct Heads {
+    /// Heads of queries, H.
+    pub heads: usize,
+    /// Heads of keys and values, G.
+    pub groups: usize,
+    /// Dimensions of a head, D.
+    pub size: usize,
+    /// Where they stand in a row.
+    pub columns: Columns,
+    /// The angles of all positions.
+    pub rotary: Arc<Rotary>,
+}
+
+/// A language model: embedding, blocks, norm, output projection.
+#[derive(Debug)]
+pub struct Decoder {
+    /// All parameters by name, in the order of transformers.
+    pub weights: Weights,
+    /// Ids → rows.
+    pub embedding: Embedding,
+    /// The layers.
+    pub blocks: Vec<Box<dyn Block>>,
+    /// After the last layer.
+    pub norm: Norm,
+    /// The output projection `(V,C)`; may be the embedding's weight.
+    pub head: Parameter,
+    /// The attention's shape.
+    pub heads: Heads,
+    /// Rate of dropout in training.
+    pub dropout: f64,
+    /// Names the random numbers of the next training pass.
+    pub seed: AtomicU64,
+}
+
+/// What each layer has seen of some sequences, so that a new position costs one row and not the whole text again.
+#[derive(Debug, Default)]
+pub struct Cache {
+    layers: Vec<Arc<Mutex<Vec<LayerCache>>>>,
+    /// The ids so far, for devices on which the keys and values are made anew.
+    ids: Vec<Vec<u32>>,
+}
+
+impl Cache {
+    /// An empty cache.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+/// A training step's view of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Lesson<'a> {
+    /// N ids.
+    pub inputs: &'a [u32],
+    /// How many of them each sequence has.
+    pub lengths: &'a [usize],
+    /// What each position should predict.
+    pub targets: Targets<'a>,
+    /// Keep only the blocks' inputs and compute the rest again in the backward pass (Chen et al. 2016).
+    pub checkpointing: bool,
+    /// Strength of the noise on the embeddings (NEFTune, Jain et al. 2023); 0 adds none.
+    pub noise: f64,
+}
+
+impl Decoder {
+    fn device(&self) -> &Device {
+        self.head.device()
+    }
+
+    fn shape(&self, lengths: &[usize]) -> AttentionShape {
+        let Heads { heads, groups, size, columns, rotary } = self.heads.clone();
+        AttentionShape { lengths: lengths.into(), heads, groups, head_size: size, columns, rotary }
+    }
+
+    /// The rows that the output projection reads, `(N,C)`; `training` records gradients and drops.
+    pub fn hidden(&self, ids: &[u32], lengths: &[usize], training: bool) -> Answer<Tensor> {
+        let shape = self.shape(lengths);
+        let seed = training.then(|| self.seed.fetch_add(1, Ordering::Relaxed));
+        let mut x = self.drop(&self.embedding.forward(ids, training)?, seed, 0)?;
+        for index in 0..self.blocks.len() {
+            x = self.block(index, &x, &shape, seed)?;
+        }
+        self.norm.forward(&x)
+    }
+
+    fn block(&self, index: usize, x: &Tensor, shape: &AttentionShape, seed: Option<u64>) -> Answer<Tensor> {
+        let place = std::cell::Cell::new(1 + 16 * index as u64);
+        let drop = |x: &Tensor| self.drop(x, seed, place.replace(place.get() + 1));
+        self.blocks[index].forward(x, &|qkv| attention(qkv, shape), &drop)
+    }
+
+    fn drop(&self, x: &Tensor, seed: Option<u64>, place: u64) -> Answer<Tensor> {
+        match seed {
+            Some(seed) => ops::dropout(x, self.dropout, scramble(scramble(seed).wrapping_add(place))),
+            None => Ok(x.clone()),
+        }
+    }
+
+    /// Logits `(N,V)`.
+    pub fn logits(&self, ids: &[u32], lengths: &[usize], training: bool) -> Answer<Tensor> {
+        self.project(&self.hidden(ids, lengths, training)?)
+    }
+
+    fn project(&self, hidden: &Tensor) -> Answer<Tensor> {
+        Linear::new(self.head.clone(), None).forward(hidden)
+    }
+
+    /// Logits `(S,V)` after the last of some new ids of each of S sequences, which follow those in the cache.
+    pub fn logits_cached(&self, ids: &[&[u32]], cache: &mut Cache) -> Answer<Tensor> {
+        cache.ids.resize_with(ids.len(), Vec::new);
+        let on_cpu = self.device().is_cpu();
+        if !on_cpu {
+            cache.ids.iter_mut().zip(ids).for_each(|(past, new)| past.extend_from_slice(new));
+        }
+        let rows: Vec<&[u32]> = if on_cpu { ids.to_vec() } else { cache.ids.iter().map(Vec::as_slice).collect() };
+        let lengths: Vec<usize> = rows.iter().map(|row| row.len()).collect();
+        let hidden = if on_cpu {
+            cache.layers.resize_with(self.blocks.len(), Default::default);
+            let shape = self.shape(&lengths);
+            let mut x = self.embedding.forward(&rows.concat(), false)?;
+            for (block, caches) in self.blocks.iter().zip(&cache.layers) {
+                let attend =
+                    |qkv: &Tensor| qkv.contiguous()?.apply_op1_no_bwd(&CachedAttention { shape: shape.clone(), caches: caches.clone() });
+                x = block.forward(&x, &attend, &|x| Ok(x.clone()))?;
+            }
+            self.norm.forward(&x)?
+        } else {
+            self.hidden(&rows.concat(), &lengths, false)?
+        };
+        let mut ends = Vec::with_capacity(lengths.len());
+        let mut end = 0u32;
+        for length in &lengths {
+            end += *length as u32;
+            ends.push(end - 1);
+        }
+        self.project(&hidden.index_select(&Tensor::from_vec(ends, lengths.len(), self.device())?, 0)?)
+    }
+
+    /// Negative log-probability of each target; 0 where its weight is 0.
+    pub fn losses(&self, ids: &[u32], lengths: &[usize], targets: Targets) -> Answer<Vec<f32>> {
+        let hidden = self.hidden(ids, lengths, false)?;
+        if hidden.device().is_cpu() {
+            return with_values(&hidden, |hidden| self.with_head(|head| head.losses(hidden, targets)))?;
+        }
+        let losses = composed_losses(&self.project(&hidden)?, targets)?.to_vec1::<f32>()?;
+        Ok(losses.iter().zip(targets.weights).map(|(loss, weight)| if *weight == 0.0 { 0.0 } else { *loss }).collect())
+    }
+
+    /// Adds the gradients of `Σ weight · loss` to all parameters that are not frozen; returns that loss.
+    pub fn backward(&self, lesson: Lesson) -> Answer<f64> {
+        let seed = self.seed.fetch_add(1, Ordering::Relaxed);
+        let shape = self.shape(lesson.lengths);
+        let embedded = self.embedding.forward(lesson.inputs, true)?;
+        let embedded = self.drop(&self.noisy(&embedded, lesson, seed)?, Some(seed), 0)?;
+        // A leaf of its own: below it, candle's store finds nothing.
+        let mut x = Var::from_tensor(&embedded.detach())?;
+        let start = x.as_tensor().clone();
+        let mut inputs = Vec::new();
+        let mut y = start.clone();
+        for index in 0..self.blocks.len() {
+            if lesson.checkpointing {
+                inputs.push(y.detach());
+                y = self.block(index, &y.detach(), &shape, Some(seed))?;
+            } else {
+                y = self.block(index, &y, &shape, Some(seed))?;
+            }
+        }
+        if lesson.checkpointing {
+            x = Var::from_tensor(&y.detach())?;
+            y = x.as_tensor().clone();
+        }
+        let (loss, mut slope) = self.loss_backward(&self.norm.forward(&y)?, lesson.targets, &x)?;
+        for (index, input) in inputs.iter().enumerate().rev() {
+            let x = Var::from_tensor(input)?;
+            slope = self.pull_back(&self.block(index, x.as_tensor(), &shape, Some(seed))?, &slope, &x)?;
+        }
+        self.collect(&(embedded * slope)?.sum_all()?)?;
+        Ok(loss)
+    }
+
+    /// The loss of hidden rows, and its gradient by the leaf `x` that they were computed from.
+    fn loss_backward(&self, hidden: &Tensor, targets: Targets, x: &Var) -> Answer<(f64, Tensor)> {
+        if !hidden.device().is_cpu() {
+            let logits = self.project(hidden)?;
+            let weights = Tensor::from_slice(targets.weights, targets.weights.len(), hidden.device())?;
+            let loss = composed_losses(&logits, targets)?.mul(&weights)?.sum_all()?;
+            let value = f64::from(loss.to_scalar::<f32>()?);
+            return Ok((value, gradient(&self.collect(&loss)?, x)?));
+        }
+        let (loss, slope) = with_values(hidden, |hidden| {
+            self.with_head(|head| {
+                let mut result = None;
+                if self.head.is_frozen() {
+                    result = Some(head.backward(hidden, targets, None));
+                } else {
+                    self.head.accumulate(|sum, add| result = Some(head.backward(hidden, targets, Some((sum, add)))));
+                }
+                result.unwrap_or_default()
+            })
+        })??;
+        let slope = Tensor::from_vec(slope, hidden.shape(), hidden.device())?;
+        Ok((loss, self.pull_back(hidden, &slope, x)?))
+    }
+
+    /// From the gradient of `y` to the gradient of the leaf `x` that it was computed from.
+    fn pull_back(&self, y: &Tensor, slope: &Tensor, x: &Var) -> Answer<Tensor> {
+        gradient(&self.collect(&(y * slope)?.sum_all()?)?, x)
+    }
+
+    /// Runs candle's backward pass and adds what it finds of the weights to the parameters.
+    fn collect(&self, loss: &Tensor) -> Answer<GradStore> {
+        let store = loss.backward()?;
+        if !loss.device().is_cpu() {
+            for (_, parameter) in &self.weights {
+                if let Some(slope) = store.get(parameter.as_tensor()) {
+                    parameter.accumulate_tensor(slope)?;
+                }
+            }
+        }
+        Ok(store)
+    }
+
+    fn with_head<T>(&self, work: impl FnOnce(Head) -> T) -> Answer<T> {
+        with_values(&self.head, |weight| work(Head { weight, width: self.head.dims()[1] }))
+    }
+
+    /// Uniform noise of `noise / √(length · C)` on each sequence's embeddings.
+    fn noisy(&self, embedded: &Tensor, lesson: Lesson, seed: u64) -> Answer<Tensor> {
+        if lesson.noise <= 0.0 {
+            return Ok(embedded.clone());
+        }
+        let width = embedded.dim(D::Minus1)?;
+        let mut noise = Vec::with_capacity(embedded.elem_count());
+        for length in lesson.lengths {
+            let strength = lesson.noise / ((length * width) as f64).sqrt();
+            for _ in 0..length * width {
+                let random = scramble(scramble(seed ^ 0x6e65_6674).wrapping_add(noise.len() as u64)) as f64 / u64::MAX as f64;
+                noise.push((strength * (2.0 * random - 1.0)) as f32);
+            }
+        }
+        embedded + Tensor::from_vec(noise, embedded.shape(), embedded.device())?
+    }
+}
+
+fn gradient(store: &GradStore, x: &Var) -> Answer<Tensor> {
+    match store.get(x.as_tensor()) {
+        Some(slope) => Ok(slope.clone()),
+        None => candle_core::bail!("an operation of the model has no backward pass"),
+    }
+}
+
+/// Each row's loss from candle's own differentiable operations, on any device.
+pub fn composed_losses(logits: &Tensor, targets: Targets) -> Answer<Tensor> {
+    let log_probabilities = candle_nn::ops::log_softmax(logits, D::Minus1)?;
+    let ids = Tensor::from_slice(targets.ids, (targets.ids.len(), 1), logits.device())?;
+    let own = log_probabilities.gather(&ids, 1)?.squeeze(1)?.neg()?;
+    if targets.smoothing == 0.0 {
+        return Ok(own);
+    }
+    let even = log_probabilities.mean(D::Minus1)?.neg()?;
+    (own * f64::from(1.0 - targets.smoothing))? + (even * f64::from(targets.smoothing))?
+}

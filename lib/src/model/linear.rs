@@ -1,0 +1,149 @@
+//! Rows → rows: the linear layer and the embedding, whose weight gradients are added to their parameters in place.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
+
+use crate::model::kernels;
+use crate::model::parameter::{Parameter, values, with_values};
+use crate::model::simd::{Matrix, Threads, matmul};
+
+type Answer<T> = candle_core::Result<T>;
+
+/// `x (N,I) → x · weightᵀ + bias (N,O)`, `weight (O,I)`, `bias (O)`.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    /// `(O,I)`.
+    pub weight: Parameter,
+    /// `(O)`.
+    pub bias: Option<Parameter>,
+    /// What is learnt beside a frozen weight.
+    pub adapter: Option<Adapter>,
+}
+
+/// A low-rank change of a weight (LoRA, Hu et al. 2021): `scale · b · a`, with `a (R,I)` and `b (O,R)`.
+#[derive(Debug, Clone)]
+pub struct Adapter {
+    /// `(R,I)`.
+    pub a: Parameter,
+    /// `(O,R)`.
+    pub b: Parameter,
+    /// `alpha / R`.
+    pub scale: f64,
+}
+
+impl Linear {
+    /// A layer without an adapter.
+    pub fn new(weight: Parameter, bias: Option<Parameter>) -> Self {
+        Self { weight, bias, adapter: None }
+    }
+
+    /// The product, with gradients.
+    pub fn forward(&self, x: &Tensor) -> Answer<Tensor> {
+        let y = self.product(x)?;
+        match &self.adapter {
+            Some(Adapter { a, b, scale }) => {
+                let narrow = Self::new(a.clone(), None).forward(x)?;
+                y + (Self::new(b.clone(), None).forward(&narrow)? * *scale)?
+            }
+            None => Ok(y),
+        }
+    }
+
+    fn product(&self, x: &Tensor) -> Answer<Tensor> {
+        if x.device().is_cpu() {
+            return x.contiguous()?.apply_op1(self.clone());
+        }
+        let y = x.matmul(&self.weight.t()?)?;
+        match &self.bias {
+            Some(bias) => y.broadcast_add(bias),
+            None => Ok(y),
+        }
+    }
+}
+
+impl CustomOp1 for Linear {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Answer<(CpuStorage, Shape)> {
+        let (x, inputs) = (values(x, layout)?, self.weight.dims()[1]);
+        let (rows, outputs) = (x.len() / inputs, self.weight.dims()[0]);
+        let mut y = match &self.bias {
+            Some(bias) => with_values(bias, |bias| bias.repeat(rows))?,
+            None => vec![0.0; rows * outputs],
+        };
+        let add = self.bias.is_some();
+        with_values(&self.weight, |w| match rows {
+            1 => kernels::matrix_vector(&mut y, w, x, add),
+            _ => matmul(&mut y, Matrix::new(x, inputs), Matrix::new(w, inputs).t(), add, Threads::All),
+        })?;
+        Ok((CpuStorage::F32(y), Shape::from((rows, outputs))))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Answer<Option<Tensor>> {
+        let (grad, outputs, inputs) = (grad.contiguous()?, self.weight.dims()[0], self.weight.dims()[1]);
+        let slope = with_values(&grad, |grad| {
+            with_values(x, |x| {
+                self.weight.accumulate(|sum, add| matmul(sum, Matrix::new(grad, outputs).t(), Matrix::new(x, inputs), add, Threads::All));
+            })?;
+            if let Some(bias) = &self.bias {
+                bias.accumulate(|sum, add| {
+                    let own = kernels::column_sum(grad, outputs);
+                    sum.iter_mut().zip(own).for_each(|(sum, own)| *sum = if add { *sum + own } else { own });
+                });
+            }
+            with_values(&self.weight, |w| {
+                let mut slope = vec![0.0; x.elem_count()];
+                matmul(&mut slope, Matrix::new(grad, outputs), Matrix::new(w, inputs), false, Threads::All);
+                slope
+            })
+        })??;
+        Ok(Some(Tensor::from_vec(slope, x.shape(), x.device())?))
+    }
+}
+
+/// Rows of a table by id.
+#[derive(Debug, Clone)]
+pub struct Embedding {
+    /// `(V,C)`.
+    pub weight: Parameter,
+}
+
+impl Embedding {
+    /// The rows of `ids`, `(N,C)`; `training` makes what follows record its gradient.
+    pub fn forward(&self, ids: &[u32], training: bool) -> Answer<Tensor> {
+        let weight = if training { self.weight.as_tensor().clone() } else { self.weight.detached() };
+        if weight.device().is_cpu() {
+            return weight.apply_op1(Lookup { ids: ids.to_vec(), weight: self.weight.clone() });
+        }
+        weight.index_select(&Tensor::from_slice(ids, ids.len(), weight.device())?, 0)
+    }
+}
+
+struct Lookup {
+    ids: Vec<u32>,
+    weight: Parameter,
+}
+
+impl CustomOp1 for Lookup {
+    fn name(&self) -> &'static str {
+        "embedding"
+    }
+
+    fn cpu_fwd(&self, table: &CpuStorage, layout: &Layout) -> Answer<(CpuStorage, Shape)> {
+        let (table, width) = (values(table, layout)?, self.weight.dims()[1]);
+        let mut rows = Vec::with_capacity(self.ids.len() * width);
+        for &id in &self.ids {
+            match table.get(id as usize * width..(id as usize + 1) * width) {
+                Some(row) => rows.extend_from_slice(row),
+                None => candle_core::bail!("token id {id} is outside of the vocabulary of {}", self.weight.dims()[0]),
+            }
+        }
+        Ok((CpuStorage::F32(rows), Shape::from((self.ids.len(), width))))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Answer<Option<Tensor>> {
+        with_values(&grad.contiguous()?, |grad| self.weight.accumulate_rows(&self.ids, grad))?;
+        Ok(None)
+    }
+}

@@ -1,0 +1,159 @@
+//! `config.json` of the GPT-NeoX family: GPT-NeoX and Pythia.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The fields of a GPT-NeoX `config.json` that this crate uses; names and defaults are those of transformers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NeoxConfig {
+    /// Must be `["GPTNeoXForCausalLM"]` or absent; written so that transformers opens our checkpoints.
+    #[serde(default = "architectures")]
+    pub architectures: Vec<String>,
+    /// `gpt_neox`.
+    pub model_type: String,
+    /// Rows of the embedding, V; a padded vocabulary may exceed the tokenizer's.
+    pub vocab_size: usize,
+    /// Width of the residual stream, C.
+    pub hidden_size: usize,
+    /// Blocks, L.
+    pub num_hidden_layers: usize,
+    /// Heads, H; C must be a multiple.
+    pub num_attention_heads: usize,
+    /// Width of the feed-forward layer.
+    pub intermediate_size: usize,
+    /// Longest sequence.
+    #[serde(default = "positions")]
+    pub max_position_embeddings: usize,
+    /// Part of each head that turns with the position.
+    #[serde(default = "quarter")]
+    pub rotary_pct: f64,
+    /// Base of the rotary angles.
+    #[serde(default = "base")]
+    pub rotary_emb_base: f64,
+    /// Added to the variance in layer norms.
+    #[serde(default = "epsilon")]
+    pub layer_norm_eps: f64,
+    /// Attention and feed-forward read the same input (true) or one after the other.
+    #[serde(default = "yes")]
+    pub use_parallel_residual: bool,
+    /// Only `gelu` is known.
+    #[serde(default = "gelu")]
+    pub hidden_act: String,
+    /// Output weights shared with the embedding; must be false.
+    #[serde(default)]
+    pub tie_word_embeddings: bool,
+    /// Bias terms in the attention; must be true.
+    #[serde(default = "yes")]
+    pub attention_bias: bool,
+    /// Dropout after the embedding and after each half of a block, in training only.
+    #[serde(default)]
+    pub hidden_dropout: f64,
+    /// First id of a sequence, kept for transformers.
+    #[serde(default)]
+    pub bos_token_id: u32,
+    /// Id that ends a sequence.
+    #[serde(default)]
+    pub eos_token_id: u32,
+    /// Number format of the stored weights.
+    #[serde(default = "float32")]
+    pub torch_dtype: String,
+}
+
+fn architectures() -> Vec<String> {
+    vec!["GPTNeoXForCausalLM".into()]
+}
+fn positions() -> usize {
+    2048
+}
+fn quarter() -> f64 {
+    0.25
+}
+fn base() -> f64 {
+    10_000.0
+}
+fn epsilon() -> f64 {
+    1e-5
+}
+fn yes() -> bool {
+    true
+}
+fn gelu() -> String {
+    "gelu".into()
+}
+fn float32() -> String {
+    "float32".into()
+}
+
+impl NeoxConfig {
+    /// A model of this shape with a feed-forward layer of four times the width and GPT-NeoX's defaults otherwise.
+    pub fn new(vocab_size: usize, hidden_size: usize, num_hidden_layers: usize, num_attention_heads: usize) -> Self {
+        Self {
+            architectures: architectures(),
+            model_type: "gpt_neox".into(),
+            vocab_size,
+            hidden_size,
+            num_hidden_layers,
+            num_attention_heads,
+            intermediate_size: 4 * hidden_size,
+            max_position_embeddings: positions(),
+            rotary_pct: quarter(),
+            rotary_emb_base: base(),
+            layer_norm_eps: epsilon(),
+            use_parallel_residual: true,
+            hidden_act: gelu(),
+            tie_word_embeddings: false,
+            attention_bias: true,
+            hidden_dropout: 0.0,
+            bos_token_id: 0,
+            eos_token_id: 0,
+            torch_dtype: float32(),
+        }
+    }
+
+    /// Reads and checks a `config.json`; `Err` says what is not known.
+    pub fn from_value(mut value: Value) -> Result<Self, String> {
+        modernise(&mut value);
+        let config: Self = serde_json::from_value(value).map_err(|error| error.to_string())?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Dimensions of one head.
+    pub fn head_size(&self) -> usize {
+        self.hidden_size / self.num_attention_heads
+    }
+
+    /// Dimensions of a head that turn with the position.
+    pub fn rotary_dimensions(&self) -> usize {
+        (self.head_size() as f64 * self.rotary_pct) as usize
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.num_attention_heads == 0 || !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+            return Err(format!("hidden_size {} is not a multiple of num_attention_heads {}", self.hidden_size, self.num_attention_heads));
+        }
+        if !self.rotary_dimensions().is_multiple_of(2) {
+            return Err(format!("rotary_pct {} of a head of {} dimensions is not even", self.rotary_pct, self.head_size()));
+        }
+        if self.hidden_act != "gelu" {
+            return Err(format!("hidden_act is `{}`; this crate knows `gelu`", self.hidden_act));
+        }
+        if self.tie_word_embeddings || !self.attention_bias {
+            return Err("tied embeddings and attention without bias are not known".into());
+        }
+        Ok(())
+    }
+}
+
+/// transformers 5 keeps the rotary fields in `rope_parameters`.
+fn modernise(value: &mut Value) {
+    let rope = value["rope_parameters"].clone();
+    for (old, new) in [("rotary_emb_base", "rope_theta"), ("rotary_pct", "partial_rotary_factor")] {
+        if value[old].is_null() && rope[new].is_number() {
+            value[old] = rope[new].clone();
+        }
+    }
+    if let Some(object) = value.as_object_mut() {
+        object.retain(|_, field| !field.is_null());
+    }
+}

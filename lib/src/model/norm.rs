@@ -1,0 +1,76 @@
+//! Rows → rows of equal size: layer norm (Ba et al. 2016) and RMS norm (Zhang & Sennrich 2019), with gradients.
+//!
+//! candle's own `LayerNorm` and `RmsNorm` return no gradient and no error (candle issues 2168 and 3011).
+
+use candle_core::{CpuStorage, CustomOp1, D, Layout, Shape, Tensor};
+
+use crate::model::kernels;
+use crate::model::parameter::{Parameter, values, with_values};
+
+type Answer<T> = candle_core::Result<T>;
+
+/// A layer norm, or without a bias an RMS norm, over the last axis of `(N,C)`.
+#[derive(Debug, Clone)]
+pub struct Norm {
+    /// `(C)`.
+    pub weight: Parameter,
+    /// `(C)`; `None` makes it an RMS norm.
+    pub bias: Option<Parameter>,
+    /// Added to the variance.
+    pub epsilon: f64,
+}
+
+impl Norm {
+    /// The normalised rows, with gradients.
+    pub fn forward(&self, x: &Tensor) -> Answer<Tensor> {
+        if x.device().is_cpu() {
+            return x.contiguous()?.apply_op1(self.clone());
+        }
+        let x = match &self.bias {
+            Some(_) => x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?,
+            None => x.clone(),
+        };
+        let variance = x.sqr()?.mean_keepdim(D::Minus1)?;
+        let y = x.broadcast_div(&(variance + self.epsilon)?.sqrt()?)?.broadcast_mul(&self.weight)?;
+        match &self.bias {
+            Some(bias) => y.broadcast_add(bias),
+            None => Ok(y),
+        }
+    }
+}
+
+impl CustomOp1 for Norm {
+    fn name(&self) -> &'static str {
+        "norm"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Answer<(CpuStorage, Shape)> {
+        let (x, epsilon) = (values(x, layout)?, self.epsilon as f32);
+        let y = with_values(&self.weight, |weight| match &self.bias {
+            Some(bias) => with_values(bias, |bias| kernels::layer_norm(x, weight, bias, epsilon)),
+            None => Ok(kernels::rms_norm(x, weight, epsilon)),
+        })??;
+        Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Answer<Option<Tensor>> {
+        let (grad, width, epsilon) = (grad.contiguous()?, self.weight.elem_count(), self.epsilon as f32);
+        let slope = with_values(&grad, |grad| {
+            with_values(x, |x| {
+                let affine = match self.bias {
+                    Some(_) => kernels::layer_norm_grad_affine(x, grad, width, epsilon),
+                    None => kernels::rms_norm_grad_weight(x, grad, width, epsilon),
+                };
+                for (parameter, own) in [Some(&self.weight), self.bias.as_ref()].into_iter().flatten().zip(affine.chunks_exact(width)) {
+                    parameter
+                        .accumulate(|sum, add| sum.iter_mut().zip(own).for_each(|(sum, own)| *sum = if add { *sum + own } else { *own }));
+                }
+                with_values(&self.weight, |weight| match self.bias {
+                    Some(_) => kernels::layer_norm_grad_input(x, weight, grad, epsilon),
+                    None => kernels::rms_norm_grad_input(x, weight, grad, epsilon),
+                })
+            })
+        })???;
+        Ok(Some(Tensor::from_vec(slope, x.shape(), x.device())?))
+    }
+}
