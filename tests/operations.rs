@@ -60,7 +60,8 @@ fn cross_entropy_is_pytorchs() {
     let vocabulary = logits.len() / ids.len();
     // With the unit matrix as projection the hidden rows are the logits.
     let unit: Vec<f32> = (0..vocabulary * vocabulary).map(|i| if i % (vocabulary + 1) == 0 { 1.0 } else { 0.0 }).collect();
-    let (head, targets) = (Head { weight: &unit, width: vocabulary }, Targets { ids: &ids, weights: &weights, smoothing: 0.0 });
+    let (head, targets) =
+        (Head { weight: &unit, width: vocabulary, scratch: &Default::default() }, Targets { ids: &ids, weights: &weights, smoothing: 0.0 });
     let (sum, slope) = head.backward(&logits, targets, None);
     assert_close("sum", &[sum as f32], &numbers(&case["sum"]), 2e-6, 1e-6);
     assert_close("dlogits", &slope, &numbers(&case["dlogits"]), 2e-6, 1e-6);

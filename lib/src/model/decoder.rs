@@ -69,6 +69,8 @@ pub struct Decoder {
     pub dropout: f64,
     /// Names the random numbers of the next training pass.
     pub seed: AtomicU64,
+    /// Memory for logits.
+    pub scratch: Mutex<Vec<f32>>,
 }
 
 /// What each layer has seen of some sequences, so that a new position costs one row and not the whole text again.
@@ -260,7 +262,7 @@ impl Decoder {
     }
 
     fn with_head<T>(&self, work: impl FnOnce(Head) -> T) -> Answer<T> {
-        with_values(&self.head, |weight| work(Head { weight, width: self.head.dims()[1] }))
+        with_values(&self.head, |weight| work(Head { weight, width: self.head.dims()[1], scratch: &self.scratch }))
     }
 
     /// Uniform noise of `noise / √(length · C)` on each sequence's embeddings.

@@ -4,6 +4,8 @@
 //! its own gradient and multiplied again, while it is in the cache. Rows of weight 0 cost nothing. The sums run in a
 //! fixed order, so results do not depend on threads.
 
+use std::sync::{Mutex, PoisonError};
+
 use rayon::prelude::*;
 
 use crate::model::kernels::{exp_sum, max, softmax_slope, sum};
@@ -12,7 +14,7 @@ use crate::model::simd::{Matrix, Threads, matmul, vectorised};
 /// Rows whose logits are held at a time.
 const ROWS: usize = 512;
 /// Words of the vocabulary in a block.
-const WORDS: usize = 2048;
+const WORDS: usize = 6144;
 
 /// What the rows should have predicted.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +35,8 @@ pub struct Head<'a> {
     pub weight: &'a [f32],
     /// C.
     pub width: usize,
+    /// Memory for logits, kept from one call to the next: new memory is slower than the arithmetic on it.
+    pub scratch: &'a Mutex<Vec<f32>>,
 }
 
 /// The logits of a chunk: block after block of `(R, words)`, and each row's logarithm of the sum of exponentials.
@@ -98,12 +102,14 @@ impl Head<'_> {
     fn chunks(&self, hidden: &[f32], targets: Targets, mut work: impl FnMut(&[usize], &[f32], &mut Logits)) {
         let width = self.width;
         let active: Vec<usize> = (0..targets.ids.len()).filter(|&row| targets.weights[row] != 0.0).collect();
-        let mut logits = Logits { values: Vec::new(), log_sums: Vec::new(), means: Vec::new() };
+        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logits = Logits { values: std::mem::take(&mut scratch), log_sums: Vec::new(), means: Vec::new() };
         for rows in active.chunks(ROWS) {
             let x: Vec<f32> = rows.iter().flat_map(|row| &hidden[row * width..][..width]).copied().collect();
             self.project(&x, targets.smoothing > 0.0, &mut logits);
             work(rows, &x, &mut logits);
         }
+        *scratch = logits.values;
     }
 
     fn project(&self, x: &[f32], means: bool, logits: &mut Logits) {
@@ -120,7 +126,9 @@ impl Head<'_> {
             }
         }
         let rows = x.len() / self.width;
-        logits.values.resize(rows * self.vocabulary(), 0.0);
+        if logits.values.len() < rows * self.vocabulary() {
+            logits.values.resize(rows * self.vocabulary(), 0.0);
+        }
         let mut sums = vec![(f32::NEG_INFINITY, 0f64, 0f64); rows];
         for (index, words) in self.weight.chunks(WORDS * self.width).enumerate() {
             let count = words.len() / self.width;

@@ -107,6 +107,7 @@ pub fn decoder(config: &LlamaConfig, weights: Weights) -> Decoder {
         },
         dropout: 0.0,
         seed: Default::default(),
+        scratch: Default::default(),
         weights,
     }
 }

@@ -12,6 +12,7 @@ pub mod kernels;
 pub mod linear;
 pub mod llama;
 pub mod llama_config;
+pub mod machine;
 pub mod neox;
 pub mod neox_config;
 pub mod norm;

@@ -93,6 +93,7 @@ pub fn decoder(config: &NeoxConfig, weights: Weights) -> Decoder {
         },
         dropout: config.hidden_dropout,
         seed: Default::default(),
+        scratch: Default::default(),
         weights,
     }
 }

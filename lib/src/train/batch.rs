@@ -42,6 +42,28 @@ impl Batch {
         batch
     }
 
+    /// The same rows in batches of at most `tokens` input ids, or of one longer row: the same sum of losses, computed in
+    /// pieces that stay in the processor's caches and are not too small for its threads.
+    pub fn regroup(batches: &[Self], tokens: usize) -> Vec<Self> {
+        let mut groups: Vec<Self> = Vec::new();
+        for batch in batches {
+            let mut start = 0;
+            for &length in &batch.lengths {
+                let own = start..start + length;
+                start += length;
+                if groups.last().is_none_or(|group| group.inputs.len() + length > tokens) {
+                    groups.push(Self::default());
+                }
+                let Some(group) = groups.last_mut() else { continue };
+                group.lengths.push(length);
+                group.inputs.extend_from_slice(&batch.inputs[own.clone()]);
+                group.targets.extend_from_slice(&batch.targets[own.clone()]);
+                group.weights.extend_from_slice(&batch.weights[own]);
+            }
+        }
+        groups
+    }
+
     /// Number of predicted tokens that count.
     pub fn predicted(&self) -> f64 {
         self.weights.iter().map(|&weight| f64::from(weight)).sum()
@@ -98,6 +120,16 @@ mod tests {
         assert_eq!(batch.targets, [6, 7, 8, 4]);
         assert_eq!(batch.weights, [1.0, 1.0, 1.0, 1.0]);
         assert_eq!(Batch::new(&[&long, &short], true).weights, [0.0, 1.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn regrouped_rows_are_the_same_rows() {
+        let rows: Vec<Tokens> = [4, 3, 9, 2].iter().map(|&length| tokens(&(0..length).collect::<Vec<_>>(), 0)).collect();
+        let batches = [Batch::new(&[&rows[0], &rows[1], &rows[2]], false), Batch::new(&[&rows[3]], false)];
+        let groups = Batch::regroup(&batches, 6);
+        assert_eq!(groups.iter().map(|batch| batch.lengths.clone()).collect::<Vec<_>>(), [vec![3, 2], vec![8], vec![1]]);
+        let inputs = |batches: &[Batch]| batches.iter().flat_map(|batch| batch.inputs.clone()).collect::<Vec<u32>>();
+        assert_eq!(inputs(&groups), inputs(&batches));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub fn save(output: &Path, model: &CausalLm, optimizer: &Optimizer, history: &[S
 fn log_line(report: &StepReport) -> Value {
     json!({
         "step": report.step, "epoch": report.epoch, "loss": report.loss, "learning_rate": report.learning_rate,
-        "grad_norm": report.grad_norm, "tokens": report.tokens, "seconds": report.seconds, "eval_loss": report.eval_loss,
+        "grad_norm": report.grad_norm, "tokens": report.tokens, "seconds": report.seconds, "optimizer_seconds": report.optimizer_seconds, "eval_loss": report.eval_loss,
     })
 }
 
@@ -61,6 +61,7 @@ pub fn load(folder: &Path, model: &CausalLm, optimizer: &mut Optimizer) -> Resul
             grad_norm: number(line, "grad_norm")?,
             tokens: number(line, "tokens")? as usize,
             seconds: number(line, "seconds")?,
+            optimizer_seconds: line["optimizer_seconds"].as_f64().unwrap_or(0.0),
             eval_loss: line["eval_loss"].as_f64(),
         })
     });

@@ -26,6 +26,8 @@ pub struct StepReport {
     pub tokens: usize,
     /// Seconds that the step took.
     pub seconds: f64,
+    /// Seconds of that in the optimizer.
+    pub optimizer_seconds: f64,
     /// Loss on the test rows, when this step evaluated.
     pub eval_loss: Option<f64>,
 }

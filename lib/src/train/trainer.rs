@@ -11,12 +11,16 @@ use crate::interrupt;
 use crate::model::causal::CausalLm;
 use crate::model::decoder::Lesson;
 use crate::model::head::Targets;
+use crate::model::simd::keep_memory;
 use crate::tokenizer::encode::{TokenizedDataset, Tokens};
 use crate::train::arguments::{Accumulation, TrainingArguments};
 use crate::train::batch::{Batch, epoch_order};
 use crate::train::checkpoint;
 use crate::train::curve::{LossCurve, StepReport};
 use crate::train::optimizer::{Optimizer, OptimizerSettings, gradient_norm};
+
+/// Input ids of a step that are computed together: enough for all threads, few enough for the caches.
+const GROUP: usize = 512;
 
 /// Trains a model in place. After an interrupt or an error, `train` goes on where it stopped.
 #[derive(Debug)]
@@ -99,6 +103,13 @@ impl Trainer {
     pub fn train(&mut self) -> Result<TrainOutput> {
         let total_steps = self.total_steps();
         let live = in_our_kernel() && !self.arguments.disable_tqdm;
+        keep_memory(true);
+        let result = self.train_on(total_steps, live);
+        keep_memory(false);
+        result
+    }
+
+    fn train_on(&mut self, total_steps: usize, live: bool) -> Result<TrainOutput> {
         let mut display = LiveDisplay::new();
         let mut drawn = Instant::now() - Duration::from_secs(1);
         while self.history.len() < total_steps {
@@ -125,26 +136,32 @@ impl Trainer {
     /// One optimizer step on the next rows of the epoch's order.
     pub fn step(&mut self) -> Result<&StepReport> {
         let batches = self.micro_batches(self.history.len());
-        self.update(&batches)
+        self.update(batches)
     }
 
     /// One optimizer step on rows of your choice, cut into micro-batches.
     pub fn step_on(&mut self, rows: &[Tokens]) -> Result<&StepReport> {
         let batch = |rows: &[Tokens]| Batch::new(&rows.iter().collect::<Vec<_>>(), self.arguments.completion_only_loss);
         let batches: Vec<Batch> = rows.chunks(self.arguments.per_device_train_batch_size).map(batch).collect();
-        self.update(&batches)
+        self.update(batches)
     }
 
     /// Micro-batches → summed gradients → clip → update; the report is added to the history.
-    fn update(&mut self, batches: &[Batch]) -> Result<&StepReport> {
+    fn update(&mut self, batches: Vec<Batch>) -> Result<&StepReport> {
         let started = Instant::now();
         pass_ids(&self.model)?;
         let step = self.history.len();
         self.model.set_seed(self.arguments.seed.wrapping_add((step as u64) << 20));
         // What a step that failed has left.
         self.model.weights().iter().for_each(|(_, parameter)| parameter.recycle(parameter.take_gradient()));
-        let (mut loss, mut share, mut tokens) = (0.0, 0.0, 0);
-        for batch in batches {
+        let tokens = batches.iter().map(|batch| batch.tokens).sum();
+        let batches = match self.arguments.accumulation {
+            Accumulation::Tokens => Batch::regroup(&batches, GROUP),
+            Accumulation::Means => batches,
+        };
+        let (mut loss, mut share) = (0.0, 0.0);
+        for batch in &batches {
+            interrupt::check(format_args!("in step {}; `train` goes on from the step's start", step + 1))?;
             let predicted = batch.predicted();
             let (sum, part) = match self.arguments.accumulation {
                 Accumulation::Tokens => (self.backward(batch, 1.0)?, predicted),
@@ -152,7 +169,6 @@ impl Trainer {
             };
             loss += sum;
             share += part;
-            tokens += batch.tokens;
         }
         let share = f64::max(share, 1.0);
         let norm = gradient_norm(self.model.weights())? / share;
@@ -170,7 +186,9 @@ impl Trainer {
             limit if limit > 0.0 => (limit / (norm + 1e-6)).min(1.0),
             _ => 1.0,
         };
+        let before = Instant::now();
         self.optimizer.step(self.model.weights(), rate(step), (clip / share) as f32)?;
+        let optimizer_seconds = before.elapsed().as_secs_f64();
         self.history.push(StepReport {
             step: step + 1,
             epoch: (step + 1) as f64 / self.steps_per_epoch() as f64,
@@ -179,6 +197,7 @@ impl Trainer {
             grad_norm: norm,
             tokens,
             seconds: started.elapsed().as_secs_f64(),
+            optimizer_seconds,
             eval_loss: None,
         });
         Ok(&self.history[step])
