@@ -24,6 +24,8 @@ pub struct StepReport {
     pub grad_norm: f64,
     /// Input tokens of the step.
     pub tokens: usize,
+    /// Floating point operations of the step: see [`crate::train::meter::training_flops`].
+    pub flops: f64,
     /// Seconds that the step took.
     pub seconds: f64,
     /// Seconds of that in the optimizer.
