@@ -17,6 +17,7 @@ pub mod tokenizer;
 pub mod model;
 pub mod train;
 pub mod generate;
+pub mod samples;
 pub mod evaluate;
 pub mod similarity;
 pub mod runner;
@@ -42,6 +43,7 @@ pub use model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm, best_devi
 pub use model::config::{Config, LlamaConfig, NeoxConfig};
 pub use polars;
 pub use runner::{BasicModelRunner, Comparison, TrainingJob};
+pub use samples::{Sample, SampleAnswers};
 pub use similarity::TfIdf;
 pub use tokenizer::encode::{TokenizedDataset, Tokens, tokenize_dataset, tokenize_function, tokenize_with_length};
 pub use tokenizer::template::{

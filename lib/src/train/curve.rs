@@ -68,9 +68,11 @@ impl LossCurve {
         }
         let _ = write!(
             line,
-            " · {:.0} tokens/s · {}",
+            " · grad {:.2} · lr {:.1e} · {:.0} tokens/s · {}",
+            last.grad_norm,
+            last.learning_rate,
             tokens as f64 / seconds.max(1e-9),
-            if left >= 0.5 { format!("{left:.0} s left") } else { format!("{seconds:.0} s") }
+            if left >= 0.5 { format!("{} left", duration(left)) } else { duration(seconds) }
         );
         line
     }
@@ -100,7 +102,7 @@ impl LossCurve {
         );
         let _ = write!(
             svg,
-            "<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"6\" fill=\"#ffffff\"/><text x=\"16\" y=\"24\" font-size=\"13\" fill=\"#222222\">{}</text>",
+            "<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"6\" fill=\"#ffffff\"/><text x=\"16\" y=\"24\" font-size=\"11\" fill=\"#222222\">{}</text>",
             self.headline()
         );
         for tick in 0..=4 {
@@ -134,6 +136,15 @@ impl LossCurve {
             LEFT + 100.0
         );
         svg
+    }
+}
+
+/// Seconds as `50 s`, `4 min 10 s` or `2 h 5 min`.
+fn duration(seconds: f64) -> String {
+    match seconds.round() as u64 {
+        short @ ..100 => format!("{short} s"),
+        middle @ ..6000 => format!("{} min {} s", middle / 60, middle % 60),
+        long => format!("{} h {} min", long / 3600, long / 60 % 60),
     }
 }
 
