@@ -9,6 +9,7 @@ mod invariance;
 mod operations;
 mod options;
 mod parity;
+mod run_files;
 mod support;
 mod teaching;
 mod tokens;
