@@ -2,6 +2,7 @@
 
 mod architecture;
 mod bad_input;
+mod event_files;
 mod faults;
 mod gradients;
 mod hub;

@@ -203,9 +203,12 @@ impl Trainer {
             if !live {
                 println!("{{'eval_loss': {:.4}, 'epoch': {:.2}}}", report.loss, self.state.epoch);
             }
-            control |= self.tell(|callback, moment| callback.on_log(moment))?;
-            control |= self.tell(|callback, moment| callback.on_evaluate(moment))?;
+            let logged = self.tell(|callback, moment| callback.on_log(moment));
+            let evaluated = self.tell(|callback, moment| callback.on_evaluate(moment));
+            // Before an error of a callback ends the call: the evaluation is not done again.
             self.state.remember_best(report.loss);
+            control |= logged?;
+            control |= evaluated?;
         }
         if save {
             self.save_and_prune(control.stop)?;
