@@ -2,6 +2,7 @@
 
 mod architecture;
 mod bad_input;
+mod generation;
 mod gradients;
 mod hub;
 mod interrupt;

@@ -16,6 +16,8 @@ pub mod hub;
 pub mod tokenizer;
 pub mod model;
 pub mod train;
+pub mod decoding;
+pub mod beams;
 pub mod generate;
 pub mod evaluate;
 pub mod similarity;
@@ -29,6 +31,7 @@ pub use data::dataset::Dataset;
 pub use data::example::Example;
 pub use data::split::permutation;
 pub use data::stream::ExampleStream;
+pub use decoding::{Generation, GenerationConfig};
 pub use display::{Html, LiveDisplay, Picture, Show, clear_output, show, table};
 pub use error::{Error, ErrorKind, Result};
 pub use evaluate::{
@@ -36,7 +39,7 @@ pub use evaluate::{
     log_probability, multiple_choice_accuracy, token_f1,
 };
 pub use frame::show_picture;
-pub use generate::{Decoding, generate, inference};
+pub use generate::{Decoding, generate, generate_batch, generate_texts, inference, stream_text};
 pub use hub::{load_dataset, stream_dataset};
 pub use model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm, best_device};
 pub use model::config::{Config, LlamaConfig, NeoxConfig};
