@@ -15,7 +15,8 @@ fn run(file: &str) -> usize {
     });
     let mut python = Command::new(root.join(".lab/venv/bin/python"));
     python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(file));
-    python.env("FINETUNING_KERNEL_NAME", notebooks::ipynb::KERNEL_NAME).env("JUPYTER_PLATFORM_DIRS", "1");
+    python.env("FINETUNING_KERNEL_NAME", notebooks::ipynb::KERNEL_NAME).env("FINETUNING_LAB", env!("CARGO_BIN_EXE_lab"));
+    python.env("JUPYTER_PLATFORM_DIRS", "1");
     let history = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{file}.{}.history", std::process::id()));
     python.env("FINETUNING_HISTORY", &history);
     // Other kernels of the machine must not be taken for ours.
@@ -39,4 +40,9 @@ fn jupyters_own_tests_pass() {
 #[test]
 fn nothing_on_the_wire_stops_the_kernel() {
     assert_eq!(run("test_wire.py"), 12);
+}
+
+#[test]
+fn every_front_end_runs_an_installed_kernel() {
+    assert_eq!(run("test_install.py"), 5);
 }
