@@ -8,6 +8,7 @@
 pub mod error;
 pub mod interrupt;
 pub mod display;
+mod raster;
 pub mod comm;
 pub mod assets;
 pub mod data;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::data::dataset::Dataset;
 use crate::data::example::Example;
-use crate::display::{Html, Show, show, table};
+use crate::display::{Html, Show, last_expression, show, table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluate::{AnswerReport, evaluate_answers};
 use crate::generate::inference;
@@ -213,3 +213,5 @@ impl Show for Comparison {
         self.table().rich()
     }
 }
+
+last_expression!(TrainingJob, Comparison);

@@ -6,7 +6,7 @@
 //! are the process of the cells; `output`, `screen`, `errors`, `rules`, `lost`, `progress`, `scan` and `assist` translate; `interrupt` stops; `warm`,
 //! `analysis` and `unpack` prepare.
 
-mod analysis;
+pub mod analysis;
 mod assist;
 mod child;
 mod comms;
