@@ -264,6 +264,7 @@ mod tests {
             learning_rate: 1e-3,
             grad_norm: 1.0,
             tokens: 100,
+            optimizer_seconds: 0.0,
             seconds: 0.5,
             eval_loss: step.is_multiple_of(50).then_some(2.0),
         };
