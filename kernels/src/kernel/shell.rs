@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::completeness::{Completeness, completeness};
 use super::engine::Job;
-use super::scan::{Completeness, completeness};
 use super::wire::{self, Request};
 use super::{Shared, assist};
 

@@ -75,3 +75,10 @@ pub fn until_interrupted() -> Result<()> {
     }
     Err(Interrupted)
 }
+
+/// Leaves a sign of life, takes longer over one step than the kernel waits for a cell without one, then sees the flag.
+pub fn slow_step() -> Result<()> {
+    std::fs::write(std::env::var("FINETUNING_HEARTBEAT").expect("the kernel sets it"), "").expect("a folder that can be written");
+    std::thread::sleep(Duration::from_secs(6));
+    until_interrupted()
+}

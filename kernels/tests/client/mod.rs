@@ -197,7 +197,11 @@ impl Client {
         let run = self.wait_and_watch(&id, |kind, _| {
             if kind == place {
                 RUNTIME.block_on(async {
-                    for request in requests.by_ref() {
+                    for (place, request) in requests.by_ref().enumerate() {
+                        if place > 0 {
+                            // Two presses within a second are one.
+                            tokio::time::sleep(Duration::from_millis(1100)).await;
+                        }
                         control.send(request).await.unwrap();
                         let reply = timeout(PATIENCE, control.read()).await.expect("a reply in time").expect("a reply");
                         assert_eq!(reply.message_type(), "interrupt_reply");
@@ -225,6 +229,26 @@ impl Client {
             }
         });
         self.wait(&id)
+    }
+
+    /// Runs a cell that asks for input and interrupts it at its question.
+    pub fn run_and_interrupt_question(&mut self, code: &str) -> Run {
+        let id = self.send_cell(code, json!({ "allow_stdin": true }));
+        RUNTIME.block_on(async { timeout(PATIENCE, self.stdin.read()).await.expect("a question in time").expect("a question") });
+        assert_eq!(self.ask_control("interrupt_request", json!({})), json!({ "status": "ok" }));
+        self.wait(&id)
+    }
+
+    /// Sends a request on the control channel and returns the content of its reply.
+    pub fn ask_control(&mut self, kind: &str, content: Value) -> Value {
+        let message = self.message(kind, content);
+        let control = self.control.as_mut().expect("no interrupt is on its way");
+        let reply = RUNTIME.block_on(async {
+            control.send(message).await.unwrap();
+            timeout(PATIENCE, control.read()).await.expect("a reply in time").expect("a reply")
+        });
+        assert_eq!(reply.message_type(), kind.replace("_request", "_reply"));
+        serde_json::to_value(&reply.content).unwrap()
     }
 
     /// Sends a cell; the id is for [`Client::wait`].
@@ -282,14 +306,8 @@ impl Client {
     }
 
     /// Sends shutdown_request on the control channel.
-    pub fn shutdown(&mut self) -> Value {
-        let message = self.message("shutdown_request", json!({ "restart": false }));
-        let control = self.control.as_mut().expect("no interrupt is on its way");
-        let reply = RUNTIME.block_on(async {
-            control.send(message).await.unwrap();
-            timeout(PATIENCE, control.read()).await.expect("a reply in time").expect("a reply")
-        });
-        serde_json::to_value(&reply.content).unwrap()
+    pub fn shutdown(&mut self, restart: bool) -> Value {
+        self.ask_control("shutdown_request", json!({ "restart": restart }))
     }
 
     /// Waits for the end of the process.
