@@ -148,7 +148,7 @@ fn a_program_prints_what_the_kernel_printed() {
 }
 
 #[test]
-fn every_lesson_becomes_a_program_that_compiles_and_the_first_prints_the_same() {
+fn every_lesson_becomes_a_program_that_compiles_and_four_print_the_same() {
     ok(Command::new(LAB).arg("setup").output().unwrap());
     let folder = Folder::new("lessons");
     let build = Path::new(LAB).parent().unwrap();
@@ -160,16 +160,18 @@ fn every_lesson_becomes_a_program_that_compiles_and_the_first_prints_the_same() 
         let mut rustc = rustc(&project);
         rustc.arg("--extern").arg(format!("finetuning={}", build.join("libfinetuning.rlib").display()));
         rustc.arg("-L").arg(format!("dependency={}", build.join("deps").display())).arg("-o").arg(&program);
-        if place > 0 {
-            rustc.args(["--emit", "metadata"]);
+        // Lesson 5 trains for minutes, 6 evaluates for as long, and 7 draws numbers without a seed.
+        if place >= 4 {
+            ok(rustc.args(["--emit", "metadata"]).output().unwrap());
+            continue;
         }
         ok(rustc.output().unwrap());
+        let printed = ok(Command::new(program).output().unwrap());
+        // The lines of lesson 1 that tell how long an answer took are never the same.
+        let same = |text: &str| text.lines().filter(|line| !line.ends_with(" s")).map(str::to_string).collect::<Vec<_>>();
+        let (printed, shown) = (same(&printed), same(&shown(&lesson.notebook)));
+        assert!(shown.len() > 80, "{} lines", shown.len());
+        assert_eq!(printed.iter().zip(&shown).find(|(a, b)| a != b), None, "{}", lesson.name);
+        assert_eq!(printed.len(), shown.len(), "{}", lesson.name);
     }
-    let printed = ok(Command::new(folder.0.join("program-0")).output().unwrap());
-    // The two lines that tell how long an answer took are never the same.
-    let same = |text: &str| text.lines().filter(|line| !line.ends_with(" s")).map(str::to_string).collect::<Vec<_>>();
-    let (printed, shown) = (same(&printed), same(&shown(&lessons[0].notebook)));
-    assert!(shown.len() > 250, "{} lines", shown.len());
-    assert_eq!(printed.iter().zip(&shown).find(|(a, b)| a != b), None);
-    assert_eq!(printed.len(), shown.len());
 }

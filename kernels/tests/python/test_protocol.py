@@ -27,7 +27,8 @@ class RustKernelTests(jupyter_kernel_test.KernelTests):
         {"code": 'finetuning::show(&finetuning::Picture { svg: "<svg/>".into(), text: "x".into() });', "mime": "image/svg+xml"},
         # The last expression of a cell is drawn as well.
         {"code": 'finetuning::table(&["a"], &[vec!["b".to_string()]])', "mime": "text/html"},
-        {"code": "finetuning::plot_loss(&[])", "mime": "image/png"},
+        {"code": "finetuning::plot_loss(&[])", "mime": "application/vnd.plotly.v1+json"},
+        {"code": "finetuning::LossCurve { history: vec![], total_steps: 0 }", "mime": "image/png"},
     ]
     code_clear_output = "finetuning::clear_output(false);"
     code_history_pattern = "1 ? 2*"

@@ -245,7 +245,9 @@ impl Show for Chart {
 
     fn rich(&self) -> Vec<(&'static str, Value)> {
         let figure = serde_json::from_str(&self.plot.to_json()).unwrap_or(Value::Null);
-        [("application/vnd.plotly.v1+json", figure)].into_iter().chain(self.curve.pictures()).collect()
+        // Plotly's renderer shows a PNG beside its figure in place of the figure, until the mouse comes; the HTML has it.
+        let pictures = self.curve.pictures().into_iter().filter(|(mime, _)| *mime != "image/png");
+        [("application/vnd.plotly.v1+json", figure)].into_iter().chain(pictures).collect()
     }
 }
 
@@ -277,14 +279,14 @@ mod tests {
         let mimes = |value: &dyn Show| value.rich().into_iter().map(|(mime, _)| mime).collect::<Vec<_>>();
         let pictures = ["text/html", "image/svg+xml", "image/png"];
         assert_eq!(mimes(&chart.curve), pictures);
-        assert_eq!(mimes(&chart), [&["application/vnd.plotly.v1+json"][..], &pictures].concat());
+        assert_eq!(mimes(&chart), ["application/vnd.plotly.v1+json", "text/html", "image/svg+xml"]);
         assert!(chart.text().starts_with("step 100/100 · epoch 10.00 · loss 1."), "{}", chart.text());
         let (rich, png) = (chart.rich(), base64(&chart.curve.png()));
         assert_eq!(rich[0].1["data"].as_array().unwrap().len(), 2);
         let html = rich[1].1.as_str().unwrap();
         assert!(html.contains(&format!("<img src=\"data:image/png;base64,{png}\"")) && html.contains(&format!("alt=\"{}\"", chart.text())));
         assert!(!html.contains("http"), "nothing is fetched: {html}");
-        assert_eq!(rich[3].1, png.as_str());
+        assert_eq!(chart.curve.rich()[2].1, png.as_str());
         assert!(format!("{chart:?}").starts_with("Chart(\"step 100/100"));
     }
 
