@@ -102,6 +102,16 @@ fn tokens_come_one_by_one_and_a_stop_string_ends_the_text() {
 }
 
 #[test]
+fn a_batch_of_questions_gets_the_answers_of_single_ones() {
+    let runner = BasicModelRunner::new("builtin:tuned").unwrap();
+    let prompts = ["What is a tokenizer?", "How do I save a model?", "Tell me a joke about cats."];
+    let together = runner.ask_batch(&prompts).unwrap();
+    for (prompt, answer) in prompts.iter().zip(&together) {
+        assert_eq!(*answer, runner.ask(prompt).unwrap());
+    }
+}
+
+#[test]
 fn what_cannot_be_generated_is_refused() {
     let model = crate::support::tiny_model(12);
     let refuse = |prompts: &[Vec<u32>], config: GenerationConfig| {
