@@ -3,6 +3,8 @@
 //! All tests but the last share one kernel, since starting one costs seconds; each looks only at its own cells.
 
 mod client;
+#[path = "kernel/order.rs"]
+mod order;
 #[path = "kernel/process.rs"]
 mod process;
 

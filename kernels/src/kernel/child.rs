@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -24,6 +24,8 @@ pub const PARENT: &str = "FINETUNING_PARENT";
 /// The line in the place of an answer that makes the cell's reading of its standard input fail.
 pub const REFUSED: &str = "\x02REFUSED";
 
+/// How long pieces of standard error are joined at most.
+const JOIN: Duration = Duration::from_millis(20);
 /// The signal that interrupts waiting; without a handler it is ignored.
 pub const WAKE: i32 = libc::SIGURG;
 
@@ -107,7 +109,10 @@ fn read(stream: Stream, mut pipe: Box<dyn Pipe>, sender: &Sender<(Stream, Event)
         } else {
             match pipe.read(&mut buffer) {
                 Ok(0) | Err(_) => break,
-                Ok(count) => scanner.push(&buffer[..count]),
+                Ok(count) => {
+                    let count = if stream == Stream::Err { read_on(&mut pipe, &mut buffer, count) } else { count };
+                    scanner.push(&buffer[..count])
+                }
             }
         };
         for mark in found {
@@ -118,6 +123,20 @@ fn read(stream: Stream, mut pipe: Box<dyn Pipe>, sender: &Sender<(Stream, Event)
         let _ = sender.send((stream, Event::Mark(mark)));
     }
     let _ = sender.send((stream, Event::Closed));
+}
+
+/// Waits a moment for the rest of an unfinished line: standard error is written piece by piece, and half a frame of a
+/// progress bar is none.
+fn read_on(pipe: &mut Box<dyn Pipe>, buffer: &mut [u8], mut count: usize) -> usize {
+    let start = Instant::now();
+    while buffer[count - 1] != b'\n' && count < buffer.len() && start.elapsed() < JOIN && readable(pipe.as_raw_fd(), 3) {
+        match pipe.read(&mut buffer[count..]) {
+            Ok(more @ 1..) => count += more,
+            // The next read finds the same.
+            _ => break,
+        }
+    }
+    count
 }
 
 fn readable(fd: i32, milliseconds: i32) -> bool {

@@ -1,6 +1,6 @@
 //! The Jupyter kernel: a connection file → five sockets, a thread that evaluates cells, and a process that runs them.
 //!
-//! `connection`, `wire`, `iopub`, `shell` and `stdin` speak the protocol, with `history` and `comms`; `engine` owns evcxr
+//! `connection`, `wire`, `iopub`, `flow`, `shell` and `stdin` speak the protocol, with `history` and `comms`; `engine` owns evcxr
 //! and `evaluate` runs code in it, `outside` in a shell; `child`, `runner`, `support`, `marks` and `terminal` are the
 //! process of the cells; `output`, `screen`, `errors`, `rules`, `lost`, `progress`, `scan`, `completeness` and `assist`
 //! translate; `interrupt` stops; `path`, `warm`, `analysis` and `unpack` prepare.
@@ -14,6 +14,7 @@ mod connection;
 mod engine;
 mod errors;
 mod evaluate;
+mod flow;
 mod history;
 mod interrupt;
 mod iopub;
@@ -90,8 +91,13 @@ impl Shared {
 
     /// Answers a request between its own busy and idle.
     fn serve(&self, request: &Request, content: impl FnOnce() -> Value) {
+        self.between(request, || request.reply(content()));
+    }
+
+    /// Does what a request asks for between its own busy and idle.
+    fn between(&self, request: &Request, work: impl FnOnce()) {
         self.iopub.status("busy", Some(&request.header));
-        request.reply(content());
+        work();
         self.iopub.status("idle", Some(&request.header));
         // Clients show the last state, and a cell may still run.
         if let Some(header) = lock(&self.running).as_ref() {

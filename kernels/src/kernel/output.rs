@@ -147,8 +147,8 @@ impl Output {
                 self.iopub.send("clear_output", json!({ "wait": body["wait"].as_bool().unwrap_or(false) }), cell.parent.as_ref());
             }
             "comm_open" | "comm_msg" | "comm_close" => {
-                if let Some(content) = self.shared.comms.take_record(kind, body) {
-                    self.iopub.send(kind, content, cell.parent.as_ref());
+                if let Some(message) = self.shared.comms.take_record(kind, body, cell.parent.as_ref()) {
+                    self.iopub.post(message);
                 }
             }
             "panic" if body["thread"] == "main" => {

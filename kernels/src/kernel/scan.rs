@@ -30,6 +30,22 @@ pub fn chain_at(code: &str, byte: usize) -> &str {
     code[start..word.end].trim_start_matches(['.', ':'])
 }
 
+/// The end of the name of the function in whose call a byte offset is, if it is in one.
+pub fn callee(code: &str, byte: usize) -> Option<usize> {
+    // Backwards, over the calls that are closed; brackets in texts are rare, and then another name is found.
+    let mut depth = 0;
+    for (place, char) in code[..byte].char_indices().rev() {
+        match char {
+            ')' | ']' | '}' => depth += 1,
+            '(' | '[' | '{' if depth > 0 => depth -= 1,
+            '(' if code[..place].ends_with(is_word) => return Some(place),
+            '{' | ';' if depth == 0 => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
 /// A line at the head of a cell that the kernel does itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OwnLine {
@@ -89,6 +105,16 @@ mod tests {
         assert_eq!(&code[word_at(code, byte)], "le");
         assert_eq!(chain_at(code, byte), "é.le");
         assert_eq!(chain_at("f(Vec::new())", 8), "Vec::new");
+    }
+
+    #[test]
+    fn the_function_around_a_cursor_is_found() {
+        let callee_of = |before: &str| callee(before, before.len()).map(|end| chain_at(before, end).to_string());
+        assert_eq!(callee_of("Vec::with_capacity(").as_deref(), Some("Vec::with_capacity"));
+        assert_eq!(callee_of("let é = é.insert(f(1), \"ü\", ").as_deref(), Some("é.insert"));
+        assert_eq!(callee_of("f((1, [2, ").as_deref(), Some("f"));
+        assert_eq!(callee_of("f(1); "), None);
+        assert_eq!(callee_of("f(|| { "), None);
     }
 
     #[test]

@@ -51,17 +51,13 @@ pub fn control(shared: &Arc<Shared>, request: &Request) -> bool {
 fn common(shared: &Arc<Shared>, request: &Request) {
     match request.kind() {
         "kernel_info_request" => shared.serve(request, kernel_info),
-        "comm_msg" | "comm_close" => {
-            shared.iopub.status("busy", Some(&request.header));
+        "comm_msg" | "comm_close" => shared.between(request, || {
             shared.comms.take_request(request);
-            shared.iopub.status("idle", Some(&request.header));
-        }
-        "comm_open" => {
-            // No comm target is registered, so the protocol asks to close it again.
-            shared.iopub.status("busy", Some(&request.header));
+        }),
+        // No comm target is registered, so the protocol asks to close it again.
+        "comm_open" => shared.between(request, || {
             shared.iopub.send("comm_close", json!({ "comm_id": request.content["comm_id"], "data": {} }), Some(&request.header));
-            shared.iopub.status("idle", Some(&request.header));
-        }
+        }),
         kind if kind.ends_with("_request") => shared.serve(request, || {
             json!({ "status": "error", "ename": "UnknownRequest", "evalue": format!("this kernel does not know {kind}"), "traceback": [] })
         }),

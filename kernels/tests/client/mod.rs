@@ -183,6 +183,27 @@ impl Client {
         RUNTIME.block_on(self.shell.send(message)).unwrap();
     }
 
+    /// Sends a message with metadata and binary parts.
+    pub fn tell_with(&mut self, kind: &str, content: Value, metadata: Value, buffers: &[&'static [u8]]) {
+        let mut message = self.message(kind, content);
+        message.metadata = metadata;
+        message.buffers = buffers.iter().map(|part| (*part).into()).collect();
+        RUNTIME.block_on(self.shell.send(message)).unwrap();
+    }
+
+    /// Waits until a cell prints this text; it may go on running.
+    pub fn wait_for_stream(&mut self, text: &str) {
+        loop {
+            let message =
+                RUNTIME.block_on(async { timeout(PATIENCE, self.iopub.read()).await }).expect("a message in time").expect("a message");
+            let found = message.message_type() == "stream" && serde_json::to_value(&message.content).unwrap()["text"] == text;
+            self.early.push(message);
+            if found {
+                return;
+            }
+        }
+    }
+
     /// Runs a cell and interrupts it so many times as soon as it prints.
     pub fn run_and_interrupt(&mut self, code: &str, times: usize) -> Run {
         self.run_and_interrupt_at("stream", code, times)
