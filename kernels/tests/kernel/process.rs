@@ -52,6 +52,10 @@ fn output_sent_elsewhere_does_not_stop_the_kernel() {
     assert_eq!(run.stdout(), "");
     kernel.run("unsafe { dup2(kept[0], 1); dup2(kept[1], 2); }").expect_ok();
     assert_eq!(kernel.run("println!(\"back\");").stdout(), "back\n");
+    // One that was closed is there again in the next cell.
+    kernel.run("unsafe extern \"C\" { fn close(fd: i32) -> i32; }\nunsafe { close(1); close(2); }").expect_ok();
+    let run = kernel.run("println!(\"again\"); eprintln!(\"and again\");");
+    assert_eq!((run.stdout().as_str(), run.stderr().as_str()), ("again\n", "and again\n"));
 }
 
 #[test]
