@@ -209,6 +209,8 @@ impl Engine {
         let (iopub, parent) = (&shared.iopub, Some(&*request.header));
         let silent = request.flag("silent", false);
         let code = request.text("code");
+        // Before anyone knows of the cell, so that no interrupt comes too early for it.
+        shared.interrupt.begin();
         shared.begin(request);
         let number = if !silent && request.flag("store_history", true) { shared.remember(code) } else { shared.count() };
         if !silent {

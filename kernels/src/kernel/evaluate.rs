@@ -22,12 +22,11 @@ pub struct Ran {
 }
 
 impl Engine {
-    /// Runs code; the number is that of its cell.
+    /// Runs code after the interrupt switch was told that it begins; the number is that of its cell.
     pub fn evaluate(&mut self, request: &Request, number: usize, code: &str) -> Ran {
         let shared = Arc::clone(&self.shared);
         let (rest, own) = scan::own_lines(code);
         let mut end = if own.iter().any(|line| matches!(line, OwnLine::Clear | OwnLine::Restart)) { End::Cleared } else { End::Alive };
-        shared.interrupt.begin();
         shared.stdin.begin();
         if let Err(failure) = own.iter().try_for_each(|line| self.obey(line, request)) {
             let outcome = shared.interrupt.end();
@@ -110,6 +109,7 @@ impl Engine {
         let mut answers = Map::new();
         for (name, expression) in request.content["user_expressions"].as_object().into_iter().flatten() {
             let expression = expression.as_str().unwrap_or_default();
+            self.shared.interrupt.begin();
             let Ran { result, end } = self.evaluate(request, number, expression);
             self.settle(request, number, expression, end);
             let answer = match result {

@@ -112,6 +112,15 @@ impl Interrupt {
         self.lock().asked.is_some()
     }
 
+    /// When to ask [`Interrupt::is_waited_for`] after a request: a cell without a sign of life is gone by then.
+    pub const NOTICE: Duration = PATIENCE.saturating_add(Duration::from_millis(400));
+
+    /// Whether a running cell was asked to stop some time ago and is given more time.
+    pub fn is_waited_for(&self) -> bool {
+        let state = self.lock();
+        state.phase == Phase::Running && !state.killed && state.asked.is_some_and(|asked| asked.elapsed() > PATIENCE)
+    }
+
     /// The cell is over.
     pub fn end(&self) -> Outcome {
         let mut state = self.lock();

@@ -7,6 +7,8 @@
 
 pub mod analysis;
 mod assist;
+#[cfg(test)]
+mod bars;
 mod child;
 mod comms;
 mod completeness;

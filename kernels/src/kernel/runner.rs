@@ -6,7 +6,7 @@
 use std::ffi::c_void;
 use std::fs::File;
 use std::io::{BufRead, Write};
-use std::os::fd::FromRawFd;
+use std::os::fd::{AsRawFd, FromRawFd};
 
 use libloading::Library;
 
@@ -57,6 +57,9 @@ pub fn run() -> ! {
             eprintln!("unknown instruction: {line}");
             std::process::exit(99)
         };
+        for (fd, mark) in [1, 2].into_iter().zip(&marks) {
+            reopen(fd, mark);
+        }
         write(&marks[0], b"\x02K{\"run\":true}\n");
         let found = load(path, name);
         if let Some(run) = begin {
@@ -115,6 +118,16 @@ fn keep(fd: i32) -> File {
             kept @ 0.. => File::from_raw_fd(kept),
             // Without descriptors left, the process would not get far either.
             _ => std::process::exit(99),
+        }
+    }
+}
+
+/// An output that an earlier cell has closed.
+fn reopen(fd: i32, kept: &File) {
+    // SAFETY: calls without pointers, on descriptors of this process.
+    unsafe {
+        if libc::fcntl(fd, libc::F_GETFD) < 0 {
+            libc::dup2(kept.as_raw_fd(), fd);
         }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::completeness::{Completeness, completeness};
 use super::engine::Job;
+use super::interrupt::Interrupt;
 use super::wire::{self, Request};
 use super::{Shared, assist};
 
@@ -30,6 +31,7 @@ pub fn control(shared: &Arc<Shared>, request: &Request) -> bool {
     match request.kind() {
         "interrupt_request" => {
             shared.interrupt.request();
+            tokio::spawn(tell_of_waiting(Arc::clone(shared)));
             shared.serve(request, || json!({ "status": "ok" }));
         }
         "shutdown_request" => {
@@ -45,6 +47,16 @@ pub fn control(shared: &Arc<Shared>, request: &Request) -> bool {
         _ => common(shared, request),
     }
     false
+}
+
+/// Says why an interrupted cell still runs, and what the user can do.
+async fn tell_of_waiting(shared: Arc<Shared>) {
+    tokio::time::sleep(Interrupt::NOTICE).await;
+    let running = super::lock(&shared.running).clone();
+    if let Some(header) = running.filter(|_| shared.interrupt.is_waited_for()) {
+        let text = "\n[the cell is asked to stop and ends its step first; interrupt again to end it now, which loses all variables]\n";
+        shared.iopub.stream("stderr", text, Some(&header));
+    }
 }
 
 /// Requests that either channel may carry.

@@ -52,6 +52,10 @@ fn output_sent_elsewhere_does_not_stop_the_kernel() {
     assert_eq!(run.stdout(), "");
     kernel.run("unsafe { dup2(kept[0], 1); dup2(kept[1], 2); }").expect_ok();
     assert_eq!(kernel.run("println!(\"back\");").stdout(), "back\n");
+    // One that was closed is there again in the next cell.
+    kernel.run("unsafe extern \"C\" { fn close(fd: i32) -> i32; }\nunsafe { close(1); close(2); }").expect_ok();
+    let run = kernel.run("println!(\"again\"); eprintln!(\"and again\");");
+    assert_eq!((run.stdout().as_str(), run.stderr().as_str()), ("again\n", "and again\n"));
 }
 
 #[test]
@@ -107,6 +111,7 @@ fn a_slow_loop_with_a_sign_of_life_is_not_killed() {
         (run.error()["ename"].as_str(), run.error()["evalue"].as_str()),
         (Some("KeyboardInterrupt"), Some("interrupted in the test loop"))
     );
+    assert!(run.stderr().contains("interrupt again to end it now"), "{}", run.stderr());
     assert_eq!(kernel.run("trained").result(), "8");
 }
 
@@ -150,4 +155,24 @@ fn commands_of_evcxr_leave_a_working_kernel() {
     let number = kernel.run(":restart").number();
     let text = client::plain(&kernel.run("new").error()["traceback"]);
     assert!(text.contains(&format!("`new` was cleared by cell {number}")), "{text}");
+}
+
+#[test]
+fn the_process_of_the_cells_knows_its_parent_by_number() {
+    // Process 1 may be the parent, as in a container; any other than the one that was named is a stranger.
+    let start = |parent: u32| {
+        let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_lab"))
+            .env("EVCXR_IS_RUNTIME", "1")
+            .env("FINETUNING_PARENT", parent.to_string())
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The stranger has ended by then, perhaps.
+        let _ = std::io::Write::write_all(&mut process.stdin.take().unwrap(), b"LOAD_AND_RUN /no/such/library.so f\n");
+        let output = process.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).contains("cannot load the compiled cell"))
+    };
+    assert_eq!(start(std::process::id()), (Some(99), true));
+    assert_eq!(start(1), (Some(0), false));
 }
