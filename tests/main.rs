@@ -2,6 +2,7 @@
 
 mod architecture;
 mod bad_input;
+mod families;
 mod gradients;
 mod hub;
 mod interrupt;
@@ -11,3 +12,4 @@ mod parity;
 mod support;
 mod teaching;
 mod tokens;
+mod trajectories;

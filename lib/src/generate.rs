@@ -33,13 +33,20 @@ pub enum Decoding {
 /// When the prompt alone fills `max_output_tokens`, as transformers refuses it.
 pub fn inference(text: &str, model: &CausalLm, tokenizer: &Tokenizer, max_input_tokens: usize, max_output_tokens: usize) -> Result<String> {
     let prompt = truncate(&tokenizer.encode(text)?, max_input_tokens, Side::Right);
-    let ids = generate(model, &prompt, max_output_tokens, tokenizer.eos_id(), Decoding::Greedy)?;
+    let mut stop = model.config().eos_token_ids();
+    stop.push(tokenizer.eos_id());
+    let ids = generate_until(model, &prompt, max_output_tokens, &stop, Decoding::Greedy)?;
     let generated = tokenizer.decode(&ids)?;
     Ok(generated.chars().skip(text.chars().count()).collect())
 }
 
 /// The ids of prompt and continuation: at most `max_length` together, ended by `eos` (which is kept).
 pub fn generate(model: &CausalLm, prompt: &[u32], max_length: usize, eos: u32, decoding: Decoding) -> Result<Vec<u32>> {
+    generate_until(model, prompt, max_length, &[eos], decoding)
+}
+
+/// [`generate`] with several ids that end a text, as Llama 3 has them.
+pub fn generate_until(model: &CausalLm, prompt: &[u32], max_length: usize, stop: &[u32], decoding: Decoding) -> Result<Vec<u32>> {
     let room = model.config().max_position_embeddings();
     let vocabulary = model.config().vocab_size();
     if prompt.is_empty() {
@@ -76,7 +83,7 @@ pub fn generate(model: &CausalLm, prompt: &[u32], max_length: usize, eos: u32, d
         fresh = ids.len();
         let next = processor.sample(&logits.squeeze(0)?.to_dtype(DType::F32)?)?;
         ids.push(next);
-        if next == eos {
+        if stop.contains(&next) {
             break;
         }
     }

@@ -36,7 +36,7 @@ pub use evaluate::{
     log_probability, multiple_choice_accuracy, token_f1,
 };
 pub use frame::show_picture;
-pub use generate::{Decoding, generate, inference};
+pub use generate::{Decoding, generate, generate_until, inference};
 pub use hub::{load_dataset, stream_dataset};
 pub use model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm, best_device};
 pub use model::config::{Config, LlamaConfig, NeoxConfig};
