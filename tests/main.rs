@@ -2,6 +2,7 @@
 
 mod architecture;
 mod bad_input;
+mod families;
 mod generation;
 mod gradients;
 mod hub;
@@ -12,3 +13,4 @@ mod parity;
 mod support;
 mod teaching;
 mod tokens;
+mod trajectories;

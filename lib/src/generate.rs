@@ -38,13 +38,20 @@ pub enum Decoding {
 /// When the prompt alone fills `max_output_tokens`, as transformers refuses it.
 pub fn inference(text: &str, model: &CausalLm, tokenizer: &Tokenizer, max_input_tokens: usize, max_output_tokens: usize) -> Result<String> {
     let prompt = truncate(&tokenizer.encode(text)?, max_input_tokens, Side::Right);
-    let ids = generate(model, &prompt, max_output_tokens, tokenizer.eos_id(), Decoding::Greedy)?;
+    let mut stop = model.config().eos_token_ids();
+    stop.push(tokenizer.eos_id());
+    let ids = generate_until(model, &prompt, max_output_tokens, &stop, Decoding::Greedy)?;
     let generated = tokenizer.decode(&ids)?;
     Ok(generated.chars().skip(text.chars().count()).collect())
 }
 
 /// The ids of prompt and continuation: at most `max_length` together, ended by `eos` (which is kept).
 pub fn generate(model: &CausalLm, prompt: &[u32], max_length: usize, eos: u32, decoding: Decoding) -> Result<Vec<u32>> {
+    generate_until(model, prompt, max_length, &[eos], decoding)
+}
+
+/// [`generate`] with several ids that end a text, as Llama 3 has them.
+pub fn generate_until(model: &CausalLm, prompt: &[u32], max_length: usize, stop: &[u32], decoding: Decoding) -> Result<Vec<u32>> {
     let room = model.config().max_position_embeddings();
     let vocabulary = model.config().vocab_size();
     check_prompt(model, prompt, max_length)?;
@@ -68,7 +75,7 @@ pub fn generate(model: &CausalLm, prompt: &[u32], max_length: usize, eos: u32, d
         fresh = ids.len();
         let next = processor.sample(&logits.squeeze(0)?.to_dtype(DType::F32)?)?;
         ids.push(next);
-        if next == eos {
+        if stop.contains(&next) {
             break;
         }
     }
@@ -142,7 +149,7 @@ pub fn generate_texts(
     tokenizer: &Tokenizer,
     config: &GenerationConfig,
 ) -> Result<Vec<String>> {
-    let config = with_end(config, tokenizer);
+    let config = with_end(config, model, tokenizer);
     let ids = prompts.iter().map(|prompt| tokenizer.encode(prompt.as_ref())).collect::<Result<Vec<_>>>()?;
     let done = generate_batch(model, &ids, &config, Some(tokenizer), |_, _| Ok(()))?;
     done.iter().map(|generation| tokenizer.decode(&generation.ids)).collect()
@@ -151,7 +158,7 @@ pub fn generate_texts(
 /// Writes the text that follows a prompt to standard output as it is generated, and returns it. A character whose bytes
 /// are spread over several tokens appears when it is whole.
 pub fn stream_text(prompt: &str, model: &CausalLm, tokenizer: &Tokenizer, config: &GenerationConfig) -> Result<String> {
-    let config = with_end(config, tokenizer);
+    let config = with_end(config, model, tokenizer);
     let (mut ids, mut shown) = (Vec::new(), 0);
     let mut out = std::io::stdout();
     let mut print = |text: &str| {
@@ -172,9 +179,10 @@ pub fn stream_text(prompt: &str, model: &CausalLm, tokenizer: &Tokenizer, config
     Ok(text)
 }
 
-/// The tokenizer's end id ends a text, too.
-fn with_end(config: &GenerationConfig, tokenizer: &Tokenizer) -> GenerationConfig {
+/// The end ids of model and tokenizer end a text, too.
+fn with_end(config: &GenerationConfig, model: &CausalLm, tokenizer: &Tokenizer) -> GenerationConfig {
     let mut config = config.clone();
+    config.eos_token_id.extend(model.config().eos_token_ids());
     config.eos_token_id.push(tokenizer.eos_id());
     config
 }

@@ -40,7 +40,7 @@ pub use evaluate::{
     log_probability, multiple_choice_accuracy, token_f1,
 };
 pub use frame::show_picture;
-pub use generate::{Decoding, generate, generate_batch, generate_texts, inference, stream_text};
+pub use generate::{Decoding, generate, generate_batch, generate_texts, generate_until, inference, stream_text};
 pub use hub::{load_dataset, stream_dataset};
 pub use model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm, best_device};
 pub use model::config::{Config, LlamaConfig, NeoxConfig};
