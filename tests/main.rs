@@ -9,6 +9,7 @@ mod hub;
 mod interrupt;
 mod invariance;
 mod operations;
+mod options;
 mod parity;
 mod support;
 mod teaching;

@@ -20,6 +20,7 @@ pub mod train;
 pub mod decoding;
 pub mod beams;
 pub mod generate;
+pub mod samples;
 pub mod evaluate;
 pub mod similarity;
 pub mod runner;
@@ -46,6 +47,7 @@ pub use model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm, best_devi
 pub use model::config::{Config, LlamaConfig, NeoxConfig};
 pub use polars;
 pub use runner::{BasicModelRunner, Comparison, TrainingJob};
+pub use samples::{Sample, SampleAnswers};
 pub use similarity::TfIdf;
 pub use tokenizer::encode::{TokenizedDataset, Tokens, tokenize_dataset, tokenize_function, tokenize_with_length};
 pub use tokenizer::template::{
@@ -53,8 +55,13 @@ pub use tokenizer::template::{
 };
 pub use tokenizer::text::{Side, Tokenizer, pad, truncate};
 pub use tournament::{Tournament, Verdict, judge_by_model, judge_by_target};
-pub use train::arguments::{Accumulation, Optim, TrainingArguments};
+pub use train::arguments::{Accumulation, IntervalStrategy, Optim, SamplingStrategy, TrainingArguments};
+pub use train::callback::{Control, EarlyStopping, Moment, TrainerCallback};
 pub use train::config::{DatasetsConfig, ModelConfig, TrainingConfig, tokenize_and_split_data};
 pub use train::curve::{Chart, LossCurve, StepReport, plot_loss};
-pub use train::schedule::Schedule;
-pub use train::trainer::{EvalReport, TrainOutput, Trainer, evaluate_loss};
+pub use train::meter::{TrainOutput, training_flops};
+pub use train::schedule::{RatePlan, Schedule, SchedulerKwargs};
+pub use train::state::TrainerState;
+pub use train::tensorboard::TensorBoard;
+pub use train::trainer::Trainer;
+pub use train::validation::{EvalReport, evaluate_loss};

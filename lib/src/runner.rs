@@ -15,7 +15,8 @@ use crate::tokenizer::encode::{MAX_LENGTH, TokenizedDataset, tokenize_dataset};
 use crate::tokenizer::text::Tokenizer;
 use crate::train::arguments::TrainingArguments;
 use crate::train::config::{SPLIT_SEED, TEST_SIZE};
-use crate::train::trainer::{TrainOutput, Trainer};
+use crate::train::meter::TrainOutput;
+use crate::train::trainer::Trainer;
 
 /// Tokens of prompt and answer together that [`BasicModelRunner::ask`] allows.
 const ASK_TOKENS: usize = 100;

@@ -25,6 +25,8 @@ pub struct StepReport {
     pub grad_norm: f64,
     /// Input tokens of the step.
     pub tokens: usize,
+    /// Floating point operations of the step: see [`crate::train::meter::training_flops`].
+    pub flops: f64,
     /// Seconds that the step took.
     pub seconds: f64,
     /// Seconds of that in the optimizer.
@@ -46,7 +48,7 @@ const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 624.0;
-const TOP: f64 = 44.0;
+const TOP: f64 = 54.0;
 const BOTTOM: f64 = 262.0;
 const RADIUS: f64 = 3.0;
 const DARK: u32 = 0x222222;
@@ -56,28 +58,29 @@ const TRAINING: u32 = 0xc2410c;
 const EVALUATION: u32 = 0x1d4ed8;
 
 impl LossCurve {
-    fn headline(&self) -> String {
-        let Some(last) = self.history.last() else { return "no step yet".into() };
+    /// Where the run is, and how it goes: the two lines above the curve.
+    fn headlines(&self) -> [String; 2] {
+        let Some(last) = self.history.last() else { return ["no step yet".into(), String::new()] };
         let (tokens, seconds) =
             self.history.iter().fold((0, 0.0), |(tokens, seconds), step| (tokens + step.tokens, seconds + step.seconds));
         let left = seconds / last.step.max(1) as f64 * self.total_steps.saturating_sub(last.step) as f64;
-        let mut line = format!(
-            "step {}/{} · epoch {:.2} · loss {:.4}",
-            last.step,
-            self.total_steps,
-            last.epoch,
-            self.smooth().last().copied().unwrap_or(last.loss)
-        );
-        if let Some(loss) = self.history.iter().rev().find_map(|step| step.eval_loss) {
-            let _ = write!(line, " · eval {loss:.4}");
-        }
-        let _ = write!(
-            line,
-            " · {:.0} tokens/s · {}",
-            tokens as f64 / seconds.max(1e-9),
-            if left >= 0.5 { format!("{left:.0} s left") } else { format!("{seconds:.0} s") }
-        );
-        line
+        let loss = self.smooth().last().copied().unwrap_or(last.loss);
+        let eval = self.history.iter().rev().find_map(|step| step.eval_loss).map(|loss| format!(" · eval {loss:.4}"));
+        let time = if left >= 0.5 { format!("{} left", duration(left)) } else { duration(seconds) };
+        [
+            format!("step {}/{} · epoch {:.2} · loss {loss:.4}{}", last.step, self.total_steps, last.epoch, eval.unwrap_or_default()),
+            format!(
+                "{:.0} tokens/s · {time} · gradient {:.2} · learning rate {:.1e}",
+                tokens as f64 / seconds.max(1e-9),
+                last.grad_norm,
+                last.learning_rate
+            ),
+        ]
+    }
+
+    fn headline(&self) -> String {
+        let [first, second] = self.headlines();
+        if second.is_empty() { first } else { format!("{first} · {second}") }
     }
 
     /// The losses averaged over a few steps, so that the eye sees the trend.
@@ -137,7 +140,8 @@ impl LossCurve {
         let x = |step: usize| LEFT + (RIGHT - LEFT) * step as f64 / self.total_steps.max(1) as f64;
         let y = |loss: f64| BOTTOM - (BOTTOM - TOP) * (loss - low) / (high - low);
         let words = |x, y, anchor, text: &str, colour| Shape::Words { x, y, anchor, text: text.into(), colour };
-        let mut shapes = vec![words(16.0, 24.0, 0.0, &self.headline(), DARK)];
+        let [first, second] = self.headlines();
+        let mut shapes = vec![words(16.0, 22.0, 0.0, &first, DARK), words(16.0, 38.0, 0.0, &second, GREY)];
         for tick in 0..=4 {
             let loss = low + (high - low) * f64::from(tick) / 4.0;
             shapes.push(Shape::Line { points: vec![(LEFT, y(loss)), (RIGHT, y(loss))], colour: PALE, width: 1.0 });
@@ -191,6 +195,15 @@ enum Shape {
         text: String,
         colour: u32,
     },
+}
+
+/// Seconds as `50 s`, `4 min 10 s` or `2 h 5 min`.
+fn duration(seconds: f64) -> String {
+    match seconds.round() as u64 {
+        short @ ..100 => format!("{short} s"),
+        middle @ ..6000 => format!("{} min {} s", middle / 60, middle % 60),
+        long => format!("{} h {} min", long / 3600, long / 60 % 60),
+    }
 }
 
 impl Show for LossCurve {
@@ -267,6 +280,7 @@ mod tests {
             grad_norm: 1.0,
             tokens: 100,
             optimizer_seconds: 0.0,
+            flops: 0.0,
             seconds: 0.5,
             eval_loss: step.is_multiple_of(50).then_some(2.0),
         };
