@@ -9,6 +9,10 @@ import unittest
 import jupyter_kernel_test
 
 
+# Seconds; a machine that is busy with other tests may need more than the suite's own 15.
+jupyter_kernel_test.TIMEOUT = PATIENCE = 90
+
+
 class RustKernelTests(jupyter_kernel_test.KernelTests):
     kernel_name = os.environ["FINETUNING_KERNEL_NAME"]
     language_name = "rust"
@@ -43,6 +47,9 @@ class RustKernelTests(jupyter_kernel_test.KernelTests):
         {"text": "printl", "matches": {"println!"}},
         {"text": "std::collections::HashM", "matches": {"HashMap"}},
     ]
+
+    def get_non_kernel_info_reply(self, timeout=None):
+        return super().get_non_kernel_info_reply(timeout=PATIENCE)
 
 
 if __name__ == "__main__":
