@@ -2,8 +2,12 @@
 
 mod architecture;
 mod bad_input;
+<<<<<<< HEAD
 mod families;
 mod generation;
+=======
+mod faults;
+>>>>>>> arguments
 mod gradients;
 mod hub;
 mod interrupt;
@@ -11,6 +15,7 @@ mod invariance;
 mod operations;
 mod options;
 mod parity;
+mod run_files;
 mod support;
 mod teaching;
 mod tokens;

@@ -175,15 +175,23 @@ fn run(own: Value) -> (Vec<f64>, Vec<f32>) {
 
 #[test]
 fn packing_changes_no_loss() {
-    let (plain, packed) = (
-        run(json!({ "max_steps": 3, "per_device_train_batch_size": 8 })),
-        run(json!({ "max_steps": 3, "per_device_train_batch_size": 8, "packing": true })),
-    );
+    // A step of 840 ids: two pieces of 512, or one of up to 2,048.
+    let run = |own: Value| {
+        let mut all = json!({ "learning_rate": 1e-3, "max_steps": 3, "per_device_train_batch_size": 60, "gradient_accumulation_steps": 2, "disable_tqdm": true });
+        own.as_object().unwrap().iter().for_each(|(name, value)| all[name] = value.clone());
+        let model = CausalLm::random(NeoxConfig::new(96, 32, 2, 4), 1, None, &Device::Cpu).unwrap();
+        let mut trainer = Trainer::new(&model, TrainingArguments::from_json(&all).unwrap(), tiny_rows(120), tiny_rows(3)).unwrap();
+        trainer.train().unwrap();
+        trainer.history().iter().map(|step| step.loss).collect::<Vec<f64>>()
+    };
+    let (plain, packed) = (run(json!({})), run(json!({ "packing": true })));
     // One row at a time is the farthest from packing.
-    let (alone, _) = run(json!({ "max_steps": 3, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 16 }));
-    for ((plain, packed), alone) in plain.0.iter().zip(&packed.0).zip(&alone) {
+    let alone = run(json!({ "per_device_train_batch_size": 1, "gradient_accumulation_steps": 120 }));
+    for ((plain, packed), alone) in plain.iter().zip(&packed).zip(&alone) {
         assert!((plain - packed).abs() < 1e-5 && (alone - packed).abs() < 1e-5, "{plain} {packed} {alone}");
     }
+    // Noise is drawn anew in every pass, so it shows that the passes were others.
+    assert_ne!(run(json!({ "neftune_noise_alpha": 5 })), run(json!({ "neftune_noise_alpha": 5, "packing": true })));
     let data = tiny_rows(60);
     let batches: Vec<Batch> = data.rows().iter().map(|row| Batch::new(&[row], false)).collect();
     assert!(Batch::regroup(&batches, 512).len() < Batch::regroup(&batches, 64).len(), "longer pieces are fewer passes");

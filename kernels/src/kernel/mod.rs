@@ -57,6 +57,7 @@ use iopub::IoPub;
 use wire::Request;
 
 pub use history::FILE as HISTORY;
+pub use path::RUSTC_FOLDER;
 
 /// Becomes the process of the cells, or a wrapper of rustc, when evcxr started this program as one; call it first.
 pub fn runtime_hook() {

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// Names the folder of rustc, in the environment of a kernelspec.
-pub const RUSTC_FOLDER: &str = "FINETUNING_RUSTC_FOLDER";
+pub const RUSTC_FOLDER: &str = "FINETUNING_RUST_BIN";
 
 /// PATH with the usual folders of rustc in front; none when rustc is on PATH already, or nowhere.
 pub fn with_rustc() -> Option<OsString> {

@@ -10,6 +10,7 @@ use notebooks::ipynb::{KERNEL_DISPLAY_NAME, KERNEL_NAME};
 use serde_json::{Value, json};
 
 use super::{Failure, Places, companion};
+use crate::kernel::RUSTC_FOLDER;
 use crate::kernel::warm;
 
 const LOGOS: [(&str, &[u8]); 3] = [
@@ -19,8 +20,6 @@ const LOGOS: [(&str, &[u8]); 3] = [
 ];
 /// The field of a spec's metadata by which it is known as ours.
 const OURS: &str = "finetuning";
-/// The variable of a spec that holds the folder of rustc and cargo, for kernels whose PATH lacks it.
-const RUST_BIN: &str = "FINETUNING_RUST_BIN";
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -124,7 +123,7 @@ fn spec(display_name: &str, cuda: bool) -> Result<Value, Failure> {
     let program = std::env::current_exe().map_err(|error| Failure::from(format!("the path of this program: {error}")))?;
     let mut environment = serde_json::Map::new();
     if let Some(folder) = rust_folder() {
-        environment.insert(RUST_BIN.into(), folder.to_string_lossy().into());
+        environment.insert(RUSTC_FOLDER.into(), folder.to_string_lossy().into());
     }
     if cuda {
         environment.insert(warm::CUDA.into(), "1".into());
@@ -315,7 +314,7 @@ mod tests {
                 write(&place, shown, cuda).ok().unwrap();
                 assert!(is_written(&place, shown, cuda));
                 let spec = read(&place).unwrap();
-                let rust = Path::new(spec["env"][RUST_BIN].as_str().unwrap());
+                let rust = Path::new(spec["env"][RUSTC_FOLDER].as_str().unwrap());
                 assert!(rust.is_absolute() && rust.join("rustc").exists(), "{}", rust.display());
                 assert_eq!(spec["env"][warm::CUDA], if cuda { json!("1") } else { Value::Null });
                 assert_eq!(spec["display_name"], shown);
