@@ -2,12 +2,9 @@
 
 mod architecture;
 mod bad_input;
-<<<<<<< HEAD
 mod families;
-mod generation;
-=======
 mod faults;
->>>>>>> arguments
+mod generation;
 mod gradients;
 mod hub;
 mod interrupt;
