@@ -215,6 +215,33 @@ fn a_full_disk_leaves_earlier_checkpoints_alone() {
     assert_eq!(resumed.history().len(), 6);
 }
 
+/// The same on a file system of its own that fills up, where this system lets a user mount one.
+#[test]
+fn a_small_disk_fills_up() {
+    let (disk, kept) = (fresh_folder(), fresh_folder());
+    let (folder, _) = short_run();
+    let checkpoint: u64 =
+        std::fs::read_dir(folder.join("checkpoint-4")).unwrap().flatten().map(|file| file.metadata().unwrap().len()).sum();
+    let script = "mount -t tmpfs -o size=$1k tmpfs \"$2\" || exit 77\nshift; disk=$1; kept=$2; shift; shift\n\"$@\"; code=$?; cp -a \"$disk/.\" \"$kept\"; exit $code";
+    let client = client_on(&disk);
+    let output = Command::new("unshare")
+        .args(["-Urm", "sh", "-c", script, "sh", &(checkpoint * 5 / 2 / 1024).to_string()])
+        .args([&disk, &kept])
+        .arg(client.get_program())
+        .args(client.get_args())
+        .env("FINETUNING_TEST_RUN", &disk)
+        .output();
+    let Ok(output) = output.inspect_err(|error| println!("not run, no `unshare`: {error}")) else { return };
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !text.contains("running 1 test") {
+        return println!("not run, no mount: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains("checkpoint-6 was not written") && text.contains("No space left on device"), "{text}");
+    assert_eq!(checkpoint::list(&kept).iter().map(|(step, _)| *step).collect::<Vec<_>>(), [2, 4]);
+    checkpoint::list(&kept).iter().for_each(|(_, path)| finetuning::train::manifest::verify(path).unwrap());
+}
+
 #[test]
 fn two_processes_do_not_share_a_folder() {
     let (folder, arguments) = short_run();
@@ -234,15 +261,24 @@ fn two_processes_do_not_share_a_folder() {
 }
 
 #[test]
+fn another_models_checkpoint_is_refused() {
+    let (folder, arguments) = short_run();
+    let model = tiny_model(1);
+    let weights = |model: &CausalLm| model.weights().iter().flat_map(|(_, var)| values(var.as_tensor())).collect::<Vec<f32>>();
+    let before = weights(&model);
+    let mut other = Trainer::new(&model, arguments, tiny_rows(24), tiny_rows(4)).unwrap();
+    let error = other.resume(folder.join("checkpoint-4")).unwrap_err().to_string();
+    assert!(error.contains("the optimizer state has no fitting"), "{error}");
+    assert!(weights(&model) == before && other.history().is_empty());
+}
+
+#[test]
 fn a_loss_that_is_no_number_keeps_the_checkpoints() {
     let (folder, arguments) = short_run();
     let exploding = TrainingArguments { learning_rate: 1e30, max_grad_norm: 0.0, max_steps: 20, ..arguments };
-    let mut other = Trainer::new(&tiny_model(1), exploding, tiny_rows(24), tiny_rows(4)).unwrap();
-    // Another model than the run's: refused before anything is taken over.
-    assert!(other.train().unwrap_err().to_string().contains("disagree") || newest(&folder) == 4);
-    let exploding = TrainingArguments { output_dir: folder.clone(), ..other.arguments().clone() };
     let error = trainer(exploding).train().unwrap_err().to_string();
     assert!(error.contains("the loss is") && error.contains("hint: lower learning_rate"), "{error}");
+    assert!(newest(&folder) >= 4);
     for (_, path) in checkpoint::list(&folder) {
         finetuning::train::manifest::verify(&path).unwrap();
         CausalLm::from_folder(&path, &Device::Cpu).unwrap();
