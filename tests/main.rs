@@ -3,7 +3,9 @@
 mod architecture;
 mod bad_input;
 mod event_files;
+mod families;
 mod faults;
+mod generation;
 mod gradients;
 mod hub;
 mod interrupt;
@@ -15,3 +17,4 @@ mod run_files;
 mod support;
 mod teaching;
 mod tokens;
+mod trajectories;

@@ -11,17 +11,18 @@ use crate::support::{assert_close, fixture, fresh_folder, ids, json, numbers, te
 
 const MODELS: [&str; 2] = ["tiny-neox", "tiny-neox-serial"];
 
-fn load(name: &str) -> CausalLm {
+/// A checkpoint of the fixtures.
+pub fn load(name: &str) -> CausalLm {
     CausalLm::from_folder(&fixture(name), &Device::Cpu).unwrap()
 }
 
 /// transformers 5, which made the fixtures, calls the output matrix `lm_head`; checkpoints on the hub say `embed_out`.
-fn in_transformers_5(name: &str) -> &str {
+pub fn in_transformers_5(name: &str) -> &str {
     if name == "embed_out.weight" { "lm_head.weight" } else { name }
 }
 
 /// A fixture case as a micro-batch: label −100 and padding are not learnt.
-fn batch(case: &Value) -> Batch {
+pub fn batch(case: &Value) -> Batch {
     let list = |name: &str| case[name].as_array().unwrap().clone();
     let row = |(input, (mask, labels)): (&Value, (&Value, &Value))| {
         let learnt: Vec<u32> =
@@ -34,57 +35,65 @@ fn batch(case: &Value) -> Batch {
 
 #[test]
 fn logits_are_transformers() {
-    for name in MODELS {
-        let model = load(name);
-        for case in json(&format!("{name}/forward.json"))["cases"].as_array().unwrap().iter().filter(|case| case["logits"].is_array()) {
-            let rows = case["input_ids"].as_array().unwrap();
-            let logits = values(&model.forward(&ids(&case["input_ids"]), rows.len(), false).unwrap());
-            let (theirs, mask) = (numbers(&case["logits"]), numbers(&case["attention_mask"]));
-            let vocabulary = theirs.len() / mask.len();
-            let real = |logits: &[f32]| {
-                logits
-                    .chunks(vocabulary)
-                    .zip(&mask)
-                    .filter(|(_, mask)| **mask > 0.0)
-                    .flat_map(|(row, _)| row.to_vec())
-                    .collect::<Vec<f32>>()
-            };
-            assert_close(&format!("{name} {}", case["name"]), &real(&logits), &real(&theirs), 1e-4, 0.0);
-        }
-    }
+    MODELS.iter().for_each(|name| check_logits(name));
 }
 
 #[test]
 fn losses_and_gradients_are_transformers() {
     for name in MODELS {
-        let (model, grads) = (load(name), tensors(&format!("{name}/grads.safetensors")));
-        let mut compared = 0;
-        for case in json(&format!("{name}/forward.json"))["cases"].as_array().unwrap() {
-            let batch = batch(case);
-            let loss = model.backward(batch.lesson()).unwrap() / batch.predicted();
-            let label = case["name"].as_str().unwrap();
-            assert_close(&format!("{name} {label} loss"), &[loss as f32], &numbers(&case["loss"]), 1e-5, 0.0);
-            for (parameter, var) in model.weights() {
-                let ours: Vec<f32> = var.gradient().unwrap().iter().map(|g| g / batch.predicted() as f32).collect();
-                var.take_gradient();
-                let Some(theirs) = grads.get(&format!("{label}/{}", in_transformers_5(parameter))) else { continue };
-                assert_close(&format!("{name} {label} {parameter}"), &ours, &values(theirs), 1e-5, 1e-3);
-                compared += 1;
-            }
-        }
-        assert_eq!(compared, 2 * model.weights().len(), "{name}: two cases with all gradients");
+        assert_eq!(check_gradients(name), 2 * load(name).weights().len(), "{name}: two cases with all gradients");
     }
 }
 
 #[test]
 fn greedy_text_is_transformers() {
-    for name in MODELS {
-        let greedy = &json(&format!("{name}/forward.json"))["greedy"];
-        let (prompt, continuation) = (ids(&greedy["prompt"]), ids(&greedy["continuation"]));
-        // No id is the end token, so that the text goes on as long as the fixture's.
-        let ours = generate(&load(name), &prompt, prompt.len() + continuation.len(), u32::MAX, Decoding::Greedy).unwrap();
-        assert_eq!(ours[prompt.len()..], continuation, "{name}");
+    MODELS.iter().for_each(|name| check_greedy(name));
+}
+
+/// The logits of all cases of `<name>/forward.json` that have them.
+pub fn check_logits(name: &str) {
+    let model = load(name);
+    for case in json(&format!("{name}/forward.json"))["cases"].as_array().unwrap().iter().filter(|case| case["logits"].is_array()) {
+        let rows = case["input_ids"].as_array().unwrap();
+        let logits = values(&model.forward(&ids(&case["input_ids"]), rows.len(), false).unwrap());
+        let (theirs, mask) = (numbers(&case["logits"]), numbers(&case["attention_mask"]));
+        assert_close(&format!("{name} {}", case["name"]), &real(&logits, &mask), &real(&theirs, &mask), 1e-4, 0.0);
     }
+}
+
+/// The rows of `(N,V)` that are no padding.
+pub fn real(logits: &[f32], mask: &[f32]) -> Vec<f32> {
+    let rows = logits.chunks(logits.len() / mask.len()).zip(mask);
+    rows.filter(|(_, mask)| **mask > 0.0).flat_map(|(row, _)| row.to_vec()).collect()
+}
+
+/// The losses of all cases and the gradients of those that have them; returns how many gradients were compared.
+pub fn check_gradients(name: &str) -> usize {
+    let (model, grads) = (load(name), tensors(&format!("{name}/grads.safetensors")));
+    let mut compared = 0;
+    for case in json(&format!("{name}/forward.json"))["cases"].as_array().unwrap() {
+        let batch = batch(case);
+        let loss = model.backward(batch.lesson()).unwrap() / batch.predicted();
+        let label = case["name"].as_str().unwrap();
+        assert_close(&format!("{name} {label} loss"), &[loss as f32], &numbers(&case["loss"]), 1e-5, 0.0);
+        for (parameter, var) in model.weights() {
+            let ours: Vec<f32> = var.gradient().unwrap().iter().map(|g| g / batch.predicted() as f32).collect();
+            var.take_gradient();
+            let Some(theirs) = grads.get(&format!("{label}/{}", in_transformers_5(parameter))) else { continue };
+            assert_close(&format!("{name} {label} {parameter}"), &ours, &values(theirs), 1e-5, 1e-3);
+            compared += 1;
+        }
+    }
+    compared
+}
+
+/// Sixteen tokens, each the most probable one.
+pub fn check_greedy(name: &str) {
+    let greedy = &json(&format!("{name}/forward.json"))["greedy"];
+    let (prompt, continuation) = (ids(&greedy["prompt"]), ids(&greedy["continuation"]));
+    // No id is the end token, so that the text goes on as long as the fixture's.
+    let ours = generate(&load(name), &prompt, prompt.len() + continuation.len(), u32::MAX, Decoding::Greedy).unwrap();
+    assert_eq!(ours[prompt.len()..], continuation, "{name}");
 }
 
 #[test]
@@ -120,13 +129,18 @@ fn optimizer_steps_are_pytorchs() {
 }
 
 /// The rows of `optimizers.json` in the order in which the fixture feeds them, four a step.
-fn fixture_rows(case: &Value) -> Vec<Tokens> {
+pub fn fixture_rows(case: &Value) -> Vec<Tokens> {
+    token_rows(&case["rows"])
+}
+
+/// Rows of ids and labels; a label of −100 is not learnt.
+pub fn token_rows(rows: &Value) -> Vec<Tokens> {
     let row = |row: &Value| {
         let input_ids = ids(&row["input_ids"]);
         let attention_mask = numbers(&row["labels"]).iter().map(|&label| u32::from(label >= 0.0)).collect();
         Tokens { attention_mask, labels: input_ids.clone(), input_ids, prompt_length: 0 }
     };
-    case["rows"].as_array().unwrap().iter().map(row).collect()
+    rows.as_array().unwrap().iter().map(row).collect()
 }
 
 #[test]

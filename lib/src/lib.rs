@@ -8,6 +8,7 @@
 pub mod error;
 pub mod interrupt;
 pub mod display;
+mod raster;
 pub mod comm;
 pub mod assets;
 pub mod data;
@@ -16,6 +17,8 @@ pub mod hub;
 pub mod tokenizer;
 pub mod model;
 pub mod train;
+pub mod decoding;
+pub mod beams;
 pub mod generate;
 pub mod samples;
 pub mod evaluate;
@@ -30,6 +33,7 @@ pub use data::dataset::Dataset;
 pub use data::example::Example;
 pub use data::split::permutation;
 pub use data::stream::ExampleStream;
+pub use decoding::{Generation, GenerationConfig};
 pub use display::{Html, LiveDisplay, Picture, Show, clear_output, show, table};
 pub use error::{Error, ErrorKind, Result};
 pub use evaluate::{
@@ -37,7 +41,7 @@ pub use evaluate::{
     log_probability, multiple_choice_accuracy, token_f1,
 };
 pub use frame::show_picture;
-pub use generate::{Decoding, generate, inference};
+pub use generate::{Decoding, generate, generate_batch, generate_texts, generate_until, inference, stream_text};
 pub use hub::{load_dataset, stream_dataset};
 pub use model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm, best_device};
 pub use model::config::{Config, LlamaConfig, NeoxConfig};

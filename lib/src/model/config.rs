@@ -97,6 +97,19 @@ impl Config {
         }
     }
 
+    /// The ids that end a text: `eos_token_id`, a number or a list.
+    pub fn eos_token_ids(&self) -> Vec<u32> {
+        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+        match self {
+            Self::Neox(config) => vec![config.eos_token_id],
+            Self::Llama(config) => match config.others.get("eos_token_id") {
+                Some(Value::Array(ids)) => ids.iter().filter_map(id).collect(),
+                Some(value) => id(value).into_iter().collect(),
+                None => Vec::new(),
+            },
+        }
+    }
+
     /// Dimensions of all heads of a layer together.
     pub fn attention_width(&self) -> usize {
         match self {

@@ -20,4 +20,5 @@ pub mod ops;
 pub mod parameter;
 pub mod rotary;
 pub(crate) mod simd;
+pub(crate) mod thin;
 pub mod weights;
