@@ -298,5 +298,5 @@ fn meters_count_exactly() {
     assert!((output.train_flops / training_flops(&tiny, &lengths) - 1.0).abs() < 1e-12);
     assert!(output.peak_memory > 10_000_000 && output.train_flops_per_second > 0.0);
     let curve = LossCurve { history: trainer.history().to_vec(), total_steps: 100_000_000 };
-    assert!(["grad ", "lr ", "tokens/s", "h ", " left"].iter().all(|part| curve.text().contains(part)), "{}", curve.text());
+    assert!(["gradient ", "learning rate ", "tokens/s", "h ", " left"].iter().all(|part| curve.text().contains(part)), "{}", curve.text());
 }
