@@ -86,7 +86,7 @@ fn tokens_come_one_by_one_and_a_stop_string_ends_the_text() {
     let prompt = tokenizer.encode("### Question:\nWhat is a tokenizer?\n\n### Answer:\n").unwrap();
     let config = GenerationConfig { max_new_tokens: 40, eos_token_id: vec![tokenizer.eos_id()], ..Default::default() };
     let mut streamed = Vec::new();
-    let whole = generate_batch(&model, &[prompt.clone()], &config, Some(&tokenizer), |_, id| {
+    let whole = generate_batch(&model, std::slice::from_ref(&prompt), &config, Some(&tokenizer), |_, id| {
         streamed.push(id);
         Ok(())
     });

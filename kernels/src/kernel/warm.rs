@@ -188,23 +188,25 @@ pub fn support_library(root: &Path, library_folder: &Path) -> Result<PathBuf, St
     if library.exists() {
         return Ok(library);
     }
-    let fresh = folder.join(format!("support-{key:08x}.{}", std::process::id()));
-    let write = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(fresh.with_extension("rs"), source));
-    write.map_err(|error| format!("{}: {error}", folder.display()))?;
+    // A folder of its own: what rustc writes on the way has the same names in every process that builds it at once.
+    let own = folder.join(format!("support-{key:08x}-{}", std::process::id()));
+    let (code, fresh) = (own.join("support.rs"), own.join("support"));
+    let write = std::fs::create_dir_all(&own).and_then(|()| std::fs::write(&code, source));
+    write.map_err(|error| format!("{}: {error}", own.display()))?;
     let rustc = Command::new("rustc")
         .args(["--crate-name", "support", "--edition", "2024", "--crate-type", "cdylib", "-Cprefer-dynamic", "-Copt-level=1", "-o"])
         .arg(&fresh)
-        .arg(fresh.with_extension("rs"))
+        .arg(&code)
         .output();
-    let _ = std::fs::remove_file(fresh.with_extension("rs"));
-    match rustc {
+    let built = match rustc {
         Ok(output) if output.status.success() => {
-            std::fs::rename(&fresh, &library).map_err(|error| format!("{}: {error}", library.display()))?;
-            Ok(library)
+            std::fs::rename(&fresh, &library).map(|()| library.clone()).map_err(|error| format!("{}: {error}", library.display()))
         }
         Ok(output) => Err(format!("rustc could not build the support library:\n{}", String::from_utf8_lossy(&output.stderr))),
         Err(error) => Err(format!("cannot run rustc: {error}")),
-    }
+    };
+    let _ = std::fs::remove_dir_all(&own);
+    built
 }
 
 /// The folder with the source of std that this program carries, whether or not it is unpacked yet.
