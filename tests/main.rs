@@ -1,5 +1,6 @@
 //! The course from outside: fixtures of the Python stack, equations between two ways of computing, bad input, learning.
 
+mod adapters;
 mod architecture;
 mod bad_input;
 mod families;

@@ -23,6 +23,7 @@ pub mod runner;
 pub mod tournament;
 pub mod frame;
 
+pub use candle_core::quantized::GgmlDType;
 pub use candle_core::{self, DType, Device, Tensor};
 pub use comm::Comm;
 pub use data::dataset::Dataset;
@@ -38,6 +39,7 @@ pub use evaluate::{
 pub use frame::show_picture;
 pub use generate::{Decoding, generate, generate_until, inference};
 pub use hub::{load_dataset, stream_dataset};
+pub use model::adapter::LoraConfig;
 pub use model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm, best_device};
 pub use model::config::{Config, LlamaConfig, NeoxConfig};
 pub use polars;

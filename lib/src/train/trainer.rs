@@ -78,6 +78,7 @@ impl Trainer {
         eval_dataset: TokenizedDataset,
     ) -> Result<Self> {
         arguments.validate()?;
+        model.check_trainable()?;
         for (name, rows, needed) in [("train_dataset", &train_dataset, true), ("eval_dataset", &eval_dataset, arguments.eval_steps > 0)] {
             check_rows(name, rows, needed, model)?;
         }
