@@ -10,6 +10,7 @@ mod interrupt;
 mod invariance;
 mod operations;
 mod parity;
+mod preferences;
 mod support;
 mod teaching;
 mod tokens;

@@ -54,5 +54,7 @@ pub use tournament::{Tournament, Verdict, judge_by_model, judge_by_target};
 pub use train::arguments::{Accumulation, Optim, TrainingArguments};
 pub use train::config::{DatasetsConfig, ModelConfig, TrainingConfig, tokenize_and_split_data};
 pub use train::curve::{Chart, LossCurve, StepReport, plot_loss};
+pub use train::dpo::{DpoConfig, DpoReport, DpoTrainer, Preferences};
+pub use train::preference::{PreferencePair, tokenize_preference, tokenize_preferences};
 pub use train::schedule::Schedule;
 pub use train::trainer::{EvalReport, TrainOutput, Trainer, evaluate_loss};

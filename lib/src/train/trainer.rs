@@ -20,7 +20,7 @@ use crate::train::curve::{LossCurve, StepReport};
 use crate::train::optimizer::{Optimizer, OptimizerSettings, gradient_norm};
 
 /// Input ids of a step that are computed together: enough for all threads, few enough for the caches.
-const GROUP: usize = 512;
+pub(crate) const GROUP: usize = 512;
 
 /// Trains a model in place. After an interrupt or an error, `train` goes on where it stopped.
 #[derive(Debug)]
@@ -371,7 +371,7 @@ fn check_rows(name: &str, rows: &TokenizedDataset, needed: bool, model: &CausalL
 
 /// Makes candle's next tensors have larger ids than the weights. A gradient is found by its tensor's id, and the stock
 /// kernel links each cell with a counter of its own, so that a weight of an earlier cell could share the id of a new one.
-fn pass_ids(model: &CausalLm) -> Result<()> {
+pub(crate) fn pass_ids(model: &CausalLm) -> Result<()> {
     let number = |tensor: &Tensor| format!("{:?}", tensor.id()).chars().filter(char::is_ascii_digit).collect::<String>().parse::<usize>();
     let highest = model.weights().iter().filter_map(|(_, var)| number(var.as_tensor()).ok()).max().unwrap_or(0);
     while number(&Tensor::zeros(1, DType::U8, &Device::Cpu)?).is_ok_and(|id| id <= highest) {}
