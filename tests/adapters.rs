@@ -7,7 +7,9 @@ use finetuning::*;
 use serde_json::Value;
 
 use crate::parity::{batch, load, real, token_rows};
-use crate::support::{assert_close, fixture, fresh_folder, ids, json, numbers, tensors, tiny_llama, tiny_model, tiny_rows, values};
+use crate::support::{
+    assert_close, fixture, fresh_folder, ids, json, numbers, tensors, tiny_llama, tiny_llama_of, tiny_model, tiny_rows, values,
+};
 
 const MODELS: [&str; 2] = ["tiny-neox", "tiny-llama"];
 const PREFIX: &str = "base_model.model.";
@@ -272,7 +274,7 @@ fn bad_adapters_are_refused() {
 
 #[test]
 fn a_packed_model_learns_by_its_adapter() {
-    for base in [tiny_model(8), tiny_llama(8, true)] {
+    for base in [tiny_model(8), tiny_llama_of(64, 8, true)] {
         for (dtype, share, bound) in [(GgmlDType::Q8_0, 0.27, 0.06), (GgmlDType::Q4_0, 0.15, 1.0)] {
             let packed = base.quantized(dtype).unwrap();
             assert_eq!(packed.parameter_count(), base.parameter_count());
@@ -327,4 +329,18 @@ fn a_packed_model_learns_by_its_adapter() {
 
 fn tensors_in(folder: &std::path::Path) -> usize {
     candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu).unwrap().len()
+}
+
+#[test]
+fn meters_count_packed_and_frozen_matrices() {
+    use finetuning::train::meter::multiplying_parameters;
+    let base = tiny_model(9);
+    let (all, _) = multiplying_parameters(&base);
+    let packed = base.quantized(GgmlDType::Q8_0).unwrap();
+    assert_eq!(multiplying_parameters(&packed), (all, 0));
+    let lora = LoraConfig { r: 4, ..Default::default() };
+    let trained = 2 * 4 * (32 + 96);
+    for model in [packed.with_lora(&lora).unwrap(), base.with_lora(&lora).unwrap()] {
+        assert_eq!(multiplying_parameters(&model), (all + trained, trained));
+    }
 }

@@ -131,3 +131,69 @@ fn ids_of_another_tokenizer() {
         &["row 0", "96"],
     );
 }
+
+#[test]
+fn weights_that_are_no_numbers() {
+    let model = tiny_model(1);
+    for (index, bad) in [(3, f32::NAN), (5, f32::INFINITY)] {
+        let weight = &model.weights()[index].1;
+        weight.update(|values| values[values.len() - 1] = bad).unwrap();
+    }
+    let names = [model.weights()[3].0.as_str(), model.weights()[5].0.as_str(), "2 of", "not all finite"];
+    refused(Trainer::new(&model, TrainingArguments::default(), tiny_rows(4), TokenizedDataset::default()), &names);
+    // The first step names the gradients when a weight breaks later.
+    let model = tiny_model(1);
+    let arguments = TrainingArguments { disable_tqdm: true, ..Default::default() };
+    let mut trainer = Trainer::new(&model, arguments, tiny_rows(4), TokenizedDataset::default()).unwrap();
+    model.weights()[1].1.update(|values| values[0] = f32::NAN).unwrap();
+    refused(trainer.step(), &["step 1", "gradients that are not finite", model.weights()[1].0.as_str()]);
+}
+
+#[test]
+fn a_row_longer_than_the_positions() {
+    let long = crate::support::rows(&[vec![1; 10], vec![1; 66]]);
+    let parts = ["row 1", "66 tokens", "64 positions", "max_length to 64"];
+    refused(Trainer::new(&tiny_model(1), TrainingArguments::default(), long.clone(), TokenizedDataset::default()), &parts);
+    refused(evaluate_loss(&tiny_model(1), &long, 1, false), &parts);
+}
+
+#[test]
+fn a_batch_that_does_not_fit_in_memory() {
+    use finetuning::model::machine::available_memory;
+    use finetuning::train::validation::{check_memory, needed_bytes};
+    let config = NeoxConfig { max_position_embeddings: 64, ..NeoxConfig::new(96, 32, 96, 4) };
+    let model = CausalLm::random(config, 1, None, &Device::Cpu).unwrap();
+    let of_a_row = |checkpointing| needed_bytes(&model, 64, checkpointing, 0) - needed_bytes(&model, 0, checkpointing, 0);
+    let row = of_a_row(false);
+    let rows = tiny_rows_of(65, 2 * available_memory() / row);
+    // Means need a micro-batch in one piece; by tokens it is cut, so any size fits.
+    let arguments = |accumulation| TrainingArguments { accumulation, per_device_train_batch_size: rows.len(), ..Default::default() };
+    let means = Trainer::new(&model, arguments(Accumulation::Means), rows.clone(), TokenizedDataset::default());
+    refused(means, &["tokens needs at least", "GB more than the", "per_device_train_batch_size", "gradient_checkpointing"]);
+    Trainer::new(&model, arguments(Accumulation::Tokens), rows.clone(), TokenizedDataset::default()).unwrap();
+    refused(check_memory(3_000_000_000, 1_000_000_000, 7), &["of 7 tokens", "3.0 GB, 2.0 GB more than the 1.0 GB"]);
+    check_memory(5, 5, 7).unwrap();
+    assert!(of_a_row(true) < row / 10, "checkpointing saves memory");
+}
+
+fn tiny_rows_of(length: usize, count: usize) -> TokenizedDataset {
+    let row = Tokens { input_ids: vec![1; length], attention_mask: vec![1; length], labels: vec![1; length], prompt_length: 0 };
+    TokenizedDataset::from_rows(vec![row; count])
+}
+
+#[test]
+fn more_arguments_that_cannot_work() {
+    let refuse = |arguments: TrainingArguments, parts: &[&str]| refused(arguments.validate(), parts);
+    refuse(TrainingArguments { bf16: true, ..Default::default() }, &["bf16 is true", "trains in f32"]);
+    refuse(TrainingArguments { fp16: true, ..Default::default() }, &["fp16 is true"]);
+    refuse(TrainingArguments { adam_beta2: 1.0, ..Default::default() }, &["adam_beta2 is 1", "below 1"]);
+    refuse(TrainingArguments { label_smoothing_factor: -0.1, ..Default::default() }, &["label_smoothing_factor is -0.1"]);
+    refuse(TrainingArguments { warmup_ratio: f64::NAN, ..Default::default() }, &["warmup_ratio is NaN"]);
+    refuse(TrainingArguments { report_to: vec!["wandb".into()], ..Default::default() }, &["report_to is `wandb`", "`tensorboard`"]);
+    refuse(TrainingArguments { lr_scheduler_type: Schedule::CosineWithMinLr, ..Default::default() }, &["without min_lr or min_lr_rate"]);
+    refuse(TrainingArguments { metric_for_best_model: "accuracy".into(), ..Default::default() }, &["metric_for_best_model is accuracy"]);
+    refuse(
+        TrainingArguments { group_by_length: true, train_sampling_strategy: SamplingStrategy::Sequential, ..Default::default() },
+        &["group_by_length"],
+    );
+}

@@ -6,7 +6,7 @@ use finetuning::*;
 use serde_json::Value;
 
 use crate::parity::load;
-use crate::support::{assert_close, fixture, fresh_folder, ids, json, numbers, tiny_llama, tiny_model, values};
+use crate::support::{assert_close, fixture, fresh_folder, ids, json, numbers, tiny_llama_of, tiny_model, values};
 
 fn fixture_pairs(case: &Value) -> Vec<PreferencePair> {
     let pair =
@@ -68,7 +68,7 @@ fn three_steps_are_pytorchs() {
 #[test]
 fn preferences_are_learnt_by_an_adapter_from_a_packed_base() {
     let pairs = fixture_pairs(&json("training/dpo.json"));
-    for base in [tiny_model(1), tiny_llama(1, true)] {
+    for base in [tiny_model(1), tiny_llama_of(64, 1, true)] {
         let packed = base.quantized(GgmlDType::Q8_0).unwrap();
         let model = packed.with_lora(&LoraConfig { target_modules: vec!["all-linear".into()], ..Default::default() }).unwrap();
         let mut trainer = DpoTrainer::new(&model, None, config(30, 1e-2), pairs.clone()).unwrap();
@@ -178,4 +178,5 @@ fn bad_settings_and_pairs_are_refused() {
     let mut trainer = with(config(1, 1e-3), &pairs).unwrap();
     model.weights()[0].1.update(|values| values.fill(f32::NAN)).unwrap();
     refused(trainer.step(), &["step 1", "NaN"]);
+    refused(with(config(1, 1e-3), &pairs), &["not all finite"]);
 }

@@ -1,6 +1,7 @@
 //! `lab export`: a notebook → a program that prints what the kernel printed.
 //!
-//! The programs are compiled by rustc against the crates that are built already; cargo would build them all again.
+//! Programs that use the companion are compiled by rustc against the crates that are built already; cargo would build them
+//! all again.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -54,6 +55,67 @@ fn shown(notebook: &Path) -> String {
     notebook.cells.iter().flat_map(|cell| &cell.outputs).map(text).collect()
 }
 
+fn notebook(sources: &[&str]) -> Notebook {
+    let cell = |(place, source): (usize, &&str)| NotebookCell {
+        kind: Kind::Code,
+        id: format!("cell-{place}"),
+        source: source.to_string(),
+        metadata: serde_json::Map::new(),
+        execution_count: None,
+        outputs: Vec::new(),
+    };
+    Notebook { cells: sources.iter().enumerate().map(cell).collect(), metadata: notebooks::ipynb::metadata() }
+}
+
+/// Runs a notebook in the kernel, with an empty companion.
+fn run(folder: &Folder, file: &Path) {
+    std::fs::write(folder.0.join("lib.rs"), "").unwrap();
+    let library = folder.0.join(format!("{}finetuning{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
+    let dylib = ["--crate-name", "finetuning", "--edition", "2024", "--crate-type", "dylib", "-Cprefer-dynamic", "lib.rs"];
+    ok(Command::new("rustc").args(dylib).current_dir(&folder.0).output().unwrap());
+    let mut run = Command::new(LAB);
+    run.arg("run").arg(file).arg("--write");
+    run.env("FINETUNING_COMPANION", &library).env("FINETUNING_COMPANION_SOURCE", folder.0.join("lib.rs"));
+    ok(run.output().unwrap());
+}
+
+/// cargo as a terminal would start it, without a network.
+fn cargo(project: &Path, words: &[&str]) -> Output {
+    let mut cargo = Command::new("cargo");
+    cargo.args(words).arg("--offline").current_dir(project);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+        cargo.env_remove(name);
+    }
+    cargo.output().unwrap()
+}
+
+#[test]
+fn cargo_runs_an_exported_project_with_a_crate_of_a_folder_and_lines_for_the_shell() {
+    let folder = Folder::new("cargo");
+    std::fs::create_dir_all(folder.0.join("notebooks/tools/src")).unwrap();
+    std::fs::write(folder.0.join("notebooks/tools/Cargo.toml"), "[package]\nname = \"own-tools\"\nedition = \"2024\"\n").unwrap();
+    std::fs::write(folder.0.join("notebooks/tools/src/lib.rs"), "pub fn twice(n: i32) -> i32 { n * 2 }\n").unwrap();
+    let (file, project) = (folder.0.join("notebooks/small.ipynb"), folder.0.join("deep/project"));
+    let sources = [
+        "!echo from the shell",
+        ":dep ./tools\nuse own_tools::twice;\nlet n = twice(21);\nn",
+        "print!(\"{n} \");",
+        "!echo \"it's\" $((1 + 1))",
+    ];
+    std::fs::write(&file, notebook(&sources).write()).unwrap();
+    run(&folder, &file);
+    ok(export(&file, &project));
+    let metadata: serde_json::Value = serde_json::from_str(&ok(cargo(&project, &["metadata", "--format-version=1"]))).unwrap();
+    let mut names: Vec<&str> = metadata["packages"].as_array().unwrap().iter().filter_map(|package| package["name"].as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["own-tools", "small"]);
+    // The workspace's own folder of builds, where a build of this profile finds what it needs.
+    let target = Path::new(LAB).parent().unwrap().parent().unwrap().to_str().unwrap();
+    let printed = ok(cargo(&project, &["run", "--quiet", "--target-dir", target]));
+    assert_eq!(printed, "from the shell\n42\n42 it's 2\n");
+    assert_eq!(printed, shown(&file));
+}
+
 #[test]
 fn a_program_prints_what_the_kernel_printed() {
     let folder = Folder::new("own");
@@ -68,28 +130,10 @@ fn a_program_prints_what_the_kernel_printed() {
         "let n = vec![n];",
         "n.iter().map(|n| n + 1).collect::<Vec<_>>() // the last",
     ];
-    let cell = |(place, source): (usize, &&str)| NotebookCell {
-        kind: Kind::Code,
-        id: format!("cell-{place}"),
-        source: source.to_string(),
-        metadata: serde_json::Map::new(),
-        execution_count: None,
-        outputs: Vec::new(),
-    };
-    let notebook = Notebook { cells: sources.iter().enumerate().map(cell).collect(), metadata: notebooks::ipynb::metadata() };
+    let notebook = notebook(&sources);
     let (file, project) = (folder.0.join("Own 1.ipynb"), folder.0.join("project"));
     std::fs::write(&file, notebook.write()).unwrap();
-    std::fs::write(folder.0.join("lib.rs"), "").unwrap();
-    let library = folder.0.join(format!("{}finetuning{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
-    let dylib = ["--crate-name", "finetuning", "--edition", "2024", "--crate-type", "dylib", "-Cprefer-dynamic", "lib.rs"];
-    ok(Command::new("rustc").args(dylib).current_dir(&folder.0).output().unwrap());
-    let mut run = Command::new(LAB);
-    run.arg("run")
-        .arg(&file)
-        .arg("--write")
-        .env("FINETUNING_COMPANION", &library)
-        .env("FINETUNING_COMPANION_SOURCE", folder.0.join("lib.rs"));
-    ok(run.output().unwrap());
+    run(&folder, &file);
     ok(export(&file, &project));
     let program = folder.0.join("program");
     ok(rustc(&project).arg("-o").arg(&program).output().unwrap());
@@ -104,7 +148,7 @@ fn a_program_prints_what_the_kernel_printed() {
 }
 
 #[test]
-fn every_lesson_becomes_a_program_that_compiles_and_the_first_prints_the_same() {
+fn every_lesson_becomes_a_program_that_compiles_and_four_print_the_same() {
     ok(Command::new(LAB).arg("setup").output().unwrap());
     let folder = Folder::new("lessons");
     let build = Path::new(LAB).parent().unwrap();
@@ -116,16 +160,18 @@ fn every_lesson_becomes_a_program_that_compiles_and_the_first_prints_the_same() 
         let mut rustc = rustc(&project);
         rustc.arg("--extern").arg(format!("finetuning={}", build.join("libfinetuning.rlib").display()));
         rustc.arg("-L").arg(format!("dependency={}", build.join("deps").display())).arg("-o").arg(&program);
-        if place > 0 {
-            rustc.args(["--emit", "metadata"]);
+        // Lesson 5 trains for minutes, 6 evaluates for as long, and 7 draws numbers without a seed.
+        if place >= 4 {
+            ok(rustc.args(["--emit", "metadata"]).output().unwrap());
+            continue;
         }
         ok(rustc.output().unwrap());
+        let printed = ok(Command::new(program).output().unwrap());
+        // The lines of lesson 1 that tell how long an answer took are never the same.
+        let same = |text: &str| text.lines().filter(|line| !line.ends_with(" s")).map(str::to_string).collect::<Vec<_>>();
+        let (printed, shown) = (same(&printed), same(&shown(&lesson.notebook)));
+        assert!(shown.len() > 80, "{} lines", shown.len());
+        assert_eq!(printed.iter().zip(&shown).find(|(a, b)| a != b), None, "{}", lesson.name);
+        assert_eq!(printed.len(), shown.len(), "{}", lesson.name);
     }
-    let printed = ok(Command::new(folder.0.join("program-0")).output().unwrap());
-    // The two lines that tell how long an answer took are never the same.
-    let same = |text: &str| text.lines().filter(|line| !line.ends_with(" s")).map(str::to_string).collect::<Vec<_>>();
-    let (printed, shown) = (same(&printed), same(&shown(&lessons[0].notebook)));
-    assert!(shown.len() > 250, "{} lines", shown.len());
-    assert_eq!(printed.iter().zip(&shown).find(|(a, b)| a != b), None);
-    assert_eq!(printed.len(), shown.len());
 }

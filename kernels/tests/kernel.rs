@@ -3,6 +3,10 @@
 //! All tests but the last share one kernel, since starting one costs seconds; each looks only at its own cells.
 
 mod client;
+#[path = "kernel/order.rs"]
+mod order;
+#[path = "kernel/process.rs"]
+mod process;
 
 use std::sync::{LazyLock, Mutex, MutexGuard};
 
@@ -266,7 +270,7 @@ fn user_expressions_and_unknown_requests_are_answered() {
 fn shutdown_is_answered_and_ends_the_process() {
     let mut kernel = Client::start();
     // At once, while the engine still starts.
-    assert_eq!(kernel.shutdown(), json!({ "status": "ok", "restart": false }));
+    assert_eq!(kernel.shutdown(false), json!({ "status": "ok", "restart": false }));
     assert!(kernel.exit_status().success());
 }
 
@@ -295,6 +299,15 @@ fn a_cell_asks_the_client_for_input() {
     assert_eq!(kernel.run_and_answer(ask, &[("name", "Ada é")]).result(), "\"Ada é\"");
     let plain = "let mut lines = String::new(); for _ in 0..2 { std::io::stdin().read_line(&mut lines)?; } lines";
     assert_eq!(kernel.run_and_answer(plain, &[("", "Grace"), ("", "H")]).result(), "\"Grace\\nH\\n\"");
-    // Without leave to ask, the answer is empty.
-    assert_eq!(kernel.run(ask).result(), "\"\"");
+    // Without leave to ask, the reading fails; variables stay.
+    kernel.run("let asked = 21;").expect_ok();
+    for cell in [ask, "let mut line = String::new(); std::io::stdin().read_line(&mut line).unwrap(); println!(\"not reached\");"] {
+        let run = kernel.run(cell);
+        assert_eq!((run.error()["ename"].as_str(), run.stdout().as_str()), (Some("StdinNotImplementedError"), ""));
+    }
+    assert_eq!(kernel.run("asked").result(), "21");
+    let run = kernel.run_and_interrupt_question(ask);
+    assert_eq!(run.error()["ename"], "KeyboardInterrupt");
+    assert_eq!(kernel.run("asked + 1").result(), "22");
+    assert_eq!(kernel.run_and_answer(ask, &[("name", "again")]).result(), "\"again\"");
 }

@@ -155,3 +155,27 @@ fn help_names_every_command() {
     }
     assert!(Path::new(env!("CARGO_BIN_EXE_lab")).exists());
 }
+
+#[test]
+fn set_up_leaves_nothing_for_a_kernel_to_write() {
+    let repository = Repository::new("install");
+    let source = repository.0.join("lib.rs");
+    std::fs::write(&source, "").unwrap();
+    let library = repository.0.join(format!("{}finetuning{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
+    let install = |words: &[&str]| {
+        let mut lab = Command::new(env!("CARGO_BIN_EXE_lab"));
+        lab.args(["kernel"]).args(words).arg("--prefix").arg(&repository.0).env("FINETUNING_ROOT", &repository.0);
+        lab.env("FINETUNING_COMPANION", &library).env("FINETUNING_COMPANION_SOURCE", &source).output().unwrap()
+    };
+    let output = install(&["install", "--name", "other"]);
+    assert!(output.status.success(), "{output:?}");
+    let made: Vec<String> =
+        std::fs::read_dir(repository.0.join(".lab")).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap()).collect();
+    for start in ["analysis-", "std-src-", "support-"] {
+        assert!(made.iter().any(|name| name.starts_with(start)), "{start} is missing: {made:?}");
+    }
+    let specs = repository.0.join("share/jupyter/kernels");
+    assert!(specs.join("other/logo-svg.svg").exists() && !specs.join("rust").exists());
+    assert!(install(&["install"]).status.success() && specs.join("rust/kernel.json").exists());
+    assert!(install(&["uninstall"]).status.success() && !specs.join("rust").exists() && specs.join("other").exists());
+}

@@ -28,6 +28,20 @@ pub fn show(value: &impl Show) {
     }
 }
 
+/// Lets a value that ends a cell be drawn as [`show`] draws it: evcxr calls `evcxr_display` where a type has it, and so does
+/// a program that `cargo lab export` wrote.
+macro_rules! last_expression {
+    ($($kind:ty),+) => {$(
+        impl $kind {
+            /// Shows the value; called when it is the last expression of a cell.
+            pub fn evcxr_display(&self) {
+                $crate::display::show(self);
+            }
+        }
+    )+};
+}
+pub(crate) use last_expression;
+
 /// Whether the running process is a cell of our kernel, which can draw while the cell runs.
 pub fn in_our_kernel() -> bool {
     std::env::var_os("FINETUNING_KERNEL").is_some()
@@ -123,6 +137,8 @@ impl Show for Picture {
         vec![("image/svg+xml", Value::String(self.svg.clone()))]
     }
 }
+
+last_expression!(Html, Picture);
 
 /// Text made safe inside HTML and SVG.
 pub fn escape(text: &str) -> String {

@@ -7,7 +7,7 @@ use polars::prelude::{Column, DataFrame};
 use rayon::prelude::*;
 
 use crate::data::dataset::Dataset;
-use crate::display::{Show, table};
+use crate::display::{Show, last_expression, table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::inference;
 use crate::interrupt;
@@ -246,6 +246,8 @@ impl Show for ErrorReport {
         self.table().rich()
     }
 }
+
+last_expression!(ErrorReport);
 
 impl ErrorReport {
     fn table(&self) -> crate::display::Html {

@@ -4,7 +4,7 @@ use polars::prelude::DataFrame;
 
 use crate::assets;
 use crate::data::dataset::Dataset;
-use crate::display::{Html, Picture, Show, show, table};
+use crate::display::{Html, Picture, Show, last_expression, show, table};
 use crate::error::{Error, ErrorKind, Result, unknown};
 
 /// Rows of a table that are shown.
@@ -44,6 +44,8 @@ impl Show for Dataset {
         self.to_frame().map(|frame| frame.rich()).unwrap_or_default()
     }
 }
+
+last_expression!(Dataset);
 
 /// Shows one of the pictures that ship with the lessons, or its text twin where pictures cannot be drawn.
 pub fn show_picture(name: &str) -> Result<()> {

@@ -1,8 +1,13 @@
-//! Text → text: `inference` of the course, over a key/value cache.
+//! Text → text: `inference` of the course, and batches and streams of texts, over a key/value cache.
+
+use std::io::Write;
 
 use candle_core::DType;
 use candle_transformers::generation::{LogitsProcessor, Sampling};
 
+use crate::beams::beam_search;
+use crate::data::split::Pcg64;
+use crate::decoding::{Generation, GenerationConfig, log_softmax, rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt;
 use crate::model::causal::CausalLm;
@@ -49,20 +54,7 @@ pub fn generate(model: &CausalLm, prompt: &[u32], max_length: usize, eos: u32, d
 pub fn generate_until(model: &CausalLm, prompt: &[u32], max_length: usize, stop: &[u32], decoding: Decoding) -> Result<Vec<u32>> {
     let room = model.config().max_position_embeddings();
     let vocabulary = model.config().vocab_size();
-    if prompt.is_empty() {
-        return Err(Error::new(ErrorKind::Tokenizer, "the prompt has no tokens").hint("give a text, and max_input_tokens of at least 1"));
-    }
-    if prompt.len() >= max_length.min(room) {
-        return Err(Error::new(
-            ErrorKind::Tokenizer,
-            format!("the prompt has {} tokens; prompt and answer together may have {}", prompt.len(), max_length.min(room)),
-        )
-        .hint(format!("raise max_output_tokens (up to {room}) or lower max_input_tokens")));
-    }
-    if let Some(id) = prompt.iter().find(|&&id| id as usize >= vocabulary) {
-        return Err(Error::new(ErrorKind::Tokenizer, format!("token id {id} is outside of the model's vocabulary of {vocabulary}"))
-            .hint("load tokenizer and model by the same name"));
-    }
+    check_prompt(model, prompt, max_length)?;
     let (seed, sampling) = match decoding {
         Decoding::Greedy => (0, Sampling::ArgMax),
         Decoding::Sample { temperature, top_k, seed } if temperature > 0.0 && top_k > 0 => {
@@ -88,4 +80,129 @@ pub fn generate_until(model: &CausalLm, prompt: &[u32], max_length: usize, stop:
         }
     }
     Ok(ids)
+}
+
+/// Continues several prompts of any lengths at once; each gets what it would get alone. `tokenizer` is needed for stop
+/// strings only. `on_token` is told (prompt, new id) as it comes; its error ends the loop.
+///
+/// # Errors
+/// When a prompt is empty, has an id that the model does not know, or leaves no room for a token.
+pub fn generate_batch(
+    model: &CausalLm,
+    prompts: &[Vec<u32>],
+    config: &GenerationConfig,
+    tokenizer: Option<&Tokenizer>,
+    mut on_token: impl FnMut(usize, u32) -> Result<()>,
+) -> Result<Vec<Generation>> {
+    config.validate()?;
+    let room = model.config().max_position_embeddings();
+    for (index, prompt) in prompts.iter().enumerate() {
+        check_prompt(model, prompt, room).map_err(|error| error.at(format_args!("prompt {index}")))?;
+    }
+    if config.num_beams > 1 {
+        return prompts.iter().map(|prompt| beam_search(model, prompt, config)).collect();
+    }
+    let mut done = vec![Generation::default(); prompts.len()];
+    // A prompt draws the same numbers in any company.
+    let mut random: Vec<Pcg64> = (0..prompts.len()).map(|_| Pcg64::new(config.seed)).collect();
+    let mut active: Vec<usize> = (0..prompts.len()).collect();
+    let (mut cache, mut texts) = (Cache::new(), prompts.to_vec());
+    let mut fresh: Vec<usize> = vec![0; prompts.len()];
+    while !active.is_empty() {
+        let written = done[active[0]].ids.len();
+        interrupt::check(format_args!("after {written} of at most {} tokens", config.max_new_tokens))?;
+        let new: Vec<&[u32]> = active.iter().map(|&row| &texts[row][fresh[row]..]).collect();
+        let logits = rows(&model.forward_cached_batch(&new, &mut cache)?)?;
+        let mut stay = Vec::new();
+        for (place, (&row, mut logits)) in active.iter().zip(logits).enumerate() {
+            fresh[row] = texts[row].len();
+            let own = log_softmax(&logits);
+            config.penalise(&mut logits, &texts[row]);
+            let id = config.choose(logits, &mut random[row]);
+            texts[row].push(id);
+            let generation = &mut done[row];
+            generation.ids.push(id);
+            generation.log_probabilities.push(own[id as usize]);
+            on_token(row, id)?;
+            generation.ended = config.eos_token_id.contains(&id) || stopped(&generation.ids, config, tokenizer)?;
+            if !generation.ended && generation.ids.len() < config.max_new_tokens && texts[row].len() < room {
+                stay.push(place);
+            }
+        }
+        cache.keep(&stay);
+        active = stay.iter().map(|&place| active[place]).collect();
+    }
+    Ok(done)
+}
+
+/// Whether the text so far holds a stop string.
+fn stopped(ids: &[u32], config: &GenerationConfig, tokenizer: Option<&Tokenizer>) -> Result<bool> {
+    let (false, Some(tokenizer)) = (config.stop_strings.is_empty(), tokenizer) else { return Ok(false) };
+    let text = tokenizer.decode(ids)?;
+    Ok(config.stop_strings.iter().any(|stop| text.contains(stop)))
+}
+
+/// The texts that follow several prompts, without special tokens.
+pub fn generate_texts(
+    prompts: &[impl AsRef<str>],
+    model: &CausalLm,
+    tokenizer: &Tokenizer,
+    config: &GenerationConfig,
+) -> Result<Vec<String>> {
+    let config = with_end(config, model, tokenizer);
+    let ids = prompts.iter().map(|prompt| tokenizer.encode(prompt.as_ref())).collect::<Result<Vec<_>>>()?;
+    let done = generate_batch(model, &ids, &config, Some(tokenizer), |_, _| Ok(()))?;
+    done.iter().map(|generation| tokenizer.decode(&generation.ids)).collect()
+}
+
+/// Writes the text that follows a prompt to standard output as it is generated, and returns it. A character whose bytes
+/// are spread over several tokens appears when it is whole.
+pub fn stream_text(prompt: &str, model: &CausalLm, tokenizer: &Tokenizer, config: &GenerationConfig) -> Result<String> {
+    let config = with_end(config, model, tokenizer);
+    let (mut ids, mut shown) = (Vec::new(), 0);
+    let mut out = std::io::stdout();
+    let mut print = |text: &str| {
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    };
+    generate_batch(model, &[tokenizer.encode(prompt)?], &config, Some(tokenizer), |_, id| {
+        ids.push(id);
+        let text = tokenizer.decode(&ids)?;
+        if !text.ends_with(char::REPLACEMENT_CHARACTER) && text.is_char_boundary(shown) {
+            print(&text[shown.min(text.len())..]);
+            shown = text.len();
+        }
+        Ok(())
+    })?;
+    let text = tokenizer.decode(&ids)?;
+    print(text.get(shown..).unwrap_or_default());
+    print("\n");
+    Ok(text)
+}
+
+/// The end ids of model and tokenizer end a text, too.
+fn with_end(config: &GenerationConfig, model: &CausalLm, tokenizer: &Tokenizer) -> GenerationConfig {
+    let mut config = config.clone();
+    config.eos_token_id.extend(model.config().eos_token_ids());
+    config.eos_token_id.push(tokenizer.eos_id());
+    config
+}
+
+/// Refuses a prompt that the model cannot continue.
+fn check_prompt(model: &CausalLm, prompt: &[u32], limit: usize) -> Result<()> {
+    let (room, vocabulary) = (model.config().max_position_embeddings(), model.config().vocab_size());
+    if prompt.is_empty() {
+        return Err(Error::new(ErrorKind::Tokenizer, "the prompt has no tokens").hint("give a text, and max_input_tokens of at least 1"));
+    }
+    if prompt.len() >= limit.min(room) {
+        return Err(Error::new(
+            ErrorKind::Tokenizer,
+            format!("the prompt has {} tokens; prompt and answer together may have {}", prompt.len(), limit.min(room)),
+        )
+        .hint(format!("raise max_output_tokens (up to {room}) or lower max_input_tokens")));
+    }
+    if let Some(id) = prompt.iter().find(|&&id| id as usize >= vocabulary) {
+        return Err(Error::new(ErrorKind::Tokenizer, format!("token id {id} is outside of the model's vocabulary of {vocabulary}"))
+            .hint("load tokenizer and model by the same name"));
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@
 pub mod error;
 pub mod interrupt;
 pub mod display;
+mod raster;
 pub mod comm;
 pub mod assets;
 pub mod data;
@@ -16,7 +17,10 @@ pub mod hub;
 pub mod tokenizer;
 pub mod model;
 pub mod train;
+pub mod decoding;
+pub mod beams;
 pub mod generate;
+pub mod samples;
 pub mod evaluate;
 pub mod similarity;
 pub mod runner;
@@ -30,6 +34,7 @@ pub use data::dataset::Dataset;
 pub use data::example::Example;
 pub use data::split::permutation;
 pub use data::stream::ExampleStream;
+pub use decoding::{Generation, GenerationConfig};
 pub use display::{Html, LiveDisplay, Picture, Show, clear_output, show, table};
 pub use error::{Error, ErrorKind, Result};
 pub use evaluate::{
@@ -37,13 +42,14 @@ pub use evaluate::{
     log_probability, multiple_choice_accuracy, token_f1,
 };
 pub use frame::show_picture;
-pub use generate::{Decoding, generate, generate_until, inference};
+pub use generate::{Decoding, generate, generate_batch, generate_texts, generate_until, inference, stream_text};
 pub use hub::{load_dataset, stream_dataset};
 pub use model::adapter::LoraConfig;
 pub use model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm, best_device};
 pub use model::config::{Config, LlamaConfig, NeoxConfig};
 pub use polars;
 pub use runner::{BasicModelRunner, Comparison, TrainingJob};
+pub use samples::{Sample, SampleAnswers};
 pub use similarity::TfIdf;
 pub use tokenizer::encode::{TokenizedDataset, Tokens, tokenize_dataset, tokenize_function, tokenize_with_length};
 pub use tokenizer::template::{
@@ -51,10 +57,15 @@ pub use tokenizer::template::{
 };
 pub use tokenizer::text::{Side, Tokenizer, pad, truncate};
 pub use tournament::{Tournament, Verdict, judge_by_model, judge_by_target};
-pub use train::arguments::{Accumulation, Optim, TrainingArguments};
+pub use train::arguments::{Accumulation, IntervalStrategy, Optim, SamplingStrategy, TrainingArguments};
+pub use train::callback::{Control, EarlyStopping, Moment, TrainerCallback};
 pub use train::config::{DatasetsConfig, ModelConfig, TrainingConfig, tokenize_and_split_data};
 pub use train::curve::{Chart, LossCurve, StepReport, plot_loss};
 pub use train::dpo::{DpoConfig, DpoReport, DpoTrainer, Preferences};
+pub use train::meter::{TrainOutput, training_flops};
 pub use train::preference::{PreferencePair, tokenize_preference, tokenize_preferences};
-pub use train::schedule::Schedule;
-pub use train::trainer::{EvalReport, TrainOutput, Trainer, evaluate_loss};
+pub use train::schedule::{RatePlan, Schedule, SchedulerKwargs};
+pub use train::state::TrainerState;
+pub use train::tensorboard::TensorBoard;
+pub use train::trainer::Trainer;
+pub use train::validation::{EvalReport, evaluate_loss};

@@ -4,17 +4,19 @@ use std::path::Path;
 
 use crate::data::dataset::Dataset;
 use crate::data::example::Example;
-use crate::display::{Html, Show, show, table};
+use crate::decoding::GenerationConfig;
+use crate::display::{Html, Show, last_expression, show, table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluate::{AnswerReport, evaluate_answers};
-use crate::generate::inference;
+use crate::generate::{generate_texts, inference};
 use crate::hub;
 use crate::model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm};
 use crate::tokenizer::encode::{MAX_LENGTH, TokenizedDataset, tokenize_dataset};
 use crate::tokenizer::text::Tokenizer;
 use crate::train::arguments::TrainingArguments;
 use crate::train::config::{SPLIT_SEED, TEST_SIZE};
-use crate::train::trainer::{TrainOutput, Trainer};
+use crate::train::meter::TrainOutput;
+use crate::train::trainer::Trainer;
 
 /// Tokens of prompt and answer together that [`BasicModelRunner::ask`] allows.
 const ASK_TOKENS: usize = 100;
@@ -59,9 +61,11 @@ impl BasicModelRunner {
         Ok(inference(prompt, &self.model, &self.tokenizer, length, length + ASK_TOKENS)?.trim().to_string())
     }
 
-    /// The answers to several prompts.
+    /// The answers to several prompts, written together; each is the one that [`BasicModelRunner::ask`] gives.
     pub fn ask_batch(&self, prompts: &[impl AsRef<str>]) -> Result<Vec<String>> {
-        prompts.iter().map(|prompt| self.ask(prompt.as_ref())).collect()
+        let config = GenerationConfig { max_new_tokens: ASK_TOKENS, ..Default::default() };
+        let answers = generate_texts(prompts, &self.model, &self.tokenizer, &config)?;
+        Ok(answers.iter().map(|answer| answer.trim().to_string()).collect())
     }
 
     /// Loads rows with two named fields; the file's other fields are left out.
@@ -213,3 +217,5 @@ impl Show for Comparison {
         self.table().rich()
     }
 }
+
+last_expression!(TrainingJob, Comparison);

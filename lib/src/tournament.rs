@@ -1,6 +1,6 @@
 //! Pairwise verdicts → Elo ratings: which of several models answers best, and a judge that decides a pair.
 
-use crate::display::{Html, Show, table};
+use crate::display::{Html, Show, last_expression, table};
 use crate::error::{Error, ErrorKind, Result, quoted};
 use crate::evaluate::token_f1;
 use crate::runner::BasicModelRunner;
@@ -96,6 +96,8 @@ impl Show for Tournament {
         self.table().rich()
     }
 }
+
+last_expression!(Tournament);
 
 #[cfg(test)]
 mod tests {

@@ -138,7 +138,7 @@ pub fn language_info() -> Value {
         "file_extension": ".rs",
         "mimetype": "text/rust",
         "name": "rust",
-        "nbconvert_exporter": "rust",
+        "nbconvert_exporter": "script",
         "pygments_lexer": "rust",
         "version": "2024",
     })

@@ -73,21 +73,24 @@ pub fn complete_from(snapshot: &Snapshot, request: &Request) -> Value {
     json!({ "status": "ok", "matches": matches, "cursor_start": start, "cursor_end": end, "metadata": {} })
 }
 
-/// The reply to `inspect_request`: the documentation of the name at the cursor.
+/// The reply to `inspect_request`: the documentation of the name at the cursor, or of the function whose call it is in.
 pub fn inspect(context: &mut CommandContext, request: &Request) -> Value {
     let code = request.text("code");
     let cursor = scan::byte_offset(code, request.number("cursor_pos", usize::MAX));
-    let chain = scan::chain_at(code, cursor);
-    if !chain.is_empty() {
-        let end = scan::word_at(code, cursor).end;
+    for place in [Some(cursor), scan::callee(code, cursor)].into_iter().flatten() {
+        let chain = scan::chain_at(code, place);
+        if chain.is_empty() {
+            continue;
+        }
+        let end = scan::word_at(code, place).end;
         // A method is only found when its call begins.
         let call = format!("{chain}(");
         for text in [&code[..end], chain, &call] {
-            if let Ok(Ok((plain, html))) = catch_unwind(AssertUnwindSafe(|| context.hover_at(text, text.len())))
+            if let Ok(Ok((plain, markdown))) = catch_unwind(AssertUnwindSafe(|| context.hover_at(text, text.len())))
                 && plain != "No documentation found"
                 && !plain.trim().is_empty()
             {
-                return json!({ "status": "ok", "found": true, "data": { "text/plain": plain, "text/html": html }, "metadata": {} });
+                return json!({ "status": "ok", "found": true, "data": { "text/plain": plain, "text/markdown": markdown }, "metadata": {} });
             }
         }
     }

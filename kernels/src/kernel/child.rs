@@ -5,12 +5,12 @@
 //! both outputs have been read up to it, so nothing of one cell lands in the next. When the runner dies, what it wrote
 //! last and the reason are still delivered.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -19,14 +19,21 @@ use super::terminal;
 
 /// Set in the runner, not in the supervisor.
 pub const RUNNER: &str = "FINETUNING_RUNNER";
-/// How long a tail that may begin a mark is held back, in milliseconds.
-const HOLD: i32 = 20;
+/// Names the process that shall have started this one.
+pub const PARENT: &str = "FINETUNING_PARENT";
+/// The line in the place of an answer that makes the cell's reading of its standard input fail.
+pub const REFUSED: &str = "\x02REFUSED";
+
+/// How long pieces of standard error are joined at most.
+const JOIN: Duration = Duration::from_millis(20);
+/// The signal that interrupts waiting; without a handler it is ignored.
+pub const WAKE: i32 = libc::SIGURG;
 
 /// Runs the supervisor in place of the program; its arguments go to the runner.
 pub fn supervise() -> ! {
     die_with_parent();
     let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
-    command.args(std::env::args_os().skip(1)).env_remove("EVCXR_IS_RUNTIME").env(RUNNER, "1");
+    command.args(std::env::args_os().skip(1)).env_remove("EVCXR_IS_RUNTIME").env(RUNNER, "1").env(PARENT, std::process::id().to_string());
     // Some servers have none, and programs would then draw without colours.
     command.env("TERM", std::env::var("TERM").unwrap_or_else(|_| "xterm-256color".into()));
     command.env("RUST_BACKTRACE", std::env::var("FINETUNING_BACKTRACE").unwrap_or_else(|_| "0".into()));
@@ -35,7 +42,17 @@ pub fn supervise() -> ! {
         Ok((ours, theirs)) => (Some(ours), Stdio::from(theirs)),
         Err(_) => (None, Stdio::piped()),
     };
-    let mut runner = match command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(side).spawn() {
+    let (reader, input) = match std::io::pipe().and_then(|(reader, writer)| Ok(((reader.try_clone()?, reader), writer))) {
+        Ok(((ours, theirs), writer)) => {
+            command.stdin(theirs);
+            (ours, writer)
+        }
+        Err(error) => {
+            eprintln!("cannot make a pipe to the process for the cells: {error}");
+            std::process::exit(1)
+        }
+    };
+    let mut runner = match command.stdout(Stdio::piped()).stderr(side).spawn() {
         Ok(runner) => runner,
         Err(error) => {
             eprintln!("cannot start the process for the cells: {error}");
@@ -55,8 +72,7 @@ pub fn supervise() -> ! {
         std::thread::spawn(move || read(stream, pipe, &sender));
     }
     let (watcher, feeder, pid) = (sender.clone(), sender.clone(), runner.id());
-    let input = runner.stdin.take().expect("piped");
-    std::thread::spawn(move || feed(input, &feeder));
+    std::thread::spawn(move || feed(input, &reader, pid, &feeder));
     std::thread::spawn(move || watch(pid, &watcher));
     std::thread::spawn(move || {
         let status = runner.wait();
@@ -88,12 +104,15 @@ fn read(stream: Stream, mut pipe: Box<dyn Pipe>, sender: &Sender<(Stream, Event)
     let mut scanner = Scanner::default();
     let mut buffer = vec![0; 1 << 16];
     loop {
-        let found = if scanner.waits() && !readable(pipe.as_raw_fd(), HOLD) {
+        let found = if scanner.patience().is_some_and(|patience| !readable(pipe.as_raw_fd(), patience)) {
             scanner.give_up()
         } else {
             match pipe.read(&mut buffer) {
                 Ok(0) | Err(_) => break,
-                Ok(count) => scanner.push(&buffer[..count]),
+                Ok(count) => {
+                    let count = if stream == Stream::Err { read_on(&mut pipe, &mut buffer, count) } else { count };
+                    scanner.push(&buffer[..count])
+                }
             }
         };
         for mark in found {
@@ -106,6 +125,20 @@ fn read(stream: Stream, mut pipe: Box<dyn Pipe>, sender: &Sender<(Stream, Event)
     let _ = sender.send((stream, Event::Closed));
 }
 
+/// Waits a moment for the rest of an unfinished line: standard error is written piece by piece, and half a frame of a
+/// progress bar is none.
+fn read_on(pipe: &mut Box<dyn Pipe>, buffer: &mut [u8], mut count: usize) -> usize {
+    let start = Instant::now();
+    while buffer[count - 1] != b'\n' && count < buffer.len() && start.elapsed() < JOIN && readable(pipe.as_raw_fd(), 3) {
+        match pipe.read(&mut buffer[count..]) {
+            Ok(more @ 1..) => count += more,
+            // The next read finds the same.
+            _ => break,
+        }
+    }
+    count
+}
+
 fn readable(fd: i32, milliseconds: i32) -> bool {
     let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
     // SAFETY: one valid pollfd.
@@ -113,13 +146,43 @@ fn readable(fd: i32, milliseconds: i32) -> bool {
 }
 
 /// Passes on what evcxr sends: instructions, and the answers to a cell's questions.
-fn feed(mut runner: ChildStdin, sender: &Sender<(Stream, Event)>) {
-    let (mut input, mut buffer) = (std::io::stdin().lock(), [0; 4096]);
-    while let Ok(count @ 1..) = input.read(&mut buffer) {
+fn feed(mut runner: PipeWriter, reader: &PipeReader, pid: u32, sender: &Sender<(Stream, Event)>) {
+    let (mut input, mut line) = (std::io::stdin().lock(), Vec::new());
+    while let Ok(1..) = input.read_until(b'\n', &mut line) {
         let _ = sender.send((Stream::Out, Event::Fed));
-        if runner.write_all(&buffer[..count]).is_err() {
+        if line.trim_ascii_end() == REFUSED.as_bytes() {
+            // From now on, reading in the cell fails instead of waiting; the runner waits again after the cell.
+            wait_for_input(reader.as_raw_fd(), false);
+            wake(pid);
+        } else if runner.write_all(&line).is_err() {
             return;
         }
+        line.clear();
+    }
+}
+
+/// Whether reading from a pipe waits for bytes or fails when there are none.
+pub fn wait_for_input(fd: i32, wait: bool) {
+    // SAFETY: calls without pointers.
+    unsafe {
+        let flags = libc::fcntl(fd, libc::F_GETFL);
+        libc::fcntl(fd, libc::F_SETFL, if wait { flags & !libc::O_NONBLOCK } else { flags | libc::O_NONBLOCK });
+    }
+}
+
+/// Makes every thread of the runner that waits in a system call look again.
+fn wake(pid: u32) {
+    #[cfg(target_os = "linux")]
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+        if let Some(id) = thread.file_name().to_str().and_then(|id| id.parse::<libc::pid_t>().ok()) {
+            // SAFETY: a call without pointers.
+            unsafe { libc::syscall(libc::SYS_tgkill, pid as libc::pid_t, id, WAKE) };
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    // SAFETY: a call without pointers.
+    unsafe {
+        libc::kill(pid as libc::pid_t, WAKE);
     }
 }
 
@@ -198,7 +261,8 @@ fn write(events: &Receiver<(Stream, Event)>) -> i32 {
     }
     match exit {
         Some(Ok(status)) => {
-            if !status.success() {
+            // In good order it ends only when evcxr has closed its standard input.
+            if running || !status.success() {
                 line(format!("\x02K{}", json!({ "exit": status.to_string() })));
             }
             status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
@@ -207,13 +271,15 @@ fn write(events: &Receiver<(Stream, Event)>) -> i32 {
     }
 }
 
-/// Asks the system to end this process when the thread that started it ends.
+/// Asks the system to end this process when the thread that started it ends. The parent may be process 1 of a container,
+/// so it is known by its number.
 pub fn die_with_parent() {
     // SAFETY: two calls without pointers.
     #[cfg(target_os = "linux")]
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        if libc::getppid() == 1 {
+        let parent = std::env::var(PARENT).ok().and_then(|parent| parent.parse().ok());
+        if parent.is_some_and(|parent: i32| parent != libc::getppid()) {
             std::process::exit(0);
         }
     }

@@ -3,16 +3,22 @@
 //! A cell opens a comm to a target that the front end has registered; what the front end sends is appended, a line of
 //! JSON each, to a file that the companion reads, so that it arrives while the cell runs. The kernel itself registers no
 //! target: a comm that a front end opens is closed again, as the protocol asks.
+//!
+//! Both ways a message may carry `metadata`, an object, and `buffers`, an array of texts in base64; a line of the file has
+//! them only if the message did.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as STANDARD;
+use jupyter_protocol::messaging::{Header, JupyterMessage};
 use serde_json::{Value, json};
 
 use super::lock;
-use super::wire::Request;
+use super::wire::{self, Request};
 
 /// The comms that are open.
 pub struct Comms {
@@ -32,20 +38,28 @@ impl Comms {
         &self.folder
     }
 
-    /// What a cell asks for → the content of the message `kind` for the front end; none for a comm that is not open.
-    pub fn take_record(&self, kind: &str, record: &Value) -> Option<Value> {
+    /// What a cell asks for → the message for the front end; none for a comm that is not open.
+    pub fn take_record(&self, kind: &str, record: &Value, parent: Option<&Header>) -> Option<JupyterMessage> {
         let id = record["id"].as_str()?;
         let mut open = lock(&self.open);
         let data = if record["data"].is_null() { json!({}) } else { record["data"].clone() };
-        match kind {
+        let content = match kind {
             "comm_open" => {
                 let target = record["target"].as_str()?;
                 open.insert(id.to_string(), target.to_string());
-                Some(json!({ "comm_id": id, "target_name": target, "data": data }))
+                json!({ "comm_id": id, "target_name": target, "data": data })
             }
-            "comm_msg" => open.contains_key(id).then(|| json!({ "comm_id": id, "data": data })),
-            _ => open.remove(id).map(|_| json!({ "comm_id": id, "data": data })),
+            "comm_msg" if open.contains_key(id) => json!({ "comm_id": id, "data": data }),
+            "comm_close" => open.remove(id).map(|_| json!({ "comm_id": id, "data": data }))?,
+            _ => return None,
+        };
+        let mut message = wire::message(kind, content, parent);
+        if record["metadata"].is_object() {
+            message.metadata = record["metadata"].clone();
         }
+        let buffers = record["buffers"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        message.buffers = buffers.filter_map(|text| STANDARD.decode(text).ok()).map(Into::into).collect();
+        Some(message)
     }
 
     /// A message of the front end for an open comm; false when no such comm is open.
@@ -54,13 +68,19 @@ impl Comms {
         // Only ids that a cell has made become names of files.
         let Some((id, _)) = open.get_key_value(request.text("comm_id")) else { return false };
         let id = id.clone();
-        let line = match request.kind() {
+        let mut line = match request.kind() {
             "comm_close" => {
                 open.remove(&id);
                 json!({ "close": true })
             }
             _ => json!({ "data": request.content["data"] }),
         };
+        if request.metadata.as_object().is_some_and(|metadata| !metadata.is_empty()) {
+            line["metadata"] = request.metadata.clone();
+        }
+        if !request.buffers.is_empty() {
+            line["buffers"] = request.buffers.iter().map(|buffer| STANDARD.encode(buffer)).collect();
+        }
         let file = self.folder.join(format!("{id}.jsonl"));
         let append = std::fs::OpenOptions::new().append(true).create(true).open(&file);
         if let Err(error) = append.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes())) {
@@ -79,5 +99,23 @@ impl Comms {
     /// Closes all comms, since their process has ended; the ids that were open.
     pub fn end(&self) -> Vec<String> {
         std::mem::take(&mut *lock(&self.open)).into_keys().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_a_cell_becomes_a_message_with_all_its_parts() {
+        let comms = Comms::new(std::env::temp_dir());
+        let parts = json!({ "id": "c", "target": "t", "data": 1, "metadata": { "version": 2 }, "buffers": ["AP8="] });
+        assert!(comms.take_record("comm_msg", &parts, None).is_none());
+        for kind in ["comm_open", "comm_msg", "comm_close"] {
+            let message = comms.take_record(kind, &parts, None).unwrap();
+            assert_eq!((message.message_type(), &message.metadata), (kind, &json!({ "version": 2 })));
+            assert_eq!(message.buffers, [&[0, 255][..]]);
+        }
+        assert!(comms.take_record("comm_close", &parts, None).is_none());
     }
 }

@@ -6,15 +6,15 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use evcxr::{CommandContext, EvalContext, EvalOutputs};
+use evcxr::{CommandContext, EvalContext};
 use serde_json::json;
 
-use super::interrupt::Outcome;
-use super::lost::{End, Lost};
-use super::output::{Cell, Output};
+use super::errors::Failure;
+use super::evaluate::Ran;
+use super::lost::Lost;
+use super::output::Output;
 use super::wire::Request;
-use super::{Shared, analysis, assist, errors, runner, warm};
-use errors::Failure;
+use super::{Shared, analysis, assist, runner, warm};
 
 /// Work for the engine.
 pub enum Job {
@@ -27,12 +27,18 @@ pub enum Job {
 }
 
 /// Items that every cell sees. An expression is shown through a trait, which saves evcxr a failing build; the error of a
-/// `?` is marked, since evcxr only prints it, by `eprintln!("{}", error)`. The first `?` of a session makes evcxr compile
-/// twice, so it stands here.
-const PRELUDE: &str = r#"
+/// `?` is marked, since evcxr only prints it, by `eprintln!("{}", error)` with exactly this name. The first `?` of a session
+/// makes evcxr compile twice, so it stands here.
+pub const PRELUDE: &str = r#"
 #[allow(unused_macros)]
 macro_rules! eprintln {
-    ("{}", $error:ident) => { ::std::print!("\x02X{}\x03", $error) };
+    ("{}", $error:ident) => { eprintln!(@mark $error "{}" $error) };
+    ("{:?}", $error:ident) => { eprintln!(@mark $error "{:?}" $error) };
+    (@mark error $format:literal $error:ident) => {{
+        ::std::print!("\x02X{}\x03", ::std::format_args!($format, $error));
+        let _ = ::std::io::Write::flush(&mut ::std::io::stdout());
+    }};
+    (@mark $name:ident $format:literal $error:ident) => { ::std::eprintln!($format, $error) };
     ($($rest:tt)*) => { ::std::eprintln!($($rest)*) };
 }
 mod evcxr_show {
@@ -51,13 +57,14 @@ use evcxr_show::EvcxrShow as _;
 Ok::<(), String>(())?;
 "#;
 
-struct Engine {
-    context: CommandContext,
-    output: Output,
+/// evcxr and what belongs to it.
+pub struct Engine {
+    pub context: CommandContext,
+    pub output: Output,
     /// The manifest of the companion for rust-analyzer.
-    analysis: PathBuf,
-    lost: Lost,
-    shared: Arc<Shared>,
+    pub analysis: PathBuf,
+    pub lost: Lost,
+    pub shared: Arc<Shared>,
 }
 
 /// Starts evcxr and works until the queue closes.
@@ -108,9 +115,9 @@ fn give_back_memory() {
     }
 }
 
-/// The jobs that wait behind a cell that failed; none when the client wants them done all the same.
+/// The jobs that wait behind a cell that failed; none when the client wants them done all the same, or ran it unseen.
 fn queued(request: &Request, jobs: &Receiver<Job>) -> Vec<Job> {
-    if request.flag("stop_on_error", true) { jobs.try_iter().collect() } else { Vec::new() }
+    if request.flag("stop_on_error", true) && !request.flag("silent", false) { jobs.try_iter().collect() } else { Vec::new() }
 }
 
 /// Answers the cells among the jobs without running them; the other jobs go to the end of the queue.
@@ -157,6 +164,8 @@ impl Engine {
             .env(variable, std::env::join_paths(paths).map_err(|error| error.to_string())?)
             .env("FINETUNING_KERNEL", "1")
             .env("FINETUNING_INTERRUPT", shared.interrupt.flag())
+            .env("FINETUNING_HEARTBEAT", shared.interrupt.heartbeat())
+            .env(super::child::PARENT, std::process::id().to_string())
             .env("FINETUNING_COMMS", shared.comms.folder())
             .env("FINETUNING_BACKTRACE", std::env::var("RUST_BACKTRACE").unwrap_or_else(|_| "0".into()))
             .env(runner::SUPPORT, support)
@@ -200,40 +209,31 @@ impl Engine {
         let (iopub, parent) = (&shared.iopub, Some(&*request.header));
         let silent = request.flag("silent", false);
         let code = request.text("code");
+        // Before anyone knows of the cell, so that no interrupt comes too early for it.
+        shared.interrupt.begin();
         shared.begin(request);
         let number = if !silent && request.flag("store_history", true) { shared.remember(code) } else { shared.count() };
         if !silent {
             iopub.send("execute_input", json!({ "code": code, "execution_count": number }), parent);
         }
         self.output.begin(&request.header);
-        let (result, cell, outcome) = self.run(request, code);
-        let dead = outcome.killed || matches!(&result, Err(evcxr::Error::SubprocessTerminated(_)));
+        let Ran { result, end } = self.evaluate(request, number, code);
         let failure = match result {
+            Ok(outputs) if silent || outputs.is_empty() => None,
             Ok(outputs) => {
-                let failure = self.failure_of_run(&cell, outcome, number, code);
-                if failure.is_none() && !silent && !outputs.is_empty() {
-                    let content =
-                        json!({ "data": assist::mime_bundle(&outputs), "metadata": {}, "transient": {}, "execution_count": number });
-                    if let Some(text) = content["data"]["text/plain"].as_str() {
-                        super::lock(&shared.history).set_output(number, text);
-                    }
-                    iopub.send("execute_result", content, parent);
+                let content = json!({ "data": assist::mime_bundle(&outputs), "metadata": {}, "transient": {}, "execution_count": number });
+                if let Some(text) = content["data"]["text/plain"].as_str() {
+                    super::lock(&shared.history).set_output(number, text);
                 }
-                failure
+                iopub.send("execute_result", content, parent);
+                None
             }
-            Err(error) => Some(failure_of_build(&error, &cell, outcome, number, code, &self.lost)),
+            Err(failure) => {
+                iopub.send("error", failure.content(), parent);
+                Some(failure)
+            }
         };
-        if let Some(failure) = &failure {
-            iopub.send("error", failure.content(), parent);
-        }
-        let before = shared.snapshot();
-        shared.set_snapshot(&self.context);
-        self.lost.note(before.names(), shared.snapshot().names(), number, code, if dead { End::Dead } else { End::Alive });
-        if dead {
-            for id in shared.comms.end() {
-                iopub.send("comm_close", json!({ "comm_id": id, "data": {} }), parent);
-            }
-        }
+        self.settle(request, number, code, end);
         let mut behind = Vec::new();
         match &failure {
             Some(failure) => {
@@ -241,84 +241,11 @@ impl Engine {
                 reply_error(&shared, request, failure);
             }
             None => {
-                let expressions = self.user_expressions(request);
+                let expressions = self.user_expressions(request, number);
                 request.reply(json!({ "status": "ok", "execution_count": number, "user_expressions": expressions, "payload": [] }));
             }
         }
         shared.end(request);
         behind
     }
-
-    fn run(&mut self, request: &Request, code: &str) -> (Result<EvalOutputs, evcxr::Error>, Cell, Outcome) {
-        let (code, level) = super::scan::without_own_lines(code);
-        if let Some(level) = level {
-            let _ = self.context.set_opt_level(&analysis::optimization_level(&level, &self.analysis));
-        }
-        let shared = Arc::clone(&self.shared);
-        shared.interrupt.begin();
-        let mut callbacks = evcxr::EvalCallbacks { input_reader: &|input| shared.stdin.ask(request, &input.prompt, input.is_password) };
-        let evaluated = catch_unwind(AssertUnwindSafe(|| self.context.execute_with_callbacks(&code, &mut callbacks)));
-        let result = evaluated.unwrap_or_else(|_| Err(evcxr::Error::Message("evcxr panicked on this cell".into())));
-        if result.is_ok() && code.lines().any(|line| line.starts_with(":fmt") || line.starts_with(":types")) {
-            // evcxr's own display honours these two, so it takes over.
-            let _ = self.context.execute("mod evcxr_show { pub trait EvcxrShow {} }");
-        }
-        let outcome = shared.interrupt.end();
-        (result, self.output.end(), outcome)
-    }
-
-    /// evcxr calls a cell good that panicked or whose `?` failed.
-    fn failure_of_run(&self, cell: &Cell, outcome: Outcome, number: usize, code: &str) -> Option<Failure> {
-        let kept = "\nthe variables of earlier cells are kept; new ones of this cell are not";
-        if let Some(panic) = &cell.panic {
-            return Some(errors::from_panic(panic, number, code, &self.context.last_source().unwrap_or_default()));
-        }
-        let error = cell.error.as_ref()?;
-        let name = if outcome.interrupted { "KeyboardInterrupt" } else { "Error" };
-        let mut failure = Failure::new(name, error);
-        failure.traceback.extend(kept.lines().skip(1).map(str::to_string));
-        Some(failure)
-    }
-
-    fn user_expressions(&mut self, request: &Request) -> serde_json::Value {
-        let mut answers = serde_json::Map::new();
-        for (name, expression) in request.content["user_expressions"].as_object().into_iter().flatten() {
-            let (result, _, _) = self.run(request, expression.as_str().unwrap_or_default());
-            let answer = match result {
-                Ok(outputs) => json!({ "status": "ok", "data": assist::mime_bundle(&outputs), "metadata": {} }),
-                Err(error) => {
-                    let mut content = errors::from_evcxr(&error, 0, "", &self.lost).content();
-                    content["status"] = "error".into();
-                    content
-                }
-            };
-            answers.insert(name.clone(), answer);
-        }
-        answers.into()
-    }
-}
-
-fn failure_of_build(error: &evcxr::Error, cell: &Cell, outcome: Outcome, number: usize, code: &str, lost: &Lost) -> Failure {
-    if outcome.killed {
-        return Failure::new(
-            "KeyboardInterrupt",
-            "the cell did not stop, so its process was ended: all variables are lost\nfunctions, types and `use` lines are kept",
-        );
-    }
-    if let evcxr::Error::SubprocessTerminated(text) = error {
-        let reason = cell.exit.as_deref().or_else(|| text.lines().find_map(exit_record)).unwrap_or("for an unknown reason");
-        return Failure::new(
-            "Killed",
-            &format!("the process of the cells ended ({reason}): all variables are lost\nfunctions, types and `use` lines are kept"),
-        );
-    }
-    if outcome.interrupted {
-        return Failure::new("KeyboardInterrupt", "stopped while compiling; nothing was lost");
-    }
-    errors::from_evcxr(error, number, code, lost)
-}
-
-/// The reason in a record that evcxr read after the process had ended.
-fn exit_record(line: &str) -> Option<&str> {
-    line.strip_prefix("\x02K{\"exit\":\"")?.strip_suffix("\"}")
 }

@@ -1,8 +1,9 @@
 //! An interrupt request → the running cell stops, as gently as it allows.
 //!
-//! While a cell compiles, rustc is killed and nothing is lost. While it runs, a flag file asks the companion's loops to
-//! return an error, which keeps every variable; a cell that has not ended [`PATIENCE`] later, or a second request, kills
-//! the process that holds the variables.
+//! While a cell compiles, rustc is killed and nothing is lost; so is a program of a `!` line. While the cell runs, a flag
+//! file asks the companion's loops to return an error, which keeps every variable; a cell that has not ended [`PATIENCE`]
+//! later, or a second request, kills the process that holds the variables. Loops that look at the flag leave a sign of
+//! life in a second file, and a cell with a fresh one is given [`PATIENCE_WITH_HEARTBEAT`].
 
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -12,9 +13,15 @@ use std::time::{Duration, Instant};
 /// How long a running cell may take to notice the flag.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// The same for a cell that looks at the flag, but slowly: a step of a training run may take long.
+const PATIENCE_WITH_HEARTBEAT: Duration = Duration::from_secs(30);
+/// A further press of the key so soon after the first is the same wish.
+const SAME_PRESS: Duration = Duration::from_secs(1);
+
 /// The interrupt switch, shared by the control channel and the engine.
 pub struct Interrupt {
     flag: PathBuf,
+    heartbeat: PathBuf,
     state: Mutex<State>,
 }
 
@@ -22,8 +29,13 @@ pub struct Interrupt {
 struct State {
     phase: Phase,
     cell: u64,
-    requests: u32,
+    /// When the user first asked to stop.
+    asked: Option<Instant>,
+    /// Whether the user asked again.
+    insists: bool,
     killed: bool,
+    /// The process group of a `!` line.
+    outside: Option<u32>,
     child: Option<Arc<Mutex<Child>>>,
 }
 
@@ -45,14 +57,20 @@ pub struct Outcome {
 }
 
 impl Interrupt {
-    /// A switch whose flag is the file `flag`.
+    /// A switch whose flag is the file `flag`, with the sign of life of the cells beside it.
     pub fn new(flag: PathBuf) -> Arc<Interrupt> {
-        Arc::new(Interrupt { flag, state: Mutex::default() })
+        let heartbeat = flag.with_extension("heartbeat");
+        Arc::new(Interrupt { flag, heartbeat, state: Mutex::default() })
     }
 
     /// The flag file, for the environment of the cells.
     pub fn flag(&self) -> &Path {
         &self.flag
+    }
+
+    /// The file whose time of change is the last sign of life, for the environment of the cells.
+    pub fn heartbeat(&self) -> &Path {
+        &self.heartbeat
     }
 
     /// Names the process that runs the cells.
@@ -64,6 +82,7 @@ impl Interrupt {
     pub fn begin(&self) {
         let mut state = self.lock();
         let _ = std::fs::remove_file(&self.flag);
+        let _ = std::fs::remove_file(&self.heartbeat);
         *state = State { phase: Phase::Compiling, cell: state.cell + 1, child: state.child.take(), ..State::default() };
     }
 
@@ -75,12 +94,39 @@ impl Interrupt {
         }
     }
 
+    /// A part of the cell has run, and the next one starts to compile.
+    pub fn compiling(&self) {
+        let mut state = self.lock();
+        if state.phase == Phase::Running {
+            state.phase = Phase::Compiling;
+        }
+    }
+
+    /// A program of a `!` line starts, the leader of a process group, or ends.
+    pub fn outside(&self, group: Option<u32>) {
+        self.lock().outside = group;
+    }
+
+    /// Whether the user has asked to stop the cell.
+    pub fn is_requested(&self) -> bool {
+        self.lock().asked.is_some()
+    }
+
+    /// When to ask [`Interrupt::is_waited_for`] after a request: a cell without a sign of life is gone by then.
+    pub const NOTICE: Duration = PATIENCE.saturating_add(Duration::from_millis(400));
+
+    /// Whether a running cell was asked to stop some time ago and is given more time.
+    pub fn is_waited_for(&self) -> bool {
+        let state = self.lock();
+        state.phase == Phase::Running && !state.killed && state.asked.is_some_and(|asked| asked.elapsed() > PATIENCE)
+    }
+
     /// The cell is over.
     pub fn end(&self) -> Outcome {
         let mut state = self.lock();
         let _ = std::fs::remove_file(&self.flag);
         state.phase = Phase::Idle;
-        Outcome { interrupted: state.requests > 0, killed: state.killed }
+        Outcome { interrupted: state.asked.is_some(), killed: state.killed }
     }
 
     /// The user asks to stop; without a cell nothing happens.
@@ -89,34 +135,36 @@ impl Interrupt {
         if state.phase == Phase::Idle {
             return;
         }
-        state.requests += 1;
+        let first = state.asked.is_none();
+        let asked = *state.asked.get_or_insert_with(Instant::now);
+        state.insists |= asked.elapsed() > SAME_PRESS;
         if let Err(error) = std::fs::write(&self.flag, b"") {
             eprintln!("cannot write the interrupt flag {}: {error}", self.flag.display());
         }
-        let (cell, first) = (state.cell, state.requests == 1);
+        let cell = state.cell;
         drop(state);
         if first {
             let this = Arc::clone(self);
-            std::thread::spawn(move || this.watch(cell));
+            std::thread::spawn(move || this.watch(cell, asked));
         }
     }
 
     /// Follows an interrupted cell to its end.
-    fn watch(&self, cell: u64) {
-        let asked = Instant::now();
+    fn watch(&self, cell: u64, asked: Instant) {
         loop {
             let mut state = self.lock();
             if state.cell != cell || state.phase == Phase::Idle {
                 return;
             }
             let child = state.child.as_ref().map(|child| child.lock().expect("no panic while it is held").id());
-            match state.phase {
-                Phase::Running if state.requests > 1 || asked.elapsed() > PATIENCE => {
+            match (state.phase, state.outside) {
+                (_, Some(group)) => kill_group(Some(group)),
+                (Phase::Running, None) if state.insists || self.is_out_of_patience(asked.elapsed()) => {
                     state.killed = true;
                     kill_group(child);
                     return;
                 }
-                Phase::Compiling => descendants(child).into_iter().for_each(kill),
+                (Phase::Compiling, None) => descendants(child).into_iter().for_each(kill),
                 _ => {}
             }
             drop(state);
@@ -124,9 +172,19 @@ impl Interrupt {
         }
     }
 
+    /// Whether a running cell that was asked so long ago has had its time.
+    fn is_out_of_patience(&self, asked: Duration) -> bool {
+        let beat = std::fs::metadata(&self.heartbeat).and_then(|file| file.modified()).ok();
+        let fresh = beat.is_some_and(|beat| beat.elapsed().unwrap_or_default() < PATIENCE_WITH_HEARTBEAT);
+        asked > if fresh { PATIENCE_WITH_HEARTBEAT } else { PATIENCE }
+    }
+
     /// Ends the process of the cells, at shutdown.
     pub fn kill_child(&self) {
-        let child = self.lock().child.clone();
+        let state = self.lock();
+        let (child, outside) = (state.child.clone(), state.outside);
+        drop(state);
+        kill_group(outside);
         kill_group(child.and_then(|child| child.try_lock().ok().map(|child| child.id())));
         descendants(None).into_iter().for_each(kill);
     }
@@ -203,6 +261,34 @@ mod tests {
         assert!(!flag.exists());
         interrupt.begin();
         assert!(interrupt.end() == Outcome { interrupted: false, killed: false });
+    }
+
+    #[test]
+    fn a_sign_of_life_buys_time() {
+        let flag = std::env::temp_dir().join(format!("finetuning-heartbeat-test-{}", std::process::id()));
+        let interrupt = Interrupt::new(flag);
+        let out = |seconds| interrupt.is_out_of_patience(Duration::from_secs(seconds));
+        assert_eq!((out(3), out(5)), (false, true));
+        let file = std::fs::File::create(interrupt.heartbeat()).unwrap();
+        assert_eq!((out(5), out(29), out(31)), (false, false, true));
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(60)).unwrap();
+        assert!(out(5));
+        interrupt.begin();
+        assert!(!interrupt.heartbeat().exists());
+    }
+
+    #[test]
+    fn a_double_press_is_one_request() {
+        let interrupt = Interrupt::new(std::env::temp_dir().join(format!("finetuning-double-test-{}", std::process::id())));
+        interrupt.begin();
+        interrupt.running();
+        interrupt.request();
+        interrupt.request();
+        assert!(!interrupt.lock().insists);
+        interrupt.lock().asked = Instant::now().checked_sub(SAME_PRESS * 2);
+        interrupt.request();
+        assert!(interrupt.lock().insists);
+        interrupt.end();
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub enum End {
     Alive,
     /// Its process ended.
     Dead,
+    /// It asked for a new process, by `:clear` or `:restart`.
+    Cleared,
 }
 
 impl Lost {
@@ -29,6 +31,9 @@ impl Lost {
         for name in before.filter(|name| !after.contains(name)) {
             let story = match end {
                 End::Dead => format!("`{name}` was lost when the process of the cells ended in cell {number}: run the cell that makes it"),
+                End::Cleared => {
+                    format!("`{name}` was cleared by cell {number}, as `:clear` and `:restart` do: run the cell that makes it again")
+                }
                 End::Alive => match line_of(name, code) {
                     Some((line, text)) => format!(
                         "`{name}` was moved by cell {number}, line {line}: `{text}`\nwrite `{name}.clone()` or `&{name}` there, or run the cell that makes `{name}` again"
@@ -80,6 +85,13 @@ mod tests {
         assert_eq!(lost.story("cannot find value `w` in this scope"), None);
         lost.note([].into_iter(), ["v"].into_iter(), 5, "let v = 1;", End::Alive);
         assert_eq!(lost.story("cannot find value `v` in this scope"), None);
+    }
+
+    #[test]
+    fn what_was_cleared_was_not_moved() {
+        let mut lost = Lost::default();
+        lost.note(["v"].into_iter(), [].into_iter(), 3, ":clear", End::Cleared);
+        assert!(lost.story("cannot find value `v` in this scope").unwrap().starts_with("`v` was cleared by cell 3"));
     }
 
     #[test]

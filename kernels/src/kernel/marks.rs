@@ -24,62 +24,89 @@ const TOKEN: &[u8] = b"EVCXR_";
 /// The lines that evcxr's generated code prints; the end of a cell is told by a record instead.
 const TOKENS: [&str; 5] = ["PANIC_NOTIFICATION", "ERROR_OCCURRED", "VARIABLE_CHANGED_TYPE:", "INPUT_REQUEST", "BEGIN_CONTENT "];
 
-/// The state between two reads.
+/// Where a mark begins that is no line of evcxr's.
+const MARKS: [&[u8]; 3] = [RECORD, ERROR, TOKEN];
+/// How long bytes wait that look like the beginning of a mark, in milliseconds.
+const HOLD: i32 = 20;
+/// How long a record waits whose end has not come, in milliseconds: a large one is written in pieces.
+const HOLD_RECORD: i32 = 2000;
+/// A record of more bytes is none.
+const LONGEST: usize = 256 << 20;
+
+/// The state between two reads; every byte is looked at once.
 #[derive(Default)]
 pub struct Scanner {
     rest: Vec<u8>,
+    /// The bytes before it are taken already.
+    front: usize,
+    /// No end of the mark at the front lies before it.
+    seen: usize,
     in_content: bool,
 }
 
 impl Scanner {
     /// Takes the next bytes; a tail that may be the beginning of a mark is kept.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Mark> {
+        self.rest.drain(..self.front);
+        (self.front, self.seen) = (0, self.seen - self.front.min(self.seen));
         self.rest.extend_from_slice(bytes);
         let mut found = Vec::new();
         while self.next(&mut found) {}
+        if self.open().len() > LONGEST {
+            found.extend(self.give_up());
+        }
         found
     }
 
-    /// Whether bytes are kept that [`Scanner::give_up`] would return.
-    pub fn waits(&self) -> bool {
-        !self.rest.is_empty() && !self.in_content
+    /// How long bytes that are kept wait for more, in milliseconds, before [`Scanner::give_up`] shall return them.
+    pub fn patience(&self) -> Option<i32> {
+        let open = self.open();
+        let begun = open.starts_with(b"\x02K{") || open.starts_with(ERROR);
+        (!open.is_empty() && !self.in_content).then_some(if begun { HOLD_RECORD } else { HOLD })
     }
 
     /// The kept tail as text, for when nothing follows.
     pub fn give_up(&mut self) -> Vec<Mark> {
-        let tail = String::from_utf8_lossy(&std::mem::take(&mut self.rest)).into_owned();
-        if tail.is_empty() { Vec::new() } else { vec![Mark::Text(tail)] }
+        let mut found = Vec::new();
+        self.take_text(self.open().len(), &mut found);
+        found
+    }
+
+    /// The bytes that are not taken yet.
+    fn open(&self) -> &[u8] {
+        &self.rest[self.front..]
     }
 
     /// Takes one mark from the front; false when more bytes are needed.
     fn next(&mut self, found: &mut Vec<Mark>) -> bool {
         if self.in_content {
-            let Some(line) = self.take_line(0) else { return false };
+            let Some(line) = self.take(0, b'\n') else { return false };
             self.in_content = !line.starts_with("EVCXR_END_CONTENT");
             found.push(Mark::Token(line));
             return true;
         }
-        let start = [RECORD, ERROR, TOKEN].iter().filter_map(|mark| find(&self.rest, mark)).min();
-        let text_end = start.unwrap_or_else(|| self.rest.len() - open_tail(&self.rest));
-        self.take_text(text_end, found);
-        if start.is_none() || self.rest.is_empty() {
-            return false;
+        // What was looked through already is an open mark.
+        if self.seen <= self.front {
+            let start = first_mark(self.open());
+            let text_end = start.unwrap_or_else(|| self.open().len() - open_tail(self.open()));
+            self.take_text(text_end, found);
+            if start.is_none() || self.open().is_empty() {
+                return false;
+            }
         }
-        if self.rest.starts_with(ERROR) {
-            let Some(end) = find(&self.rest, b"\x03") else { return false };
-            let text = String::from_utf8_lossy(&self.rest[2..end]).into_owned();
-            self.rest.drain(..=end);
+        if self.open().starts_with(ERROR) {
+            let Some(text) = self.take(2, b'\x03') else { return false };
             found.push(Mark::Record(json!({ "error": text }).to_string()));
             return true;
         }
-        if self.rest.starts_with(RECORD) {
-            let Some(line) = self.take_line(2) else { return false };
+        if self.open().starts_with(RECORD) {
+            let Some(line) = self.take(2, b'\n') else { return false };
             found.push(Mark::Record(line));
             return true;
         }
-        let tail = &self.rest[TOKEN.len()..];
+        let tail = &self.open()[TOKEN.len()..];
         if TOKENS.iter().any(|name| tail.starts_with(name.as_bytes())) {
-            let Some(line) = self.take_line(0) else { return false };
+            let Some(line) = self.take(0, b'\n') else { return false };
             self.in_content = line.starts_with("EVCXR_BEGIN_CONTENT ");
             found.push(Mark::Token(line));
             return true;
@@ -91,10 +118,10 @@ impl Scanner {
         true
     }
 
-    fn take_text(&mut self, end: usize, found: &mut Vec<Mark>) {
-        if end > 0 {
-            let text = String::from_utf8_lossy(&self.rest[..end]).into_owned();
-            self.rest.drain(..end);
+    fn take_text(&mut self, length: usize, found: &mut Vec<Mark>) {
+        if length > 0 {
+            let text = String::from_utf8_lossy(&self.open()[..length]).into_owned();
+            self.front += length;
             match found.last_mut() {
                 Some(Mark::Text(last)) => last.push_str(&text),
                 _ => found.push(Mark::Text(text)),
@@ -102,22 +129,37 @@ impl Scanner {
         }
     }
 
-    /// The first line without its newline and without `skip` bytes at its front.
-    fn take_line(&mut self, skip: usize) -> Option<String> {
-        let end = find(&self.rest, b"\n")?;
-        let line = String::from_utf8_lossy(&self.rest[skip..end]).into_owned();
-        self.rest.drain(..=end);
-        Some(line)
+    /// What comes before the first byte `end`, without `skip` bytes at its front.
+    fn take(&mut self, skip: usize, end: u8) -> Option<String> {
+        let from = self.seen.max(self.front);
+        let Some(length) = self.rest[from..].iter().position(|byte| *byte == end) else {
+            self.seen = self.rest.len();
+            return None;
+        };
+        let text = String::from_utf8_lossy(&self.rest[self.front + skip..from + length]).into_owned();
+        self.front = from + length + 1;
+        Some(text)
     }
 }
 
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).position(|window| window == what)
+fn first_mark(bytes: &[u8]) -> Option<usize> {
+    let may_begin = |byte: u8| byte == RECORD[0] || byte == TOKEN[0];
+    bytes
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| may_begin(**byte))
+        .map(|(place, _)| place)
+        .find(|place| MARKS.iter().any(|mark| bytes[*place..].starts_with(mark)))
 }
 
 /// How many bytes at the end may be the beginning of a mark or of a character.
 fn open_tail(bytes: &[u8]) -> usize {
     let mark = [RECORD, TOKEN].iter().flat_map(|mark| (1..mark.len()).filter(|&n| bytes.ends_with(&mark[..n]))).max().unwrap_or(0);
+    mark.max(open_character(bytes))
+}
+
+/// How many bytes at the end are the beginning of a character whose end is missing.
+pub fn open_character(bytes: &[u8]) -> usize {
     let character = (1..=3.min(bytes.len())).find(|&n| bytes[bytes.len() - n] & 0xC0 != 0x80).filter(|&n| {
         let first = bytes[bytes.len() - n];
         n < match first {
@@ -127,7 +169,7 @@ fn open_tail(bytes: &[u8]) -> usize {
             _ => 1,
         }
     });
-    mark.max(character.unwrap_or(0))
+    character.unwrap_or(0)
 }
 
 /// Text as one line, so that it passes evcxr's reading by lines unchanged.
@@ -191,8 +233,37 @@ mod tests {
         let mut scanner = Scanner::default();
         assert_eq!(scanner.push(b"EVCXR_EXECUTION_COMPLETE\n"), [text("EVCXR_EXECUTION_COMPLETE\n")]);
         assert_eq!(scanner.push(b"loss EV"), [text("loss ")]);
-        assert!(scanner.waits());
+        assert_eq!(scanner.patience(), Some(HOLD));
         assert_eq!(scanner.give_up(), [text("EV")]);
+    }
+
+    #[test]
+    fn the_beginning_of_a_record_waits_for_its_end() {
+        let mut scanner = Scanner::default();
+        assert_eq!(scanner.push(b"a\x02K{\"display\":"), [text("a")]);
+        assert_eq!(scanner.patience(), Some(HOLD_RECORD));
+        assert_eq!(scanner.push(b"1}\nb"), [Mark::Record("{\"display\":1}".into()), text("b")]);
+        assert_eq!(scanner.patience(), None);
+        // No record after all.
+        assert_eq!(scanner.push(b"\x02K{\"display"), []);
+        assert_eq!(scanner.give_up(), [text("\x02K{\"display")]);
+        assert_eq!(scanner.push(b"c"), [text("c")]);
+    }
+
+    #[test]
+    fn the_time_for_a_record_grows_with_its_length() {
+        let time = |megabytes: usize| {
+            let record = format!("\x02K{{\"{}\":1}}\n", "x".repeat(megabytes << 20));
+            let measure = || {
+                let (start, mut scanner) = (std::time::Instant::now(), Scanner::default());
+                let found: Vec<Mark> = record.as_bytes().chunks(4096).flat_map(|piece| scanner.push(piece)).collect();
+                assert_eq!(found.len(), 1);
+                start.elapsed().as_secs_f64()
+            };
+            (0..3).map(|_| measure()).fold(f64::MAX, f64::min)
+        };
+        let (short, long) = (time(1), time(10));
+        assert!(long < 40.0 * short, "1 MB took {short} s, 10 MB {long} s");
     }
 
     #[test]

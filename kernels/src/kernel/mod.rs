@@ -1,23 +1,30 @@
 //! The Jupyter kernel: a connection file → five sockets, a thread that evaluates cells, and a process that runs them.
 //!
-//! `wire`, `iopub`, `shell` and `stdin` speak the protocol, with
-//! `history` and `comms`; `engine` owns evcxr; `child`, `runner`, `support` and `marks`
-//! and `terminal`
-//! are the process of the cells; `output`, `screen`, `errors`, `rules`, `lost`, `progress`, `scan` and `assist` translate; `interrupt` stops; `warm`,
-//! `analysis` and `unpack` prepare.
+//! `connection`, `wire`, `iopub`, `flow`, `shell` and `stdin` speak the protocol, with `history` and `comms`; `engine` owns evcxr
+//! and `evaluate` runs code in it, `outside` in a shell; `child`, `runner`, `support`, `marks` and `terminal` are the
+//! process of the cells; `output`, `screen`, `errors`, `rules`, `lost`, `progress`, `scan`, `completeness` and `assist`
+//! translate; `interrupt` stops; `path`, `warm`, `analysis` and `unpack` prepare.
 
-mod analysis;
+pub mod analysis;
 mod assist;
+#[cfg(test)]
+mod bars;
 mod child;
 mod comms;
+mod completeness;
+mod connection;
 mod engine;
 mod errors;
+mod evaluate;
+mod flow;
 mod history;
 mod interrupt;
 mod iopub;
 mod lost;
 mod marks;
 mod output;
+mod outside;
+mod path;
 mod progress;
 mod rules;
 mod runner;
@@ -30,7 +37,6 @@ pub(crate) mod unpack;
 pub mod warm;
 mod wire;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -51,6 +57,7 @@ use iopub::IoPub;
 use wire::Request;
 
 pub use history::FILE as HISTORY;
+pub use path::RUSTC_FOLDER;
 
 /// Becomes the process of the cells, or a wrapper of rustc, when evcxr started this program as one; call it first.
 pub fn runtime_hook() {
@@ -87,8 +94,13 @@ impl Shared {
 
     /// Answers a request between its own busy and idle.
     fn serve(&self, request: &Request, content: impl FnOnce() -> Value) {
+        self.between(request, || request.reply(content()));
+    }
+
+    /// Does what a request asks for between its own busy and idle.
+    fn between(&self, request: &Request, work: impl FnOnce()) {
         self.iopub.status("busy", Some(&request.header));
-        request.reply(content());
+        work();
         self.iopub.status("idle", Some(&request.header));
         // Clients show the last state, and a cell may still run.
         if let Some(header) = lock(&self.running).as_ref() {
@@ -136,13 +148,15 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// Runs the kernel for a connection file until it is told to stop.
 pub fn run(connection_file: &Path) -> Result<(), String> {
-    check_private(connection_file)?;
-    let text = std::fs::read_to_string(connection_file).map_err(|error| format!("{}: {error}", connection_file.display()))?;
-    let connection: zmq::ConnectionInfo = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", connection_file.display()))?;
+    let connection = connection::read(connection_file)?;
     let session = warm::Session::new()?;
     let root = warm::root();
+    let path = path::with_rustc();
     // SAFETY: no other thread runs yet.
     unsafe {
+        if let Some(path) = path {
+            std::env::set_var("PATH", path);
+        }
         std::env::set_var("EVCXR_TMPDIR", session.ctx());
         std::env::set_var("EVCXR_CONFIG_DIR", session.configuration());
         // The source of std that this program carries: the same inference on every machine, with or without rust-src.
@@ -155,21 +169,6 @@ pub fn run(connection_file: &Path) -> Result<(), String> {
     // Threads that wait for evcxr are not waited for.
     runtime.shutdown_background();
     result
-}
-
-/// Whoever can read the key of the connection file can run code as this user, so nobody else may. As in jupyter_core,
-/// `JUPYTER_ALLOW_INSECURE_WRITES` lets file systems pass that know no owners.
-fn check_private(connection_file: &Path) -> Result<(), String> {
-    let file = connection_file.display();
-    let mode = std::fs::metadata(connection_file).map_err(|error| format!("{file}: {error}"))?.permissions().mode() & 0o777;
-    let allowed = std::env::var("JUPYTER_ALLOW_INSECURE_WRITES").is_ok_and(|value| ["1", "true"].contains(&value.to_lowercase().as_str()));
-    match mode & 0o077 {
-        0 => Ok(()),
-        _ if allowed => Ok(()),
-        _ => Err(format!(
-            "{file} can be read or written by other users (mode {mode:o}), and it holds the key to this kernel; to start it: chmod 600 {file}"
-        )),
-    }
 }
 
 async fn serve(connection: &zmq::ConnectionInfo, session: warm::Session) -> Result<(), String> {

@@ -47,7 +47,7 @@ pub struct Cell {
 
 impl Cell {
     fn holds(&self) -> bool {
-        self.screens.iter().any(Screen::holds)
+        self.error_text.is_some() || self.screens.iter().any(Screen::holds)
     }
 }
 
@@ -85,7 +85,10 @@ impl Output {
         loop {
             let patience = if self.lock().holds() { after(HOLD) } else { never() };
             select! {
-                recv(patience) -> _ => self.release(&mut self.lock()),
+                recv(patience) -> _ => {
+                    self.print_error_text();
+                    self.release(&mut self.lock());
+                }
                 recv(outputs.stdout) -> line => match line {
                     Ok(line) => self.line(&line),
                     Err(_) => return,
@@ -144,8 +147,8 @@ impl Output {
                 self.iopub.send("clear_output", json!({ "wait": body["wait"].as_bool().unwrap_or(false) }), cell.parent.as_ref());
             }
             "comm_open" | "comm_msg" | "comm_close" => {
-                if let Some(content) = self.shared.comms.take_record(kind, body) {
-                    self.iopub.send(kind, content, cell.parent.as_ref());
+                if let Some(message) = self.shared.comms.take_record(kind, body, cell.parent.as_ref()) {
+                    self.iopub.post(message);
                 }
             }
             "panic" if body["thread"] == "main" => {

@@ -4,11 +4,15 @@
 //! first cell, and the end of a cell flushes the cell's standard output and marks both outputs.
 
 use std::ffi::c_void;
+use std::fs::File;
 use std::io::{BufRead, Write};
+use std::os::fd::{AsRawFd, FromRawFd};
 
 use libloading::Library;
 
-/// The library of `support.rs`: panic hook and flush.
+use super::child::{WAKE, wait_for_input};
+
+/// The library of `support.rs`: panic hook and flushes.
 pub const SUPPORT: &str = "FINETUNING_SUPPORT";
 /// The companion crate, loaded ahead so that the first cell that uses it starts at once.
 pub const COMPANION: &str = "FINETUNING_COMPANION";
@@ -19,7 +23,14 @@ type Cell = extern "C" fn(*mut c_void) -> *mut c_void;
 pub fn run() -> ! {
     super::child::die_with_parent();
     // SAFETY: no other thread runs yet.
-    unsafe { std::env::remove_var(super::child::RUNNER) };
+    unsafe {
+        std::env::remove_var(super::child::RUNNER);
+        std::env::remove_var(super::child::PARENT);
+    }
+    // When memory runs out, the system shall end the cell, not the kernel. Not on every system.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    let marks = [1, 2].map(keep);
+    obey_wake();
     let support = preload(SUPPORT);
     let _companion = preload(COMPANION);
     let hook = |name: &str| {
@@ -29,16 +40,32 @@ pub fn run() -> ! {
     if let Some(start) = hook("finetuning_start") {
         start();
     }
-    let flush = hook("finetuning_flush");
+    let (begin, flush) = (hook("finetuning_begin"), hook("finetuning_flush"));
     let mut store = std::ptr::null_mut();
-    for line in std::io::stdin().lock().lines() {
-        let Ok(line) = line else { break };
-        let Some((path, name)) = line.strip_prefix("LOAD_AND_RUN ").and_then(|rest| rest.rsplit_once(' ')) else {
+    let mut input = std::io::stdin().lock();
+    let mut line = String::new();
+    loop {
+        // The supervisor may have refused a question of the last cell.
+        wait_for_input(0, true);
+        line.clear();
+        match input.read_line(&mut line) {
+            Ok(1..) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
+            _ => break,
+        }
+        let Some((path, name)) = line.trim_end().strip_prefix("LOAD_AND_RUN ").and_then(|rest| rest.rsplit_once(' ')) else {
             eprintln!("unknown instruction: {line}");
             std::process::exit(99)
         };
-        write(1, b"\x02K{\"run\":true}\n");
-        match load(path, name) {
+        for (fd, mark) in [1, 2].into_iter().zip(&marks) {
+            reopen(fd, mark);
+        }
+        write(&marks[0], b"\x02K{\"run\":true}\n");
+        let found = load(path, name);
+        if let Some(run) = begin {
+            run();
+        }
+        match found {
             Ok(cell) => store = cell(store),
             Err(error) => {
                 eprintln!("cannot load the compiled cell: {error}");
@@ -48,10 +75,22 @@ pub fn run() -> ! {
         if let Some(flush) = flush {
             flush();
         }
-        write(1, b"\x02K{\"done\":true}\n");
-        write(2, b"\x02K{\"done\":true}\n");
+        for mark in &marks {
+            write(mark, b"\x02K{\"done\":true}\n");
+        }
     }
     std::process::exit(0)
+}
+
+/// Lets [`WAKE`] interrupt a system call, and nothing more.
+fn obey_wake() {
+    extern "C" fn nothing(_: i32) {}
+    // SAFETY: a valid structure, and a handler that does nothing.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as *const () as usize;
+        libc::sigaction(WAKE, &raw const action, std::ptr::null_mut());
+    }
 }
 
 fn preload(variable: &str) -> Option<&'static Library> {
@@ -71,13 +110,30 @@ fn load(path: &str, name: &str) -> Result<Cell, libloading::Error> {
     }
 }
 
-fn write(fd: i32, bytes: &[u8]) {
-    let result = if fd == 1 {
-        std::io::stdout().write_all(bytes).and_then(|()| std::io::stdout().flush())
-    } else {
-        std::io::stderr().write_all(bytes)
-    };
-    if result.is_err() {
+/// A second descriptor of an output: marks arrive also when a cell sends its own output elsewhere.
+fn keep(fd: i32) -> File {
+    // SAFETY: a call without pointers; the new descriptor gets one owner.
+    unsafe {
+        match libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 100) {
+            kept @ 0.. => File::from_raw_fd(kept),
+            // Without descriptors left, the process would not get far either.
+            _ => std::process::exit(99),
+        }
+    }
+}
+
+/// An output that an earlier cell has closed.
+fn reopen(fd: i32, kept: &File) {
+    // SAFETY: calls without pointers, on descriptors of this process.
+    unsafe {
+        if libc::fcntl(fd, libc::F_GETFD) < 0 {
+            libc::dup2(kept.as_raw_fd(), fd);
+        }
+    }
+}
+
+fn write(mut output: &File, bytes: &[u8]) {
+    if output.write_all(bytes).is_err() {
         std::process::exit(0)
     }
 }

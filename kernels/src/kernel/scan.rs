@@ -1,122 +1,4 @@
-//! The text of a cell → is it complete, where is the cursor, which lines are for the kernel itself.
-
-/// The answer to `is_complete_request`.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Completeness {
-    Complete,
-    /// More is needed; a client indents the next line by this text.
-    Incomplete(String),
-    Invalid,
-}
-
-/// What the scanner is inside of.
-enum Inside {
-    Code,
-    Line,
-    Block(usize),
-    Text,
-    Raw(usize),
-}
-
-/// Whether brackets, quotes and comments are closed and the last line wants no continuation.
-pub fn completeness(code: &str) -> Completeness {
-    if code.trim_start().starts_with([':', '!']) {
-        return Completeness::Complete;
-    }
-    let chars: Vec<char> = code.chars().collect();
-    let at = |index: usize| chars.get(index).copied().unwrap_or('\0');
-    let (mut open, mut inside, mut index) = (Vec::new(), Inside::Code, 0);
-    // The code without comments and with every literal as one quote.
-    let mut plain = String::new();
-    while index < chars.len() {
-        let (char, next) = (chars[index], at(index + 1));
-        let mut step = 1;
-        match inside {
-            Inside::Code => match char {
-                '/' if next == '/' => inside = Inside::Line,
-                '/' if next == '*' => (inside, step) = (Inside::Block(1), 2),
-                '"' => inside = Inside::Text,
-                'r' if !is_word(index.checked_sub(1).map_or(' ', at)) || "bc".contains(at(index - 1)) => {
-                    let hashes = chars[index + 1..].iter().take_while(|char| **char == '#').count();
-                    if at(index + 1 + hashes) == '"' {
-                        (inside, step) = (Inside::Raw(hashes), hashes + 2);
-                    } else {
-                        plain.push('r');
-                    }
-                }
-                '\'' => {
-                    step = quoted_char(&chars[index..]);
-                    plain.push('\'');
-                }
-                '(' | '[' | '{' => {
-                    open.push(char);
-                    plain.push(char);
-                }
-                ')' | ']' | '}' => {
-                    let wanted = match char {
-                        ')' => '(',
-                        ']' => '[',
-                        _ => '{',
-                    };
-                    if open.pop() != Some(wanted) {
-                        return Completeness::Invalid;
-                    }
-                    plain.push(char);
-                }
-                _ => plain.push(char),
-            },
-            Inside::Line if char == '\n' => {
-                inside = Inside::Code;
-                plain.push('\n');
-            }
-            Inside::Block(depth) if char == '/' && next == '*' => (inside, step) = (Inside::Block(depth + 1), 2),
-            Inside::Block(depth) if char == '*' && next == '/' => {
-                inside = if depth == 1 { Inside::Code } else { Inside::Block(depth - 1) };
-                step = 2;
-            }
-            Inside::Text if char == '\\' => step = 2,
-            Inside::Text if char == '"' => {
-                inside = Inside::Code;
-                plain.push('"');
-            }
-            Inside::Raw(hashes) if char == '"' && chars[index + 1..].iter().take(hashes).filter(|char| **char == '#').count() == hashes => {
-                (inside, step) = (Inside::Code, 1 + hashes);
-                plain.push('"');
-            }
-            _ => {}
-        }
-        index += step;
-    }
-    let unfinished = !matches!(inside, Inside::Code | Inside::Line);
-    if unfinished || !open.is_empty() || wants_more(plain.trim_end()) {
-        return Completeness::Incomplete("    ".repeat(open.len()));
-    }
-    Completeness::Complete
-}
-
-/// Whether code with closed brackets still ends in the middle of something.
-fn wants_more(code: &str) -> bool {
-    let last_word = code.rsplit(|char| !is_word(char)).next().unwrap_or_default();
-    let operator = ["=", "+", "-", "*", "/", "%", "&", "|", "^", "<", ",", "->", "=>", "::"].iter().any(|end| code.ends_with(end));
-    let dot = code.ends_with('.') && !code.ends_with("..");
-    let attribute = code.starts_with("#[") && code.ends_with(']') && code.lines().count() == 1;
-    let first_word =
-        code.trim_start().strip_prefix("pub ").unwrap_or(code.trim_start()).split(|char| !is_word(char)).next().unwrap_or_default();
-    let header = ["fn", "struct", "enum", "impl", "trait", "mod", "for", "while", "if", "match", "loop"].contains(&first_word);
-    operator || dot || attribute || last_word == "else" || (header && !code.contains(['{', ';']))
-}
-
-/// The length of a character literal, or of the quote of a lifetime.
-fn quoted_char(chars: &[char]) -> usize {
-    match chars {
-        [_, '\\', escaped, rest @ ..] => match rest.iter().take(10).position(|char| *char == '\'') {
-            Some(end) => end + 4,
-            None => 2 + usize::from(*escaped != '\0'),
-        },
-        [_, _, '\'', ..] => 3,
-        _ => 1,
-    }
-}
+//! The text of a cell → where is the cursor, which lines are for the kernel itself.
 
 fn is_word(char: char) -> bool {
     char.is_alphanumeric() || char == '_'
@@ -148,84 +30,71 @@ pub fn chain_at(code: &str, byte: usize) -> &str {
     code[start..word.end].trim_start_matches(['.', ':'])
 }
 
-/// The cell without the lines that the kernel does itself, and the level of an `:opt` line; line numbers stay.
+/// The end of the name of the function in whose call a byte offset is, if it is in one.
+pub fn callee(code: &str, byte: usize) -> Option<usize> {
+    // Backwards, over the calls that are closed; brackets in texts are rare, and then another name is found.
+    let mut depth = 0;
+    for (place, char) in code[..byte].char_indices().rev() {
+        match char {
+            ')' | ']' | '}' => depth += 1,
+            '(' | '[' | '{' if depth > 0 => depth -= 1,
+            '(' if code[..place].ends_with(is_word) => return Some(place),
+            '{' | ';' if depth == 0 => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// A line at the head of a cell that the kernel does itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnLine {
+    /// `!program`
+    Shell(String),
+    /// `:clear`, with what the kernel adds to every session.
+    Clear,
+    /// `:restart`
+    Restart,
+    /// `:quit`
+    Quit,
+    /// `:opt 3`
+    Level(String),
+}
+
+/// The cell without the lines that the kernel does itself, and these lines; the numbers of the others stay.
 ///
-/// The lines are `:dep finetuning = …`, which the stock kernel needs and this one does not, and `:opt`.
-pub fn without_own_lines(code: &str) -> (String, Option<String>) {
-    let (mut head, mut level) = (true, None);
+/// `:dep finetuning = …`, which the stock kernel needs and this one does not, is dropped.
+pub fn own_lines(code: &str) -> (String, Vec<OwnLine>) {
+    let (mut head, mut own) = (true, Vec::new());
     let lines = code.split('\n').map(|line| {
         let text = line.trim();
         head &= text.is_empty() || text.starts_with([':', '!']) || text.starts_with("//");
-        let own_dependency = text
-            .strip_prefix(":dep ")
-            .and_then(|rest| rest.trim_start().strip_prefix("finetuning"))
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '=']));
-        let optimization = text.strip_prefix(":opt ").map(str::trim).filter(|level| ["0", "1", "2", "3"].contains(level));
-        if !head || !(own_dependency || optimization.is_some()) {
+        if !head {
             return line;
         }
-        level = optimization.map(str::to_string).or(level.take());
+        let is_companion = |rest: &str| {
+            let rest = rest.trim_start().strip_prefix("finetuning");
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '=']))
+        };
+        match text.split_once(' ').unwrap_or((text, "")) {
+            (":dep", rest) if is_companion(rest) => {}
+            (":opt", level) if ["0", "1", "2", "3"].contains(&level.trim()) => own.push(OwnLine::Level(level.trim().into())),
+            (":clear", _) => own.push(OwnLine::Clear),
+            (":restart", _) => own.push(OwnLine::Restart),
+            (":quit", _) => own.push(OwnLine::Quit),
+            // Where evcxr would take it for one as well.
+            _ if line.starts_with('!') => own.push(OwnLine::Shell(text.trim_start_matches('!').trim().into())),
+            _ => return line,
+        }
         ""
     });
     let code = lines.collect::<Vec<_>>().join("\n");
-    (code, level)
+    (code, own)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn complete_cells() {
-        let cells = [
-            "let x = 1;",
-            "x",
-            "fn f() { 1 }",
-            "let a = &'a';",
-            "fn f<'a>(x: &'a str) -> &'a str { x }",
-            "r#\"(\"#",
-            "'\\''",
-            "\"a \\\" (\"",
-            "// (",
-            "/* ( /* */ ( */ 1",
-            ":dep regex = \"1\"",
-            "0..",
-            "br\"{\"",
-            "let r = 1; r",
-            "b'('",
-            "if a { 1 } else { 2 }",
-            "var",
-            "",
-        ];
-        for cell in cells {
-            assert_eq!(completeness(cell), Completeness::Complete, "{cell}");
-        }
-    }
-
-    #[test]
-    fn incomplete_cells() {
-        for (cell, indent) in [
-            ("fn f() {", 1),
-            ("let x =", 0),
-            ("vec![(1,", 2),
-            ("\"abc", 0),
-            ("r#\"a\"", 0),
-            ("/* a", 0),
-            ("a.", 0),
-            ("for i in 0..3", 0),
-            ("if a { 1 } else", 0),
-            ("#[derive(Debug)]", 0),
-        ] {
-            assert_eq!(completeness(cell), Completeness::Incomplete("    ".repeat(indent)), "{cell}");
-        }
-    }
-
-    #[test]
-    fn invalid_cells() {
-        for cell in ["fn f() }", "(]", "vec![1, 2)"] {
-            assert_eq!(completeness(cell), Completeness::Invalid, "{cell}");
-        }
-    }
 
     #[test]
     fn cursors_count_characters() {
@@ -239,11 +108,27 @@ mod tests {
     }
 
     #[test]
+    fn the_function_around_a_cursor_is_found() {
+        let callee_of = |before: &str| callee(before, before.len()).map(|end| chain_at(before, end).to_string());
+        assert_eq!(callee_of("Vec::with_capacity(").as_deref(), Some("Vec::with_capacity"));
+        assert_eq!(callee_of("let é = é.insert(f(1), \"ü\", ").as_deref(), Some("é.insert"));
+        assert_eq!(callee_of("f((1, [2, ").as_deref(), Some("f"));
+        assert_eq!(callee_of("f(1); "), None);
+        assert_eq!(callee_of("f(|| { "), None);
+    }
+
+    #[test]
     fn own_lines_are_dropped_and_no_others() {
-        let dropped = |code: &str| without_own_lines(code).0;
+        let dropped = |code: &str| own_lines(code).0;
         assert_eq!(dropped(":dep finetuning = { path = \"../lib\" }\nuse finetuning::*;"), "\nuse finetuning::*;");
         assert_eq!(dropped(":dep finetuning2 = \"1\""), ":dep finetuning2 = \"1\"");
         assert_eq!(dropped("let s = \"\n:dep finetuning\";"), "let s = \"\n:dep finetuning\";");
-        assert_eq!(without_own_lines("// fast\n:opt 3\n1"), ("// fast\n\n1".into(), Some("3".into())));
+        assert_eq!(own_lines("// fast\n:opt 3\n1"), ("// fast\n\n1".into(), vec![OwnLine::Level("3".into())]));
+        let own = vec![OwnLine::Shell("ls -l".into()), OwnLine::Clear, OwnLine::Quit];
+        assert_eq!(
+            own_lines("! ls -l\n:clear\n  :quit\n:vars\n!x"),
+            ("\n\n\n:vars\n".into(), [own, vec![OwnLine::Shell("x".into())]].concat())
+        );
+        assert_eq!(own_lines("1;\n!true"), ("1;\n!true".into(), vec![]));
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::completeness::{Completeness, completeness};
 use super::engine::Job;
-use super::scan::{Completeness, completeness};
+use super::interrupt::Interrupt;
 use super::wire::{self, Request};
 use super::{Shared, assist};
 
@@ -30,6 +31,7 @@ pub fn control(shared: &Arc<Shared>, request: &Request) -> bool {
     match request.kind() {
         "interrupt_request" => {
             shared.interrupt.request();
+            tokio::spawn(tell_of_waiting(Arc::clone(shared)));
             shared.serve(request, || json!({ "status": "ok" }));
         }
         "shutdown_request" => {
@@ -47,21 +49,27 @@ pub fn control(shared: &Arc<Shared>, request: &Request) -> bool {
     false
 }
 
+/// Says why an interrupted cell still runs, and what the user can do.
+async fn tell_of_waiting(shared: Arc<Shared>) {
+    tokio::time::sleep(Interrupt::NOTICE).await;
+    let running = super::lock(&shared.running).clone();
+    if let Some(header) = running.filter(|_| shared.interrupt.is_waited_for()) {
+        let text = "\n[the cell is asked to stop and ends its step first; interrupt again to end it now, which loses all variables]\n";
+        shared.iopub.stream("stderr", text, Some(&header));
+    }
+}
+
 /// Requests that either channel may carry.
 fn common(shared: &Arc<Shared>, request: &Request) {
     match request.kind() {
         "kernel_info_request" => shared.serve(request, kernel_info),
-        "comm_msg" | "comm_close" => {
-            shared.iopub.status("busy", Some(&request.header));
+        "comm_msg" | "comm_close" => shared.between(request, || {
             shared.comms.take_request(request);
-            shared.iopub.status("idle", Some(&request.header));
-        }
-        "comm_open" => {
-            // No comm target is registered, so the protocol asks to close it again.
-            shared.iopub.status("busy", Some(&request.header));
+        }),
+        // No comm target is registered, so the protocol asks to close it again.
+        "comm_open" => shared.between(request, || {
             shared.iopub.send("comm_close", json!({ "comm_id": request.content["comm_id"], "data": {} }), Some(&request.header));
-            shared.iopub.status("idle", Some(&request.header));
-        }
+        }),
         kind if kind.ends_with("_request") => shared.serve(request, || {
             json!({ "status": "error", "ename": "UnknownRequest", "evalue": format!("this kernel does not know {kind}"), "traceback": [] })
         }),

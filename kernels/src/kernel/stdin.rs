@@ -10,6 +10,8 @@ use serde_json::json;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use zeromq::SocketRecv;
 
+use super::child::REFUSED;
+use super::errors::Failure;
 use super::interrupt::Interrupt;
 use super::wire::Request;
 
@@ -18,6 +20,7 @@ pub struct Stdin {
     questions: UnboundedSender<JupyterMessage>,
     answers: Mutex<Receiver<Request>>,
     interrupt: Arc<Interrupt>,
+    refusal: Mutex<Option<Failure>>,
 }
 
 impl Stdin {
@@ -46,28 +49,48 @@ impl Stdin {
                 }
             }
         });
-        Stdin { questions, answers: Mutex::new(answers), interrupt }
+        Stdin { questions, answers: Mutex::new(answers), interrupt, refusal: Mutex::default() }
     }
 
-    /// Asks the client of a cell; an empty line when it takes no questions or the cell is interrupted.
+    /// A cell begins; none of its questions was refused yet.
+    pub fn begin(&self) {
+        *super::lock(&self.refusal) = None;
+    }
+
+    /// Why a question of the cell was not answered.
+    pub fn refusal(&self) -> Option<Failure> {
+        super::lock(&self.refusal).take()
+    }
+
+    /// Asks the client of a cell. When it takes no questions or the cell is interrupted, the answer is [`REFUSED`], which
+    /// makes the cell's reading fail.
     pub fn ask(&self, cell: &Request, prompt: &str, password: bool) -> String {
+        let refuse = |name: &str, text: &str| {
+            let text = format!("{text}\nthe variables of earlier cells are kept; new ones of this cell are not");
+            super::lock(&self.refusal).get_or_insert_with(|| Failure::new(name, &text));
+            REFUSED.to_string()
+        };
         if !cell.flag("allow_stdin", false) {
-            return String::new();
+            return refuse(
+                "StdinNotImplementedError",
+                "the cell wants to read a line, and this front end takes no questions (allow_stdin is false)\n\
+                 run the notebook in JupyterLab, or write the value into the cell",
+            );
         }
         let question = cell.message("input_request", json!({ "prompt": prompt, "password": password }));
         let id = question.header.msg_id.clone();
-        if self.questions.send(question).is_err() {
-            return String::new();
-        }
         let answers = super::lock(&self.answers);
-        while !self.interrupt.flag().exists() {
+        if self.questions.send(question).is_err() {
+            return refuse("StdinNotImplementedError", "the kernel is ending, so nobody can be asked");
+        }
+        while !self.interrupt.is_requested() {
             if let Ok(answer) = answers.recv_timeout(Duration::from_millis(100)) {
                 // An answer without a parent is taken as well; only a late one to another question is not.
                 if answer.kind() == "input_reply" && answer.parent_id().is_none_or(|parent| parent == id) {
-                    return answer.text("value").replace(['\n', '\r'], " ");
+                    return answer.text("value").replace(['\n', '\r', '\x02'], " ");
                 }
             }
         }
-        String::new()
+        refuse("KeyboardInterrupt", "interrupted while waiting for input")
     }
 }

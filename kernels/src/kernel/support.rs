@@ -1,12 +1,26 @@
 //! A panic in a cell → a record on stdout; compiled by rustc when the kernel is first started, not by cargo.
 //!
-//! The cells and this library share one libstd, so the hook and the flush below act on the cells' own panics and output.
+//! The cells and this library share one libstd, so the hook and the flushes below act on the cells' own panics and output.
 
 use std::io::Write;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
+use std::time::Duration;
 
-/// Sets the panic hook.
+/// How long text without a newline stays in the buffer of standard output.
+const FLUSH: Duration = Duration::from_millis(80);
+
+static RUNS: AtomicBool = AtomicBool::new(false);
+static FLUSHER: OnceLock<Thread> = OnceLock::new();
+
+/// Sets the panic hook and starts the thread that flushes while a cell runs.
 #[unsafe(no_mangle)]
 pub extern "C" fn finetuning_start() {
+    // Without a thread, text without a newline comes at the end of the cell.
+    if let Ok(flusher) = std::thread::Builder::new().name("flush".into()).stack_size(64 << 10).spawn(flush_while_a_cell_runs) {
+        let _ = FLUSHER.set(flusher.thread().clone());
+    }
     // This libstd did not start the process, so it has no name for the thread that runs the cells.
     let main = std::thread::current().id();
     std::panic::set_hook(Box::new(move |info| {
@@ -34,9 +48,29 @@ pub extern "C" fn finetuning_start() {
     }));
 }
 
-/// Writes out what the cell printed without a newline.
+fn flush_while_a_cell_runs() {
+    loop {
+        while !RUNS.load(Ordering::SeqCst) {
+            std::thread::park();
+        }
+        std::thread::sleep(FLUSH);
+        let _ = std::io::stdout().flush();
+    }
+}
+
+/// A cell begins.
+#[unsafe(no_mangle)]
+pub extern "C" fn finetuning_begin() {
+    RUNS.store(true, Ordering::SeqCst);
+    if let Some(flusher) = FLUSHER.get() {
+        flusher.unpark();
+    }
+}
+
+/// A cell has ended: writes out what it printed without a newline.
 #[unsafe(no_mangle)]
 pub extern "C" fn finetuning_flush() {
+    RUNS.store(false, Ordering::SeqCst);
     let _ = std::io::stdout().flush();
 }
 

@@ -3,6 +3,7 @@
 //!
 //! All but the session folder are made once and shared by all kernels; the launcher makes them ahead.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -187,23 +188,25 @@ pub fn support_library(root: &Path, library_folder: &Path) -> Result<PathBuf, St
     if library.exists() {
         return Ok(library);
     }
-    let fresh = folder.join(format!("support-{key:08x}.{}", std::process::id()));
-    let write = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(fresh.with_extension("rs"), source));
-    write.map_err(|error| format!("{}: {error}", folder.display()))?;
+    // A folder of its own: what rustc writes on the way has the same names in every process that builds it at once.
+    let own = folder.join(format!("support-{key:08x}-{}", std::process::id()));
+    let (code, fresh) = (own.join("support.rs"), own.join("support"));
+    let write = std::fs::create_dir_all(&own).and_then(|()| std::fs::write(&code, source));
+    write.map_err(|error| format!("{}: {error}", own.display()))?;
     let rustc = Command::new("rustc")
         .args(["--crate-name", "support", "--edition", "2024", "--crate-type", "cdylib", "-Cprefer-dynamic", "-Copt-level=1", "-o"])
         .arg(&fresh)
-        .arg(fresh.with_extension("rs"))
+        .arg(&code)
         .output();
-    let _ = std::fs::remove_file(fresh.with_extension("rs"));
-    match rustc {
+    let built = match rustc {
         Ok(output) if output.status.success() => {
-            std::fs::rename(&fresh, &library).map_err(|error| format!("{}: {error}", library.display()))?;
-            Ok(library)
+            std::fs::rename(&fresh, &library).map(|()| library.clone()).map_err(|error| format!("{}: {error}", library.display()))
         }
         Ok(output) => Err(format!("rustc could not build the support library:\n{}", String::from_utf8_lossy(&output.stderr))),
         Err(error) => Err(format!("cannot run rustc: {error}")),
-    }
+    };
+    let _ = std::fs::remove_dir_all(&own);
+    built
 }
 
 /// The folder with the source of std that this program carries, whether or not it is unpacked yet.
@@ -240,10 +243,12 @@ impl Session {
     pub fn new() -> Result<Session, String> {
         let temporary = std::env::temp_dir();
         sweep(&temporary);
-        let folder = temporary.join(format!("{SESSION}{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        let made = std::fs::create_dir_all(folder.join("ctx")).and_then(|()| std::fs::create_dir_all(folder.join("comms")));
-        made.map_err(|error| format!("{}: {error}", folder.display()))?;
+        // Everyone can write here, and cells are loaded from it: nobody else may guess the name, make the folder or read it.
+        let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::time::Instant::now());
+        let folder = temporary.join(format!("{SESSION}{}-{random:016x}", std::process::id()));
+        let private = |folder: &Path| std::fs::DirBuilder::new().mode(0o700).create(folder);
+        let made = private(&folder).and_then(|()| private(&folder.join("ctx"))).and_then(|()| private(&folder.join("comms")));
+        made.map_err(|error| format!("{}: {error}; the folder for temporary files is named by TMPDIR", folder.display()))?;
         Ok(Session { folder })
     }
 
@@ -280,13 +285,38 @@ impl Session {
     }
 }
 
+/// The process that a session folder belongs to.
+fn pid_of(name: &str) -> Option<i32> {
+    name.split('-').next()?.parse().ok()
+}
+
 fn sweep(temporary: &Path) {
     for entry in std::fs::read_dir(temporary).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.strip_prefix(SESSION)).and_then(|pid| pid.parse::<i32>().ok()) else { continue };
+        let Some(pid) = name.to_str().and_then(|name| name.strip_prefix(SESSION)).and_then(pid_of) else { continue };
         // SAFETY: signal 0 only asks whether the process exists.
         if unsafe { libc::kill(pid, 0) } != 0 {
             let _ = std::fs::remove_dir_all(entry.path());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_session_folder_is_private_new_and_known_by_its_process() {
+        let (first, second) = (Session::new().unwrap(), Session::new().unwrap());
+        assert_ne!(first.folder, second.folder);
+        assert_eq!(std::fs::metadata(&first.folder).unwrap().permissions().mode() & 0o777, 0o700);
+        let name = first.folder.file_name().unwrap().to_str().unwrap().strip_prefix(SESSION).unwrap();
+        assert_eq!(pid_of(name), Some(std::process::id() as i32));
+        // This process lives, so nobody sweeps them.
+        assert!(first.folder.exists() && second.folder.exists());
+        first.remove();
+        second.remove();
     }
 }

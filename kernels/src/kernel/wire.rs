@@ -20,6 +20,9 @@ pub struct Request {
     pub header: Arc<Header>,
     /// The content, any JSON object.
     pub content: Value,
+    /// The metadata, any JSON object, and the binary parts; only comms have some.
+    pub metadata: Value,
+    pub buffers: Vec<Vec<u8>>,
     frame: Arc<JupyterMessage>,
     replies: UnboundedSender<JupyterMessage>,
 }
@@ -29,7 +32,9 @@ impl Request {
     pub fn decode(raw: RawMessage, replies: &UnboundedSender<JupyterMessage>) -> Result<Request, String> {
         let header = header(&parse(&raw.jparts[0])?);
         let parent = parse(&raw.jparts[1]).ok().filter(|parent| parent["msg_id"].is_string()).map(|parent| self::header(&parent));
+        let metadata = parse(&raw.jparts[2]).ok().filter(Value::is_object).unwrap_or_else(|| json!({}));
         let content = parse(&raw.jparts[3])?;
+        let buffers = raw.jparts[4..].iter().map(|part| part.to_vec()).collect();
         let frame = JupyterMessage {
             zmq_identities: raw.zmq_identities,
             header: header.clone(),
@@ -39,7 +44,7 @@ impl Request {
             buffers: Vec::new(),
             channel: None,
         };
-        Ok(Request { header: Arc::new(header), content, frame: Arc::new(frame), replies: replies.clone() })
+        Ok(Request { header: Arc::new(header), content, metadata, buffers, frame: Arc::new(frame), replies: replies.clone() })
     }
 
     /// The message type, such as `execute_request`.

@@ -37,8 +37,9 @@ pub fn export(places: &Places, notebook: &str, folder: Option<&Path>) -> Result<
     let folder =
         parent.canonicalize().map_err(|error| format!("{}: {error}", parent.display()))?.join(folder.file_name().unwrap_or_default());
     let title = format!("The notebook `{}` as a program.", file.file_name().unwrap_or_default().to_string_lossy());
-    let program = program(&title, &notebook.cells, &format!("/{}", relative(&home, &folder).display()))
-        .map_err(|error| Failure::new(format!("{}: {error}", file.display()), "mend the cell, then export again"))?;
+    let wrong = |error: String| Failure::new(format!("{}: {error}", file.display()), "mend the cell, then export again");
+    let mut program = program(&title, &notebook.cells, &format!("/{}", relative(&home, &folder).display())).map_err(wrong)?;
+    program.dependencies = named(program.dependencies, &home).map_err(wrong)?;
     let manifest = manifest(places, &name, &program, &home, &folder);
     let fresh = folder.with_extension(format!("new-{}", std::process::id()));
     let written = std::fs::create_dir_all(fresh.join("src"))
@@ -108,13 +109,39 @@ fn manifest(places: &Places, name: &str, program: &Program, home: &Path, folder:
     )
 }
 
+/// The dependencies with names: a folder of a crate, as in `:dep .` and `:dep /path`, is looked into.
+fn named(dependencies: Vec<(String, String)>, home: &Path) -> Result<Vec<(String, String)>, String> {
+    let mut named: Vec<(String, String)> = Vec::new();
+    for (name, wish) in dependencies {
+        let (name, wish) = match name.starts_with(['.', '/']) {
+            true => (package_name(&home.join(&name).join("Cargo.toml"))?, format!("{{ path = {name:?} }}")),
+            false => (name, wish),
+        };
+        named.retain(|(known, _)| *known != name);
+        named.push((name, wish));
+    }
+    Ok(named)
+}
+
+/// The name of the package of a manifest.
+fn package_name(manifest: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(manifest).map_err(|error| format!("{}: {error}", manifest.display()))?;
+    let lines = text.lines().map(str::trim).skip_while(|line| *line != "[package]").skip(1).take_while(|line| !line.starts_with('['));
+    let value = |line: &str| Some(line.strip_prefix("name")?.trim_start().strip_prefix('=')?.trim_start().to_string());
+    let name = lines.filter_map(value).find_map(|value| value.split(['"', '\'']).nth(1).map(str::to_string));
+    name.ok_or_else(|| format!("{}: it names no package", manifest.display()))
+}
+
 /// The path in `{ path = "…" }`, which the notebook gives from its own folder, from the project's.
 fn with_path(wish: &str, home: &Path, folder: &Path) -> String {
-    let Some((before, rest)) = wish.split_once("path = \"") else { return wish.to_string() };
-    let Some((path, after)) = rest.split_once('"') else { return wish.to_string() };
+    let key = |(place, word): (usize, &str)| wish[place + word.len()..].trim_start().starts_with('=').then_some(place);
+    let Some(start) = wish.match_indices("path").find_map(key) else { return wish.to_string() };
+    let Some(quote) = wish[start..].find(['"', '\'']).map(|place| start + place) else { return wish.to_string() };
+    let Some((path, after)) = wish[quote + 1..].split_once(&wish[quote..=quote]) else { return wish.to_string() };
+    let before = &wish[..quote];
     let target = home.join(path);
     let target = target.canonicalize().unwrap_or(target);
-    format!("{before}path = {:?}{after}", relative(&target, folder))
+    format!("{before}{:?}{after}", relative(&target, folder))
 }
 
 /// The way from one folder to another; both absolute and without links.
@@ -145,6 +172,23 @@ mod tests {
         assert_eq!(relative(Path::new("/a"), Path::new("/a/x")), Path::new(".."));
         let moved = with_path("{ path = \"/no-such/lib\", features = [] }", Path::new("/nb"), Path::new("/x"));
         assert_eq!(moved, "{ path = \"../no-such/lib\", features = [] }");
+        let moved = with_path("{path='/no-such/lib'}", Path::new("/nb"), Path::new("/x"));
+        assert_eq!(moved, "{path=\"../no-such/lib\"}");
+        for wish in ["\"1\"", "{ version = \"1\", features = [\"path\"] }"] {
+            assert_eq!(with_path(wish, Path::new("/nb"), Path::new("/x")), wish);
+        }
+    }
+
+    #[test]
+    fn a_folder_is_a_dependency_by_the_name_of_its_package() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let wishes = [("finetuning-kernel", "\"1\""), (".", "\"*\""), ("serde", "\"1\"")].map(|(name, wish)| (name.into(), wish.into()));
+        let found = named(wishes.to_vec(), root).unwrap();
+        assert_eq!(found, [("finetuning-kernel".into(), "{ path = \".\" }".into()), wishes[2].clone()]);
+        let error = named(vec![("/no-such".into(), String::new())], root).unwrap_err();
+        assert!(error.starts_with("/no-such/Cargo.toml: "), "{error}");
+        let error = named(vec![("..".into(), String::new())], root).unwrap_err();
+        assert!(error.ends_with("it names no package"), "{error}");
     }
 
     #[test]

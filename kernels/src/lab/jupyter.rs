@@ -56,8 +56,8 @@ fn address(places: &Places, port: u16) -> String {
 }
 
 /// The folder of our kernelspec.
-pub fn kernelspec_file(places: &Places) -> PathBuf {
-    places.lab.join("venv/share/jupyter/kernels").join(KERNEL_NAME).join("kernel.json")
+fn kernelspec_folder(places: &Places) -> PathBuf {
+    places.lab.join("venv/share/jupyter/kernels").join(KERNEL_NAME)
 }
 
 /// No news, no update checks, no extension manager: JupyterLab works the same without a network.
@@ -68,31 +68,26 @@ fn settings() -> Value {
     })
 }
 
-/// What is installed into the environment: files and their content.
-fn files(places: &Places) -> Result<[(PathBuf, Value); 2], Failure> {
-    Ok([
-        (kernelspec_file(places), install::spec(KERNEL_DISPLAY_NAME, false)?),
-        (places.lab.join("venv/share/jupyter/lab/settings/overrides.json"), settings()),
-    ])
+fn settings_file(places: &Places) -> PathBuf {
+    places.lab.join("venv/share/jupyter/lab/settings/overrides.json")
 }
 
 /// Whether kernelspec and settings are there and as they should be.
 pub fn is_installed(places: &Places) -> bool {
-    let same = |(path, content): &(PathBuf, Value)| {
-        std::fs::read_to_string(path).is_ok_and(|text| serde_json::from_str::<Value>(&text).ok().as_ref() == Some(content))
-    };
-    files(places).is_ok_and(|files| files.iter().all(same))
+    let set =
+        std::fs::read_to_string(settings_file(places)).is_ok_and(|text| serde_json::from_str::<Value>(&text).ok() == Some(settings()));
+    set && install::is_written(&kernelspec_folder(places), KERNEL_DISPLAY_NAME, false)
 }
 
 fn configure(places: &Places) -> Result<Done, Failure> {
     if is_installed(places) {
         return Ok(Done::Fresh);
     }
-    for (path, content) in files(places)? {
-        let write = std::fs::create_dir_all(path.parent().expect("a file in a folder"))
-            .and_then(|()| std::fs::write(&path, format!("{content:#}\n")));
-        write.map_err(|error| format!("{}: {error}", path.display()))?;
-    }
+    install::write(&kernelspec_folder(places), KERNEL_DISPLAY_NAME, false)?;
+    let path = settings_file(places);
+    let write = std::fs::create_dir_all(path.parent().expect("a file in a folder"))
+        .and_then(|()| std::fs::write(&path, format!("{:#}\n", settings())));
+    write.map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(Done::Made("installed".into()))
 }
 

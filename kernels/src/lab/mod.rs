@@ -37,6 +37,7 @@ cargo lab export <notebook>   write a cargo project that prints what the noteboo
 cargo lab bench               measure the kernel beside stock evcxr_jupyter
   --quick                     without the companion crate, which the stock kernel compiles for minutes
 cargo lab kernel install      offer the kernel to every Jupyter of this user, as `rust`
+                              and, for the lessons, as `rust-finetuning`
   --prefix <folder>           to that Python environment instead; --user is the default
   --name <name>               under another name
   --cuda                      with the companion built for CUDA, as `rust-cuda`

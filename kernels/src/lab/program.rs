@@ -17,7 +17,8 @@ use syn::{Block, Expr, Item, Stmt, UseTree};
 pub struct Program {
     /// `src/main.rs`.
     pub text: String,
-    /// Names of crates and what stood behind them in `:dep name = …`.
+    /// Names of crates and what stood behind them in `:dep name = …`; the folder of a crate, such as `./tools`, stands
+    /// where its name would.
     pub dependencies: Vec<(String, String)>,
     /// Whether `main` is asynchronous.
     pub waits: bool,
@@ -37,6 +38,14 @@ impl<T: std::fmt::Display> From<T> for Failure {
 impl std::fmt::Debug for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Runs a line that the notebook gives to the shell.
+fn shell_line(line: &str) {
+    let _ = std::io::Write::flush(&mut std::io::stdout());
+    if let Err(error) = std::process::Command::new("sh").arg("-c").arg(line).status() {
+        eprintln!("{line}: {error}");
     }
 }
 
@@ -147,6 +156,9 @@ impl Program {
             if !command {
                 return line.to_string();
             }
+            if let Some(line) = text.strip_prefix('!') {
+                return format!("shell_line({:?});", line.trim_start_matches('!').trim());
+            }
             if let Some(dependency) = text.strip_prefix(":dep ") {
                 let (name, rest) = dependency.split_once('=').unwrap_or((dependency, "\"*\""));
                 let name = name.trim().to_string();
@@ -163,7 +175,7 @@ impl Program {
 /// Whether a name is defined twice in different ways, or is the program's own.
 fn redefines<'a>(pieces: impl Iterator<Item = &'a Piece<'a>>) -> bool {
     let mut known: HashMap<&str, &str> = HashMap::new();
-    let own = HashSet::from(["main", "Failure", "ShowValue"]);
+    let own = HashSet::from(["main", "Failure", "ShowValue", "shell_line"]);
     for piece in pieces {
         let (Role::Item(names) | Role::Import(names)) = &piece.role else { continue };
         for name in names {
@@ -263,11 +275,13 @@ mod tests {
     #[test]
     fn items_go_before_main_and_values_are_printed() {
         let sources = [
-            ":dep regex = \"1\"\n:dep é\nuse std::fmt::Debug;\nfn f() -> i32 { 1 }\nlet é = f(); // one\né + 1 // two",
+            ":dep regex = \"1\"\n:dep é\n:dep ./tools\n!echo \"a\"\nuse std::fmt::Debug;\nfn f() -> i32 { 1 }\nlet é = f(); // one\né + 1 // two",
             "use std::fmt::Debug;\nfor _ in 0..2 {}",
         ];
         let program = program("t", &cells(&sources), "/..").unwrap();
-        assert_eq!(program.dependencies, [("regex".into(), "\"1\"".into()), ("é".into(), "\"*\"".into())]);
+        let any = || "\"*\"".to_string();
+        assert_eq!(program.dependencies, [("regex".into(), "\"1\"".into()), ("é".into(), any()), ("./tools".into(), any())]);
+        assert!(program.text.contains("shell_line(\"echo \\\"a\\\"\");"), "{}", program.text);
         let (items, body) = program.text.split_once("fn main").unwrap();
         assert_eq!(items.matches("use std::fmt::Debug;").count(), 1);
         assert!(items.contains("fn f() -> i32 { 1 }"), "{items}");

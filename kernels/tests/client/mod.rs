@@ -183,6 +183,27 @@ impl Client {
         RUNTIME.block_on(self.shell.send(message)).unwrap();
     }
 
+    /// Sends a message with metadata and binary parts.
+    pub fn tell_with(&mut self, kind: &str, content: Value, metadata: Value, buffers: &[&'static [u8]]) {
+        let mut message = self.message(kind, content);
+        message.metadata = metadata;
+        message.buffers = buffers.iter().map(|part| (*part).into()).collect();
+        RUNTIME.block_on(self.shell.send(message)).unwrap();
+    }
+
+    /// Waits until a cell prints this text; it may go on running.
+    pub fn wait_for_stream(&mut self, text: &str) {
+        loop {
+            let message =
+                RUNTIME.block_on(async { timeout(PATIENCE, self.iopub.read()).await }).expect("a message in time").expect("a message");
+            let found = message.message_type() == "stream" && serde_json::to_value(&message.content).unwrap()["text"] == text;
+            self.early.push(message);
+            if found {
+                return;
+            }
+        }
+    }
+
     /// Runs a cell and interrupts it so many times as soon as it prints.
     pub fn run_and_interrupt(&mut self, code: &str, times: usize) -> Run {
         self.run_and_interrupt_at("stream", code, times)
@@ -197,7 +218,11 @@ impl Client {
         let run = self.wait_and_watch(&id, |kind, _| {
             if kind == place {
                 RUNTIME.block_on(async {
-                    for request in requests.by_ref() {
+                    for (place, request) in requests.by_ref().enumerate() {
+                        if place > 0 {
+                            // Two presses within a second are one.
+                            tokio::time::sleep(Duration::from_millis(1100)).await;
+                        }
                         control.send(request).await.unwrap();
                         let reply = timeout(PATIENCE, control.read()).await.expect("a reply in time").expect("a reply");
                         assert_eq!(reply.message_type(), "interrupt_reply");
@@ -225,6 +250,26 @@ impl Client {
             }
         });
         self.wait(&id)
+    }
+
+    /// Runs a cell that asks for input and interrupts it at its question.
+    pub fn run_and_interrupt_question(&mut self, code: &str) -> Run {
+        let id = self.send_cell(code, json!({ "allow_stdin": true }));
+        RUNTIME.block_on(async { timeout(PATIENCE, self.stdin.read()).await.expect("a question in time").expect("a question") });
+        assert_eq!(self.ask_control("interrupt_request", json!({})), json!({ "status": "ok" }));
+        self.wait(&id)
+    }
+
+    /// Sends a request on the control channel and returns the content of its reply.
+    pub fn ask_control(&mut self, kind: &str, content: Value) -> Value {
+        let message = self.message(kind, content);
+        let control = self.control.as_mut().expect("no interrupt is on its way");
+        let reply = RUNTIME.block_on(async {
+            control.send(message).await.unwrap();
+            timeout(PATIENCE, control.read()).await.expect("a reply in time").expect("a reply")
+        });
+        assert_eq!(reply.message_type(), kind.replace("_request", "_reply"));
+        serde_json::to_value(&reply.content).unwrap()
     }
 
     /// Sends a cell; the id is for [`Client::wait`].
@@ -282,14 +327,8 @@ impl Client {
     }
 
     /// Sends shutdown_request on the control channel.
-    pub fn shutdown(&mut self) -> Value {
-        let message = self.message("shutdown_request", json!({ "restart": false }));
-        let control = self.control.as_mut().expect("no interrupt is on its way");
-        let reply = RUNTIME.block_on(async {
-            control.send(message).await.unwrap();
-            timeout(PATIENCE, control.read()).await.expect("a reply in time").expect("a reply")
-        });
-        serde_json::to_value(&reply.content).unwrap()
+    pub fn shutdown(&mut self, restart: bool) -> Value {
+        self.ask_control("shutdown_request", json!({ "restart": restart }))
     }
 
     /// Waits for the end of the process.

@@ -9,6 +9,10 @@ import unittest
 import jupyter_kernel_test
 
 
+# Seconds; a machine that is busy with other tests may need more than the suite's own 15.
+jupyter_kernel_test.TIMEOUT = PATIENCE = 90
+
+
 class RustKernelTests(jupyter_kernel_test.KernelTests):
     kernel_name = os.environ["FINETUNING_KERNEL_NAME"]
     language_name = "rust"
@@ -25,6 +29,10 @@ class RustKernelTests(jupyter_kernel_test.KernelTests):
     code_display_data = [
         {"code": 'finetuning::show(&finetuning::Html { html: "<b>x</b>".into(), text: "x".into() });', "mime": "text/html"},
         {"code": 'finetuning::show(&finetuning::Picture { svg: "<svg/>".into(), text: "x".into() });', "mime": "image/svg+xml"},
+        # The last expression of a cell is drawn as well.
+        {"code": 'finetuning::table(&["a"], &[vec!["b".to_string()]])', "mime": "text/html"},
+        {"code": "finetuning::plot_loss(&[])", "mime": "application/vnd.plotly.v1+json"},
+        {"code": "finetuning::LossCurve { history: vec![], total_steps: 0 }", "mime": "image/png"},
     ]
     code_clear_output = "finetuning::clear_output(false);"
     code_history_pattern = "1 ? 2*"
@@ -39,6 +47,9 @@ class RustKernelTests(jupyter_kernel_test.KernelTests):
         {"text": "printl", "matches": {"println!"}},
         {"text": "std::collections::HashM", "matches": {"HashMap"}},
     ]
+
+    def get_non_kernel_info_reply(self, timeout=None):
+        return super().get_non_kernel_info_reply(timeout=PATIENCE)
 
 
 if __name__ == "__main__":

@@ -182,16 +182,39 @@ class WireTests(unittest.TestCase):
                 # It can be bound by someone else only if the kernel has not bound it everywhere.
                 other.bind(("127.0.0.2", port))
 
-    def test_a_connection_file_that_others_can_read_is_refused(self):
+    def test_a_connection_file_that_others_can_read_is_closed_or_refused(self):
         program = self.manager.kernel_spec.argv[0]
+        with open(self.manager.connection_file) as source:
+            connection = json.load(source)
+        for port in ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port"):
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                connection[port] = free.getsockname()[1]
         file = os.path.join(self.folder.name, "open.json")
-        with open(self.manager.connection_file) as source, open(file, "w") as copy:
-            copy.write(source.read())
-        os.chmod(file, 0o644)
+        with open(file, "w") as copy:
+            json.dump(connection, copy)
+        os.chmod(self.folder.name, 0o755)
         environment = {name: value for name, value in os.environ.items() if name != "JUPYTER_ALLOW_INSECURE_WRITES"}
-        ended = subprocess.run([program, "kernel", file], capture_output=True, text=True, timeout=PATIENCE, env=environment)
-        self.assertEqual(ended.returncode, 1)
-        self.assertIn("chmod 600", ended.stderr)
+        # Of our own, as VS Code writes it: closed to the others, and the kernel starts.
+        os.chmod(file, 0o644)
+        kernel = subprocess.Popen([program, "kernel", file], stderr=subprocess.DEVNULL, env=environment)
+        try:
+            deadline = time.time() + PATIENCE
+            while socket.socket().connect_ex(("127.0.0.1", connection["shell_port"])) != 0:
+                self.assertIsNone(kernel.poll())
+                self.assertLess(time.time(), deadline)
+                time.sleep(0.05)
+            self.assertEqual(stat.S_IMODE(os.stat(file).st_mode), 0o600)
+        finally:
+            kernel.kill()
+            kernel.wait()
+        # Of someone else, which only root can make: refused.
+        if os.geteuid() == 0:
+            os.chmod(file, 0o644)
+            os.chown(file, 12345, -1)
+            ended = subprocess.run([program, "kernel", file], capture_output=True, text=True, timeout=PATIENCE, env=environment)
+            self.assertEqual(ended.returncode, 1)
+            self.assertIn("chmod 600", ended.stderr)
         self.assertEqual(stat.S_IMODE(os.stat(self.manager.connection_file).st_mode) & 0o077, 0)
 
     def test_output_of_a_client_that_went_away_does_not_block(self):

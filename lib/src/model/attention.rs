@@ -172,7 +172,7 @@ impl AttentionShape {
             cache.heads.resize_with(self.groups, Default::default);
             cache.heads.iter_mut()
         });
-        let step = |(index, (&(start, length, group), past)): (usize, (&(usize, usize, usize), &mut (Vec<f32>, Vec<f32>)))| {
+        let step = |(index, (&(start, length, group), past)): (usize, (&(usize, usize, usize), &mut KeysAndValues))| {
             let rows = &qkv[start * self.input_width()..];
             let part = |part, index, offset| self.gather(rows, length, part, index, offset);
             let offset = offsets[index / self.groups];
@@ -197,10 +197,13 @@ fn scatter(out: &mut [f32], width: usize, column: usize, rows: &[f32], size: usi
     }
 }
 
+/// `(positions, D)` each.
+type KeysAndValues = (Vec<f32>, Vec<f32>);
+
 /// Keys (rotated) and values of the positions that one layer has seen: per group `(positions, D)`, one sequence.
 #[derive(Debug, Clone, Default)]
 pub struct LayerCache {
-    heads: Vec<(Vec<f32>, Vec<f32>)>,
+    heads: Vec<KeysAndValues>,
 }
 
 impl LayerCache {

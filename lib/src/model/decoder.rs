@@ -4,7 +4,7 @@
 //! `(N, C)`; V words.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::backprop::GradStore;
 use candle_core::{D, Device, Tensor, Var};
@@ -85,6 +85,22 @@ impl Cache {
     /// An empty cache.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Keeps these sequences, in this order; one may be named twice, and goes on in two ways.
+    pub fn keep(&mut self, sequences: &[usize]) {
+        if sequences.iter().copied().eq(0..self.sequences()) {
+            return;
+        }
+        for layer in &self.layers {
+            let mut caches = layer.lock().unwrap_or_else(PoisonError::into_inner);
+            *caches = sequences.iter().map(|&sequence| caches[sequence].clone()).collect();
+        }
+        self.ids = sequences.iter().map(|&sequence| self.ids[sequence].clone()).collect();
+    }
+
+    fn sequences(&self) -> usize {
+        self.ids.len()
     }
 }
 

@@ -66,10 +66,10 @@ impl Head<'_> {
     pub fn backward(&self, hidden: &[f32], targets: Targets, mut slope: Option<(&mut [f32], bool)>) -> (f64, Vec<f32>) {
         let width = self.width;
         let (mut loss, mut hidden_slope) = (0f64, vec![0f32; hidden.len()]);
-        if let Some((slope, false)) = &mut slope {
-            if targets.weights.iter().all(|&weight| weight == 0.0) {
-                slope.fill(0.0);
-            }
+        if let Some((slope, false)) = &mut slope
+            && targets.weights.iter().all(|&weight| weight == 0.0)
+        {
+            slope.fill(0.0);
         }
         self.chunks(hidden, targets, |rows, x, logits| {
             for (place, &row) in rows.iter().enumerate() {

@@ -304,24 +304,6 @@ vectorised! {
     }
 }
 
-/// `y = W · x` or `y += W · x` for one vector, `W (O,I)`.
-pub fn matrix_vector(y: &mut [f32], w: &[f32], x: &[f32], add: bool) {
-    vectorised! {
-        fn part(y: &mut [f32], w: &[f32], x: &[f32], add: bool) {
-            for (y, w) in y.iter_mut().zip(w.chunks_exact(x.len())) {
-                *y = if add { *y } else { 0.0 } + dot(w, x);
-            }
-        }
-    }
-    // Less than this is done before another thread wakes.
-    let span = (1usize << 16).div_ceil(x.len());
-    if y.len() <= span {
-        return part(y, w, x, add);
-    }
-    let span = span.max(y.len().div_ceil(4 * rayon::current_num_threads()));
-    y.par_chunks_mut(span).zip(w.par_chunks(span * x.len())).for_each(|(y, w)| part(y, w, x, add));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
 use crate::model::kernels;
 use crate::model::parameter::{Parameter, values, with_values};
 use crate::model::simd::{Matrix, Threads, matmul};
+use crate::model::thin::{FEW, rows_by_weight};
 
 type Answer<T> = candle_core::Result<T>;
 
@@ -113,7 +114,7 @@ impl CustomOp1 for Linear {
         };
         let add = self.bias.is_some();
         with_values(&self.weight.tensor(&Device::Cpu)?, |w| match rows {
-            1 => kernels::matrix_vector(&mut y, w, x, add),
+            rows if rows <= FEW => rows_by_weight(&mut y, w, x, inputs),
             _ => matmul(&mut y, Matrix::new(x, inputs), Matrix::new(w, inputs).t(), add, Threads::All),
         })?;
         Ok((CpuStorage::F32(y), Shape::from((rows, outputs))))

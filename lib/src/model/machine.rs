@@ -41,6 +41,13 @@ pub fn peak_memory() -> usize {
     line.split_whitespace().next().and_then(|number| number.parse::<usize>().ok()).unwrap_or(0) * 1024
 }
 
+/// Memory that a process can still take without swapping, in bytes; 0 where the system does not say.
+pub fn available_memory() -> usize {
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap_or_default();
+    line.split_whitespace().next().and_then(|number| number.parse::<usize>().ok()).unwrap_or(0) * 1024
+}
+
 /// Seconds of the median of as many runs as fit, three at least after one to warm up.
 fn typical(patience: Duration, mut run: impl FnMut()) -> f64 {
     run();

@@ -22,4 +22,5 @@ pub mod parameter;
 pub mod peft;
 pub mod rotary;
 pub(crate) mod simd;
+pub(crate) mod thin;
 pub mod weights;

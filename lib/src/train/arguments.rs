@@ -1,22 +1,20 @@
 //! What a training run may be told: the `TrainingArguments` of transformers, with their names and meanings.
+//!
+//! A line names the default where it is not that of transformers, or where the setting is not from there.
+//! [`crate::train::validate`] says which values cannot work; [`crate::train::arguments_json`] writes and reads the file.
 
 use std::path::PathBuf;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::train::schedule::Schedule;
+use serde::{Deserialize, Serialize};
 
-/// Which optimizer updates the weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Optim {
-    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019), as `torch.optim.AdamW`.
-    #[default]
-    AdamW,
-    /// Adafactor (Shazeer & Stern 2018) with a fixed learning rate: no parameter scaling, no relative step.
-    Adafactor,
-}
+use crate::train::optimizer::OptimizerSettings;
+use crate::train::schedule::{RatePlan, Schedule, SchedulerKwargs};
+
+pub use crate::train::optimizer::Optim;
 
 /// How the gradients of the micro-batches of one step are joined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Accumulation {
     /// The summed loss of all micro-batches divided by all their predicted tokens: one large batch, cut up.
     #[default]
@@ -25,15 +23,54 @@ pub enum Accumulation {
     Means,
 }
 
-/// Settings of a training run. Defaults are those of transformers unless a line says otherwise.
-#[derive(Debug, Clone, PartialEq)]
+/// When something happens: `IntervalStrategy` of transformers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntervalStrategy {
+    /// Never.
+    No,
+    /// Every so many steps, as `logging_steps`, `eval_steps` or `save_steps` says.
+    #[default]
+    Steps,
+    /// At the end of every pass over the rows.
+    Epoch,
+}
+
+/// In which order the rows come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SamplingStrategy {
+    /// Shuffled anew in every epoch.
+    #[default]
+    Random,
+    /// As they stand in the data set.
+    Sequential,
+    /// Shuffled, with rows of similar length together.
+    GroupByLength,
+}
+
+/// Settings of a training run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TrainingArguments {
     /// Folder of the checkpoints.
     pub output_dir: PathBuf,
-    /// Allows an `output_dir` that already holds checkpoints. Default false.
+    /// Allows an `output_dir` that already holds checkpoints. Default false (transformers 5 has dropped it).
     pub overwrite_output_dir: bool,
+    /// A checkpoint from which `train` goes on, or `latest`: the newest whole one in `output_dir`, none being a fresh start.
+    /// Default none.
+    pub resume_from_checkpoint: Option<PathBuf>,
     /// Highest learning rate. Default 5e-5.
     pub learning_rate: f64,
+    /// Schedule of the learning rate. Default linear.
+    pub lr_scheduler_type: Schedule,
+    /// The schedule's own numbers. Default none.
+    pub lr_scheduler_kwargs: SchedulerKwargs,
+    /// Steps over which the learning rate rises from 0. Default 0.
+    pub warmup_steps: usize,
+    /// The same as a part of all steps, rounded up, when `warmup_steps` is 0. Default 0 (transformers 5 has moved it into
+    /// `warmup_steps`).
+    pub warmup_ratio: f64,
     /// Passes over the training rows. Default 3.
     pub num_train_epochs: f64,
     /// Optimizer steps; overrides the epochs unless −1. Default −1.
@@ -44,42 +81,75 @@ pub struct TrainingArguments {
     pub per_device_eval_batch_size: usize,
     /// Micro-batches in a step. Default 1.
     pub gradient_accumulation_steps: usize,
-    /// How the micro-batches are joined. Default by tokens.
+    /// How the micro-batches are joined. Default by tokens, as transformers since 4.46.
     pub accumulation: Accumulation,
-    /// Recompute activations in the backward pass. Accepted; attention rows are always recomputed, the rest is kept.
+    /// Keep only the blocks' inputs and compute their activations again in the backward pass: less memory, a third more
+    /// work (Chen et al. 2016). Default false.
     pub gradient_checkpointing: bool,
+    /// Train in bfloat16. Default false; refused: this crate trains in f32.
+    pub bf16: bool,
+    /// Train in float16. Default false; refused: this crate trains in f32.
+    pub fp16: bool,
     /// The optimizer. Default AdamW.
     pub optim: Optim,
     /// AdamW's decoupled weight decay, on all parameters but biases and norms. Default 0.
     pub weight_decay: f64,
-    /// Schedule of the learning rate. Default linear.
-    pub lr_scheduler_type: Schedule,
-    /// Steps over which the learning rate rises from 0. Default 0.
-    pub warmup_steps: usize,
+    /// AdamW's decay of the mean gradient. Default 0.9.
+    pub adam_beta1: f64,
+    /// AdamW's decay of the mean squared gradient. Default 0.999.
+    pub adam_beta2: f64,
+    /// AdamW's addend of the denominator. Default 1e-8.
+    pub adam_epsilon: f64,
     /// The gradient's norm is cut to this; 0 leaves it alone. Default 1.
     pub max_grad_norm: f64,
-    /// Steps between log lines. Default 10 (transformers: 500).
+    /// Part of the probability that the targets leave to all words (Szegedy et al. 2016). Default 0.
+    pub label_smoothing_factor: f64,
+    /// Strength of the noise on the embeddings in training (Jain et al. 2023). Default none.
+    pub neftune_noise_alpha: Option<f64>,
+    /// Compute the rows of a step in pieces of up to as many tokens as the model has positions, instead of 512: fewer
+    /// passes, more memory. Attention keeps rows apart, so no loss changes. Default false (a setting of TRL's SFTTrainer).
+    pub packing: bool,
+    /// Learn the completion only, not the prompt. Default false: the course learns both (a setting of TRL's SFTTrainer).
+    pub completion_only_loss: bool,
+    /// The order of the rows. Default random.
+    pub train_sampling_strategy: SamplingStrategy,
+    /// Order rows of similar length together. Default false (transformers 5 has moved it into `train_sampling_strategy`).
+    pub group_by_length: bool,
+    /// Seed of dropout and noise. Default 42.
+    pub seed: u64,
+    /// Seed of the row order. Default none: that of `seed`.
+    pub data_seed: Option<u64>,
+    /// When to log. Default every `logging_steps`.
+    pub logging_strategy: IntervalStrategy,
+    /// Steps between logs. Default 10 (transformers: 500).
     pub logging_steps: usize,
+    /// Log the first step, too. Default false.
+    pub logging_first_step: bool,
+    /// Where logs go besides the cell: `tensorboard` writes event files into `<output_dir>/runs`. Default nowhere.
+    pub report_to: Vec<String>,
+    /// No live picture; one line a log instead. Default false.
+    pub disable_tqdm: bool,
+    /// When to evaluate. Default every `eval_steps` (transformers: never), which is 0: never.
+    pub eval_strategy: IntervalStrategy,
     /// Steps between evaluations; 0 evaluates never. Default 0.
     pub eval_steps: usize,
+    /// When to save. Default every `save_steps`.
+    pub save_strategy: IntervalStrategy,
     /// Steps between checkpoints; 0 saves none. Default 0 (transformers: 500).
     pub save_steps: usize,
     /// Checkpoints that are kept, the newest and the best; 0 keeps all. Default 0.
     pub save_total_limit: usize,
     /// Take the best checkpoint's weights at the end. Default false.
     pub load_best_model_at_end: bool,
-    /// Only `eval_loss` is known.
+    /// Which evaluation is best: `eval_loss` (also written `loss`) is known. Default `eval_loss`.
     pub metric_for_best_model: String,
     /// Must be false for `eval_loss`: smaller is better.
     pub greater_is_better: bool,
-    /// Order rows of similar length together, which saves padding. Default false.
-    pub group_by_length: bool,
-    /// Learn the completion only, not the prompt (a setting of TRL's SFTTrainer). Default false: the course learns both.
-    pub completion_only_loss: bool,
-    /// No live picture; one line a log instead. Default false.
-    pub disable_tqdm: bool,
-    /// Seed of the row order and of dropout. Default 42.
-    pub seed: u64,
+    /// Evaluations without a better `eval_loss` after which training stops, as transformers' `EarlyStoppingCallback`;
+    /// 0 never stops. Default 0.
+    pub early_stopping_patience: usize,
+    /// How much better counts as better. Default 0.
+    pub early_stopping_threshold: f64,
 }
 
 impl Default for TrainingArguments {
@@ -87,7 +157,12 @@ impl Default for TrainingArguments {
         Self {
             output_dir: PathBuf::from("trainer_output"),
             overwrite_output_dir: false,
+            resume_from_checkpoint: None,
             learning_rate: 5e-5,
+            lr_scheduler_type: Schedule::Linear,
+            lr_scheduler_kwargs: SchedulerKwargs::default(),
+            warmup_steps: 0,
+            warmup_ratio: 0.0,
             num_train_epochs: 3.0,
             max_steps: -1,
             per_device_train_batch_size: 8,
@@ -95,74 +170,91 @@ impl Default for TrainingArguments {
             gradient_accumulation_steps: 1,
             accumulation: Accumulation::Tokens,
             gradient_checkpointing: false,
+            bf16: false,
+            fp16: false,
             optim: Optim::AdamW,
             weight_decay: 0.0,
-            lr_scheduler_type: Schedule::Linear,
-            warmup_steps: 0,
+            adam_beta1: 0.9,
+            adam_beta2: 0.999,
+            adam_epsilon: 1e-8,
             max_grad_norm: 1.0,
+            label_smoothing_factor: 0.0,
+            neftune_noise_alpha: None,
+            packing: false,
+            completion_only_loss: false,
+            train_sampling_strategy: SamplingStrategy::Random,
+            group_by_length: false,
+            seed: 42,
+            data_seed: None,
+            logging_strategy: IntervalStrategy::Steps,
             logging_steps: 10,
+            logging_first_step: false,
+            report_to: Vec::new(),
+            disable_tqdm: false,
+            eval_strategy: IntervalStrategy::Steps,
             eval_steps: 0,
+            save_strategy: IntervalStrategy::Steps,
             save_steps: 0,
             save_total_limit: 0,
             load_best_model_at_end: false,
             metric_for_best_model: "eval_loss".into(),
             greater_is_better: false,
-            group_by_length: false,
-            completion_only_loss: false,
-            disable_tqdm: false,
-            seed: 42,
+            early_stopping_patience: 0,
+            early_stopping_threshold: 0.0,
+        }
+    }
+}
+
+impl IntervalStrategy {
+    /// Whether it is time after `step` steps, when an epoch has `epoch_steps` and the setting says every `every` steps.
+    pub fn due(self, step: usize, every: usize, epoch_steps: usize) -> bool {
+        match self {
+            Self::No => false,
+            Self::Steps => every > 0 && step.is_multiple_of(every),
+            Self::Epoch => step.is_multiple_of(epoch_steps),
         }
     }
 }
 
 impl TrainingArguments {
-    /// Refuses values that cannot work, naming field, value and range.
-    pub fn validate(&self) -> Result<()> {
-        let positive = [
-            ("per_device_train_batch_size", self.per_device_train_batch_size),
-            ("per_device_eval_batch_size", self.per_device_eval_batch_size),
-            ("gradient_accumulation_steps", self.gradient_accumulation_steps),
-            ("logging_steps", self.logging_steps),
-        ];
-        for (field, value) in positive {
-            if value == 0 {
-                return Err(refuse(field, value, "at least 1"));
-            }
+    /// Whether the run evaluates at all.
+    pub fn evaluates(&self) -> bool {
+        active(self.eval_strategy, self.eval_steps)
+    }
+
+    /// Whether the run writes checkpoints.
+    pub fn saves(&self) -> bool {
+        active(self.save_strategy, self.save_steps)
+    }
+
+    /// Whether rows of similar length stand together.
+    pub fn groups_by_length(&self) -> bool {
+        self.group_by_length || self.train_sampling_strategy == SamplingStrategy::GroupByLength
+    }
+
+    /// The optimizer's part of the settings.
+    pub fn optimizer_settings(&self) -> OptimizerSettings {
+        OptimizerSettings {
+            kind: self.optim,
+            weight_decay: self.weight_decay,
+            betas: (self.adam_beta1, self.adam_beta2),
+            epsilon: self.adam_epsilon,
         }
-        let finite = |value: f64| value.is_finite() && value >= 0.0;
-        if !finite(self.learning_rate) {
-            return Err(refuse("learning_rate", self.learning_rate, "a finite number of at least 0"));
+    }
+
+    /// The learning rate of every step of a run of `total_steps`.
+    pub fn rate_plan(&self, total_steps: usize) -> RatePlan {
+        let part = (self.warmup_ratio * total_steps as f64).ceil() as usize;
+        RatePlan {
+            schedule: self.lr_scheduler_type,
+            kwargs: self.lr_scheduler_kwargs,
+            learning_rate: self.learning_rate,
+            warmup_steps: if self.warmup_steps > 0 { self.warmup_steps } else { part },
+            total_steps,
         }
-        if !finite(self.max_grad_norm) || !finite(self.weight_decay) {
-            return Err(refuse(
-                "max_grad_norm and weight_decay",
-                format!("{} and {}", self.max_grad_norm, self.weight_decay),
-                "finite and at least 0",
-            ));
-        }
-        if self.max_steps < -1 || self.max_steps == 0 {
-            return Err(refuse("max_steps", self.max_steps, "-1 (use the epochs) or at least 1"));
-        }
-        if self.max_steps == -1 && !(self.num_train_epochs.is_finite() && self.num_train_epochs > 0.0) {
-            return Err(refuse("num_train_epochs", self.num_train_epochs, "above 0 when max_steps is -1"));
-        }
-        if self.metric_for_best_model != "eval_loss" || self.greater_is_better {
-            return Err(refuse("metric_for_best_model", &self.metric_for_best_model, "`eval_loss` with greater_is_better: false"));
-        }
-        if self.load_best_model_at_end && (self.eval_steps == 0 || self.save_steps == 0 || !self.save_steps.is_multiple_of(self.eval_steps))
-        {
-            let given = format!("true with save_steps {} and eval_steps {}", self.save_steps, self.eval_steps);
-            return Err(refuse(
-                "load_best_model_at_end",
-                given,
-                "true only if save_steps is a multiple of eval_steps and both are above 0",
-            ));
-        }
-        Ok(())
     }
 }
 
-fn refuse(field: &str, given: impl std::fmt::Display, allowed: &str) -> Error {
-    Error::new(ErrorKind::Training, format!("TrainingArguments: {field} is {given}; it must be {allowed}"))
-        .hint(format!("change `{field}` in the cell that makes the arguments"))
+fn active(strategy: IntervalStrategy, steps: usize) -> bool {
+    strategy == IntervalStrategy::Epoch || strategy == IntervalStrategy::Steps && steps > 0
 }

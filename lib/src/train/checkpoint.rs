@@ -1,74 +1,100 @@
-//! A training state ↔ a folder `checkpoint-<step>`: complete or absent, never half.
+//! A training state ↔ a folder `checkpoint-<step>`: whole or absent at every moment, kill −9 and full disk included.
 //!
-//! The files are written into a temporary neighbour which is renamed at the end; `trainer_state.json` is written last,
-//! so its presence says that the rest is whole.
+//! The files are written into a hidden neighbour and flushed to disk, `manifest.json` last; then the neighbour is renamed.
+//! A name that begins with a dot is never a checkpoint: [`tidy`] removes or restores what a killed process left.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
-
-use serde_json::{Value, json};
 
 use crate::data::jsonl::write_whole;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::causal::CausalLm;
+use crate::train::arguments::TrainingArguments;
 use crate::train::curve::StepReport;
 use crate::train::optimizer::Optimizer;
+use crate::train::state::TrainerState;
+use crate::train::{arguments_json, history, manifest};
 
 const STATE: &str = "trainer_state.json";
 const OPTIMIZER: &str = "optimizer.safetensors";
+const HISTORY: &str = "history.csv";
 
-/// Writes `checkpoint-<step>` with model, optimizer and history; returns its path.
-pub fn save(output: &Path, model: &CausalLm, optimizer: &Optimizer, history: &[StepReport], best: Option<f64>) -> Result<PathBuf> {
-    let step = history.last().map_or(0, |report| report.step);
-    let folder = output.join(format!("checkpoint-{step}"));
-    let partial = output.join(format!(".checkpoint-{step}.partial"));
+/// What a checkpoint holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Contents<'a> {
+    /// Its weights.
+    pub model: &'a CausalLm,
+    /// Its moments and step.
+    pub optimizer: &'a Optimizer,
+    /// Every step so far.
+    pub history: &'a [StepReport],
+    /// What transformers keeps of the run.
+    pub state: &'a TrainerState,
+    /// The settings.
+    pub arguments: &'a TrainingArguments,
+}
+
+/// Writes `checkpoint-<step>`; returns its path.
+pub fn save(output: &Path, contents: Contents) -> Result<PathBuf> {
+    let step = contents.history.last().map_or(0, |report| report.step);
+    let (folder, partial) = (output.join(format!("checkpoint-{step}")), hidden(output, step, "partial"));
+    let old = hidden(output, step, "old");
     let fail = |error| Error::file(&folder, error);
-    let _ = std::fs::remove_dir_all(&partial);
-    model.save_pretrained(&partial)?;
-    let tensors = optimizer.tensors(model.weights())?;
-    let bytes =
-        safetensors::serialize(&tensors, None).map_err(|error| Error::new(ErrorKind::Training, format!("optimizer state: {error}")))?;
-    write_whole(&partial.join(OPTIMIZER), &bytes)?;
-    let state = json!({ "global_step": step, "best_metric": best, "log_history": history.iter().map(log_line).collect::<Vec<_>>() });
-    write_whole(&partial.join(STATE), format!("{state:#}\n").as_bytes())?;
-    let _ = std::fs::remove_dir_all(&folder);
+    remove(&partial)?;
+    if let Err(error) = write(&partial, contents) {
+        let _ = std::fs::remove_dir_all(&partial);
+        return Err(error.at(format_args!("checkpoint-{step} was not written, earlier checkpoints are untouched")));
+    }
+    if folder.exists() {
+        remove(&old)?;
+        std::fs::rename(&folder, &old).map_err(fail)?;
+    }
     std::fs::rename(&partial, &folder).map_err(fail)?;
+    flush(output);
+    remove(&old)?;
     Ok(folder)
 }
 
-fn log_line(report: &StepReport) -> Value {
-    json!({
-        "step": report.step, "epoch": report.epoch, "loss": report.loss, "learning_rate": report.learning_rate,
-        "grad_norm": report.grad_norm, "tokens": report.tokens, "seconds": report.seconds, "optimizer_seconds": report.optimizer_seconds, "eval_loss": report.eval_loss,
-    })
+fn write(folder: &Path, contents: Contents) -> Result<()> {
+    contents.model.save_pretrained(folder)?;
+    let tensors = contents.optimizer.tensors(contents.model.weights())?;
+    let bytes =
+        safetensors::serialize(&tensors, None).map_err(|error| Error::new(ErrorKind::Training, format!("optimizer state: {error}")))?;
+    write_whole(&folder.join(OPTIMIZER), &bytes)?;
+    let state = serde_json::to_string_pretty(contents.state).unwrap_or_default();
+    write_whole(&folder.join(STATE), format!("{state}\n").as_bytes())?;
+    write_whole(&folder.join(HISTORY), history::to_csv(contents.history).as_bytes())?;
+    contents.arguments.save(folder.join(arguments_json::FILE))?;
+    manifest::write(folder)?;
+    flush(folder);
+    Ok(())
 }
 
-/// Takes a checkpoint's weights and optimizer state over; returns its history.
-pub fn load(folder: &Path, model: &CausalLm, optimizer: &mut Optimizer) -> Result<Vec<StepReport>> {
+/// What [`load`] gives back besides weights and optimizer.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// Every step so far.
+    pub history: Vec<StepReport>,
+    /// What transformers keeps of the run.
+    pub state: TrainerState,
+    /// The settings of the run that wrote it.
+    pub arguments: TrainingArguments,
+}
+
+/// Takes a whole checkpoint's weights and optimizer state over. A damaged file is named, and nothing is taken over.
+pub fn load(folder: &Path, model: &CausalLm, optimizer: &mut Optimizer) -> Result<Loaded> {
+    manifest::verify(folder)?;
     let path = folder.join(STATE);
-    let damaged = |reason: String| {
-        Error::new(ErrorKind::Training, format!("`{}`: {reason}", path.display())).hint("resume from another checkpoint of the run")
-    };
-    let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, error))?;
-    let state: Value = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-    let number = |line: &Value, name: &str| line[name].as_f64().ok_or_else(|| damaged(format!("log_history has no number `{name}`")));
-    let lines = state["log_history"].as_array().ok_or_else(|| damaged("log_history is missing".into()))?;
-    let history = lines.iter().map(|line| {
-        Ok(StepReport {
-            step: number(line, "step")? as usize,
-            epoch: number(line, "epoch")?,
-            loss: number(line, "loss")?,
-            learning_rate: number(line, "learning_rate")?,
-            grad_norm: number(line, "grad_norm")?,
-            tokens: number(line, "tokens")? as usize,
-            seconds: number(line, "seconds")?,
-            optimizer_seconds: line["optimizer_seconds"].as_f64().unwrap_or(0.0),
-            eval_loss: line["eval_loss"].as_f64(),
-        })
-    });
-    let history = history.collect::<Result<Vec<_>>>()?;
+    let read = |path: &Path| std::fs::read(path).map_err(|error| Error::file(path, error));
+    let state = serde_json::from_slice(&read(&path)?).map_err(|error| {
+        Error::new(ErrorKind::Training, format!("`{}`: {error}", path.display())).hint("resume from another checkpoint of the run")
+    })?;
+    let path = folder.join(HISTORY);
+    let history =
+        history::from_csv(&String::from_utf8_lossy(&read(&path)?)).map_err(|error| error.at(format_args!("`{}`", path.display())))?;
+    let arguments = TrainingArguments::load(folder.join(arguments_json::FILE))?;
     let path = folder.join(OPTIMIZER);
-    let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, error))?;
-    let tensors = candle_core::safetensors::load_buffer(&bytes, &candle_core::Device::Cpu).map_err(|error| {
+    let tensors = candle_core::safetensors::load_buffer(&read(&path)?, &candle_core::Device::Cpu).map_err(|error| {
         Error::new(ErrorKind::Training, format!("`{}` is not whole: {error}", path.display()))
             .hint("resume from another checkpoint of the run")
     })?;
@@ -76,7 +102,7 @@ pub fn load(folder: &Path, model: &CausalLm, optimizer: &mut Optimizer) -> Resul
     fresh.load(model.weights(), &tensors)?;
     model.load_weights(folder)?;
     *optimizer = fresh;
-    Ok(history)
+    Ok(Loaded { history, state, arguments })
 }
 
 /// The checkpoints of a run by step.
@@ -88,17 +114,57 @@ pub fn list(output: &Path) -> Vec<(usize, PathBuf)> {
     found
 }
 
-/// Removes the oldest checkpoints beyond `limit` (0 keeps all), never the best one.
-pub fn prune(output: &Path, limit: usize, best: Option<&Path>) -> Result<()> {
+/// Puts an output folder in order after a process was killed in [`save`] or [`prune`]: what was replaced but not yet in
+/// place comes back, what was half written or half removed goes. The caller has the folder's lock.
+pub fn tidy(output: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(output).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let Some((checkpoint, ending)) = name.strip_prefix('.').and_then(|name| name.rsplit_once('.')) else { continue };
+        if !checkpoint.starts_with("checkpoint-") {
+            continue;
+        }
+        let whole = output.join(checkpoint);
+        match ending {
+            "old" if !whole.exists() => std::fs::rename(&path, &whole).map_err(|error| Error::file(&path, error))?,
+            "old" | "partial" | "removed" => remove(&path)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Removes the oldest checkpoints up to step `newest` beyond `limit` (0 keeps all), never the best one or the newest.
+pub fn prune(output: &Path, limit: usize, newest: usize, best: Option<&Path>) -> Result<()> {
     let mut found = list(output);
+    found.retain(|(step, _)| *step <= newest);
     while limit > 0 && found.len() > limit {
         let Some(index) = found.iter().position(|(_, path)| Some(path.as_path()) != best) else { break };
         // The newest is kept beside the best one, as transformers does.
         if index + 1 == found.len() {
             break;
         }
-        let (_, path) = found.remove(index);
-        std::fs::remove_dir_all(&path).map_err(|error| Error::file(&path, error))?;
+        let (step, path) = found.remove(index);
+        // A folder that is half removed must not look like a checkpoint.
+        let removed = hidden(output, step, "removed");
+        remove(&removed)?;
+        std::fs::rename(&path, &removed).map_err(|error| Error::file(&path, error))?;
+        remove(&removed)?;
     }
     Ok(())
+}
+
+fn hidden(output: &Path, step: usize, ending: &str) -> PathBuf {
+    output.join(format!(".checkpoint-{step}.{ending}"))
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file(folder, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a folder's names to disk; systems that cannot are left alone.
+fn flush(folder: &Path) {
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }

@@ -12,11 +12,12 @@ use crate::interrupt;
 use crate::model::causal::CausalLm;
 use crate::model::decoder::Lesson;
 use crate::tokenizer::encode::Tokens;
-use crate::train::arguments::TrainingArguments;
+use crate::train::arguments::{SamplingStrategy, TrainingArguments};
 use crate::train::batch::{Batch, epoch_order};
-use crate::train::optimizer::{Optimizer, OptimizerSettings, gradient_norm};
+use crate::train::optimizer::{Optimizer, gradient_norm};
 use crate::train::preference::PreferencePair;
-use crate::train::trainer::{GROUP, pass_ids};
+use crate::train::step::{GROUP, pass_ids};
+use crate::train::validation::check_weights;
 
 /// Settings of preference training; TRL's `DPOConfig`.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,8 +26,8 @@ pub struct DpoConfig {
     pub beta: f64,
     /// Share of the pairs that may be the wrong way round, 0 to below 0.5; smooths as the DPO authors' code does. Default 0.
     pub label_smoothing: f64,
-    /// Steps, batches, learning rate (TRL: 1e-6), clip, schedule and optimizer. Files, logging and evaluation strategies
-    /// are not used: the caller saves and evaluates.
+    /// Steps, batches, order, seeds, learning rate (TRL: 1e-6), clip, schedule, optimizer, gradient checkpointing and
+    /// logging_steps. All other fields are not used: the caller evaluates and saves.
     pub arguments: TrainingArguments,
 }
 
@@ -116,11 +117,10 @@ impl DpoTrainer {
         };
         for model in [model, &reference] {
             check_pairs(&pairs, model)?;
+            check_weights(model)?;
         }
-        let arguments = &config.arguments;
-        let settings = OptimizerSettings { kind: arguments.optim, weight_decay: arguments.weight_decay, ..Default::default() };
         Ok(Self {
-            optimizer: Optimizer::new(settings, model.weights()),
+            optimizer: Optimizer::new(config.arguments.optimizer_settings(), model.weights()),
             known: vec![None; pairs.len()],
             model: model.clone(),
             reference,
@@ -149,7 +149,11 @@ impl DpoTrainer {
         let (step, per_epoch, size) = (self.history.len(), self.steps_per_epoch(), self.pairs_per_step());
         let arguments = &self.config.arguments;
         let rows: Vec<Tokens> = self.pairs.iter().map(|pair| pair.rows()[0].clone()).collect();
-        let order = epoch_order(&rows, arguments.per_device_train_batch_size, arguments.group_by_length, arguments.seed, step / per_epoch);
+        let (rows_at_once, seed) = (arguments.per_device_train_batch_size, arguments.data_seed.unwrap_or(arguments.seed));
+        let order = match arguments.train_sampling_strategy {
+            SamplingStrategy::Sequential => (0..rows.len()).collect(),
+            _ => epoch_order(&rows, rows_at_once, arguments.groups_by_length(), seed, step / per_epoch),
+        };
         let start = step % per_epoch * size;
         let indices = order[start..(start + size).min(order.len())].to_vec();
         let unknown: Vec<usize> = indices.iter().copied().filter(|&index| self.known[index].is_none()).collect();
@@ -205,7 +209,7 @@ impl DpoTrainer {
             return Err(Error::new(ErrorKind::Training, message).hint("lower learning_rate or beta, or raise warmup_steps"));
         }
         let clip = if arguments.max_grad_norm > 0.0 { (arguments.max_grad_norm / (norm + 1e-6)).min(1.0) } else { 1.0 };
-        let rate = arguments.learning_rate * arguments.lr_scheduler_type.factor(step, arguments.warmup_steps, self.total_steps());
+        let rate = arguments.rate_plan(self.total_steps()).rate(step);
         self.optimizer.step(self.model.weights(), rate, clip as f32)?;
         let tokens = pairs.iter().map(PreferencePair::tokens).sum();
         let seconds = started.elapsed().as_secs_f64();

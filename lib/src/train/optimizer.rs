@@ -4,12 +4,24 @@ use std::collections::HashMap;
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::parameter::{Gradient, Parameter};
 use crate::model::weights::Weights;
-use crate::train::arguments::Optim;
 use crate::train::update::{CHUNK, adafactor, adafactor_rows, adamw, adamw_rows};
+
+/// Which optimizer updates the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Optim {
+    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019), as `torch.optim.AdamW`.
+    #[default]
+    #[serde(rename = "adamw_torch_fused", alias = "adamw_torch")]
+    AdamW,
+    /// Adafactor (Shazeer & Stern 2018) with a fixed learning rate: no parameter scaling, no relative step.
+    #[serde(rename = "adafactor")]
+    Adafactor,
+}
 
 /// What an optimizer may be told; the defaults are PyTorch's.
 #[derive(Debug, Clone, Copy, PartialEq)]

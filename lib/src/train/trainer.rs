@@ -1,72 +1,46 @@
 //! (model, arguments, training rows, test rows) → a trained model: the loop of transformers' `Trainer`.
+//!
+//! [`crate::train::step`] is one turn of it; here are its logs, evaluations and checkpoints, and how it goes on after a stop.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use candle_core::{DType, Device, Tensor};
+use serde_json::json;
 
 use crate::display::{LiveDisplay, in_our_kernel, show};
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt;
 use crate::model::causal::CausalLm;
-use crate::model::decoder::Lesson;
-use crate::model::head::Targets;
+use crate::model::machine::available_memory;
 use crate::model::simd::keep_memory;
-use crate::tokenizer::encode::{TokenizedDataset, Tokens};
-use crate::train::arguments::{Accumulation, TrainingArguments};
-use crate::train::batch::{Batch, epoch_order};
-use crate::train::checkpoint;
+use crate::tokenizer::encode::TokenizedDataset;
+use crate::train::arguments::TrainingArguments;
+use crate::train::callback::{Control, EarlyStopping, Moment, TrainerCallback};
+use crate::train::checkpoint::{self, Contents};
 use crate::train::curve::{LossCurve, StepReport};
-use crate::train::optimizer::{Optimizer, OptimizerSettings, gradient_norm};
-
-/// Input ids of a step that are computed together: enough for all threads, few enough for the caches.
-pub(crate) const GROUP: usize = 512;
+use crate::train::lock::FolderLock;
+use crate::train::meter::TrainOutput;
+use crate::train::optimizer::Optimizer;
+use crate::train::state::TrainerState;
+use crate::train::tensorboard::TensorBoard;
+use crate::train::validation::{self, EvalReport};
+use crate::train::{arguments_json, manifest};
 
 /// Trains a model in place. After an interrupt or an error, `train` goes on where it stopped.
 #[derive(Debug)]
 pub struct Trainer {
-    model: CausalLm,
-    arguments: TrainingArguments,
-    train_rows: TokenizedDataset,
+    pub(super) model: CausalLm,
+    pub(super) arguments: TrainingArguments,
+    pub(super) train_rows: TokenizedDataset,
     eval_rows: TokenizedDataset,
-    optimizer: Optimizer,
-    history: Vec<StepReport>,
-    best: Option<(f64, PathBuf)>,
+    pub(super) optimizer: Optimizer,
+    pub(super) history: Vec<StepReport>,
+    pub(super) state: TrainerState,
+    callbacks: Vec<Box<dyn TrainerCallback>>,
+    /// What is still to do after the last step: an interrupt may come before it.
+    pending: Option<Control>,
     /// The row order of one epoch, made when it is first needed.
-    order: (usize, Vec<usize>),
-}
-
-/// What a run did, as `trainer.train()` reports it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrainOutput {
-    /// Optimizer steps.
-    pub global_step: usize,
-    /// Mean of the steps' losses.
-    pub training_loss: f64,
-    /// Passes over the training rows.
-    pub epoch: f64,
-    /// Seconds of training.
-    pub train_runtime: f64,
-    /// Input tokens a second.
-    pub train_tokens_per_second: f64,
-    /// `6 · tokens · non-embedding parameters`.
-    pub total_flos: f64,
-}
-
-/// Loss on held-out rows.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct EvalReport {
-    /// Mean loss of a predicted token, in nats.
-    pub loss: f64,
-    /// Predicted tokens.
-    pub tokens: usize,
-}
-
-impl EvalReport {
-    /// `e^loss`.
-    pub fn perplexity(&self) -> f64 {
-        self.loss.exp()
-    }
+    pub(super) order: (usize, Vec<usize>),
 }
 
 impl Trainer {
@@ -79,33 +53,80 @@ impl Trainer {
     ) -> Result<Self> {
         arguments.validate()?;
         model.check_trainable()?;
-        for (name, rows, needed) in [("train_dataset", &train_dataset, true), ("eval_dataset", &eval_dataset, arguments.eval_steps > 0)] {
-            check_rows(name, rows, needed, model)?;
+        for (name, rows, needed) in [("train_dataset", &train_dataset, true), ("eval_dataset", &eval_dataset, arguments.evaluates())] {
+            validation::check_rows(name, rows, needed, model)?;
         }
-        if !arguments.overwrite_output_dir && arguments.save_steps > 0 && !checkpoint::list(&arguments.output_dir).is_empty() {
-            return Err(Error::new(ErrorKind::Training, format!("`{}` already holds checkpoints", arguments.output_dir.display()))
-                .hint("choose another output_dir, set overwrite_output_dir: true, or go on with `trainer.resume(\"<folder>\")`"));
+        validation::check_weights(model)?;
+        let fresh = !arguments.overwrite_output_dir && arguments.resume_from_checkpoint.is_none();
+        if fresh && arguments.saves() && !checkpoint::list(&arguments.output_dir).is_empty() {
+            return Err(Error::new(ErrorKind::Training, format!("`{}` already holds checkpoints", arguments.output_dir.display())).hint(
+                "choose another output_dir, set overwrite_output_dir: true, or go on with resume_from_checkpoint: Some(\"latest\".into())",
+            ));
         }
-        let settings = OptimizerSettings { kind: arguments.optim, weight_decay: arguments.weight_decay, ..Default::default() };
-        let optimizer = Optimizer::new(settings, model.weights());
-        Ok(Self {
+        let optimizer = Optimizer::new(arguments.optimizer_settings(), model.weights());
+        let state = TrainerState::new(&arguments, 1, 1);
+        let mut trainer = Self {
             model: model.clone(),
             arguments,
             train_rows: train_dataset,
             eval_rows: eval_dataset,
             optimizer,
             history: Vec::new(),
-            best: None,
+            state,
+            callbacks: Vec::new(),
+            pending: None,
             order: (usize::MAX, Vec::new()),
-        })
+        };
+        trainer.state = trainer.first_state();
+        trainer.check_memory()?;
+        if trainer.arguments.early_stopping_patience > 0 {
+            let (patience, threshold) = (trainer.arguments.early_stopping_patience, trainer.arguments.early_stopping_threshold);
+            trainer.add_callback(EarlyStopping::new(patience, threshold));
+        }
+        if trainer.arguments.report_to.iter().any(|name| name == "tensorboard") {
+            trainer.add_callback(TensorBoard::default());
+        }
+        Ok(trainer)
+    }
+
+    /// Adds a callback behind those that are there.
+    pub fn add_callback(&mut self, callback: impl TrainerCallback + 'static) {
+        self.callbacks.push(Box::new(callback));
+    }
+
+    fn check_memory(&self) -> Result<()> {
+        if !self.model.device().is_cpu() {
+            return Ok(());
+        }
+        let (tokens, bytes) = (self.largest_piece(), self.optimizer.bytes());
+        let needed = validation::needed_bytes(&self.model, tokens, self.arguments.gradient_checkpointing, bytes);
+        validation::check_memory(needed, available_memory(), tokens)
+    }
+
+    fn first_state(&self) -> TrainerState {
+        TrainerState::new(&self.arguments, self.total_steps(), self.steps_per_epoch())
     }
 
     /// Trains to the last step, with a live loss curve in our kernel and log lines elsewhere.
+    ///
+    /// A run that writes checkpoints has its output folder to itself meanwhile.
     pub fn train(&mut self) -> Result<TrainOutput> {
-        let total_steps = self.total_steps();
+        let output = self.arguments.output_dir.clone();
+        let _lock = self.arguments.saves().then(|| FolderLock::take(&output)).transpose()?;
+        if self.history.is_empty() {
+            match self.arguments.resume_from_checkpoint.clone() {
+                Some(name) if name == Path::new("latest") => drop(self.resume_newest()?),
+                Some(folder) => self.resume(folder)?,
+                None => {}
+            }
+        }
+        if self.arguments.saves() {
+            checkpoint::tidy(&output)?;
+            self.arguments.save(output.join(arguments_json::FILE))?;
+        }
         let live = in_our_kernel() && !self.arguments.disable_tqdm;
         keep_memory(true);
-        let result = self.train_on(total_steps, live);
+        let result = self.train_on(self.total_steps(), live);
         keep_memory(false);
         result
     }
@@ -113,153 +134,212 @@ impl Trainer {
     fn train_on(&mut self, total_steps: usize, live: bool) -> Result<TrainOutput> {
         let mut display = LiveDisplay::new();
         let mut drawn = Instant::now() - Duration::from_secs(1);
-        while self.history.len() < total_steps {
-            interrupt::check(format_args!("after step {} of {total_steps}; `train` goes on from there", self.history.len()))?;
-            self.step()?;
-            self.evaluate_and_save()?;
+        let mut stop = self.tell(|callback, moment| callback.on_train_begin(moment))?.stop;
+        loop {
+            let control = match self.pending {
+                Some(control) => control,
+                None if stop || self.history.len() >= total_steps => break,
+                None => {
+                    interrupt::check(format_args!("after step {} of {total_steps}; `train` goes on from there", self.history.len()))?;
+                    self.step()?;
+                    self.pending = Some(Control::default());
+                    let control = self.tell(|callback, moment| callback.on_step_end(moment))?;
+                    self.pending = Some(control);
+                    control
+                }
+            };
+            stop |= self.after_step(control, live)?.stop;
+            self.pending = None;
             if live && drawn.elapsed() > Duration::from_millis(250) {
                 display.update(&LossCurve { history: self.history.clone(), total_steps });
                 drawn = Instant::now();
-            } else if !live && self.history.len().is_multiple_of(self.arguments.logging_steps) {
-                self.log();
             }
         }
         if live {
             display.update(&LossCurve { history: self.history.clone(), total_steps });
         }
-        if let (true, Some((loss, folder))) = (self.arguments.load_best_model_at_end, &self.best) {
+        let output = TrainOutput::new(&self.history, &self.model);
+        self.log_end(&output)?;
+        self.tell(|callback, moment| callback.on_train_end(moment))?;
+        if let (true, Some(folder)) = (self.arguments.load_best_model_at_end, &self.state.best_model_checkpoint) {
+            let folder = Path::new(folder);
+            manifest::verify(folder)?;
             self.model.load_weights(folder)?;
-            println!("best model: {} with eval_loss {loss:.4}", folder.display());
+            println!("best model: {} with eval_loss {:.4}", folder.display(), self.saved_loss().unwrap_or(f64::NAN));
         }
-        Ok(self.output())
+        Ok(output)
     }
 
-    /// One optimizer step on the next rows of the epoch's order.
-    pub fn step(&mut self) -> Result<&StepReport> {
-        let batches = self.micro_batches(self.history.len());
-        self.update(batches)
-    }
-
-    /// One optimizer step on rows of your choice, cut into micro-batches.
-    pub fn step_on(&mut self, rows: &[Tokens]) -> Result<&StepReport> {
-        let batch = |rows: &[Tokens]| Batch::new(&rows.iter().collect::<Vec<_>>(), self.arguments.completion_only_loss);
-        let batches: Vec<Batch> = rows.chunks(self.arguments.per_device_train_batch_size).map(batch).collect();
-        self.update(batches)
-    }
-
-    /// Micro-batches → summed gradients → clip → update; the report is added to the history.
-    fn update(&mut self, batches: Vec<Batch>) -> Result<&StepReport> {
-        let started = Instant::now();
-        pass_ids(&self.model)?;
-        let step = self.history.len();
-        self.model.set_seed(self.arguments.seed.wrapping_add((step as u64) << 20));
-        // What a step that failed has left.
-        self.model.weights().iter().for_each(|(_, parameter)| parameter.recycle(parameter.take_gradient()));
-        let tokens = batches.iter().map(|batch| batch.tokens).sum();
-        let batches = match self.arguments.accumulation {
-            Accumulation::Tokens => Batch::regroup(&batches, GROUP),
-            Accumulation::Means => batches,
-        };
-        let (mut loss, mut share) = (0.0, 0.0);
-        for batch in &batches {
-            interrupt::check(format_args!("in step {}; `train` goes on from the step's start", step + 1))?;
-            let predicted = batch.predicted();
-            let (sum, part) = match self.arguments.accumulation {
-                Accumulation::Tokens => (self.backward(batch, 1.0)?, predicted),
-                Accumulation::Means => (self.backward(batch, 1.0 / predicted.max(1.0))?, 1.0),
-            };
-            loss += sum;
-            share += part;
+    /// Asks all callbacks; what they want is joined.
+    fn tell(&mut self, ask: impl Fn(&mut dyn TrainerCallback, &Moment) -> Result<Control>) -> Result<Control> {
+        let moment = Moment { state: &self.state, arguments: &self.arguments, model: &self.model, history: &self.history };
+        let mut control = Control::default();
+        for callback in &mut self.callbacks {
+            control |= ask(callback.as_mut(), &moment)?;
         }
-        let share = f64::max(share, 1.0);
-        let norm = gradient_norm(self.model.weights())? / share;
-        if !norm.is_finite() || !loss.is_finite() {
-            return Err(Error::new(
-                ErrorKind::Training,
-                format!("step {}: the loss is {loss} and the gradient norm {norm}; the weights are as after step {step}", step + 1),
-            )
-            .hint("lower learning_rate, or raise warmup_steps"));
+        Ok(control)
+    }
+
+    /// Logs, evaluates and saves when it is time, or when a callback asks for it.
+    fn after_step(&mut self, asked: Control, live: bool) -> Result<Control> {
+        let (step, epoch, arguments) = (self.history.len(), self.steps_per_epoch(), &self.arguments);
+        let log = asked.log || step == 1 && arguments.logging_first_step;
+        let log = log || arguments.logging_strategy.due(step, arguments.logging_steps, epoch);
+        let evaluate = asked.evaluate || arguments.eval_strategy.due(step, arguments.eval_steps, epoch);
+        let save = asked.save || arguments.save_strategy.due(step, arguments.save_steps, epoch);
+        let mut control = asked;
+        let used = self.arguments.rate_plan(self.total_steps()).rate(step - 1);
+        if log && self.state.log_steps(&self.history, used).is_some() {
+            if !live {
+                self.print_log();
+            }
+            control |= self.tell(|callback, moment| callback.on_log(moment))?;
         }
-        let (base, schedule, warmup, total) =
-            (self.arguments.learning_rate, self.arguments.lr_scheduler_type, self.arguments.warmup_steps, self.total_steps());
-        let rate = |step: usize| base * schedule.factor(step, warmup, total);
-        let clip = match self.arguments.max_grad_norm {
-            limit if limit > 0.0 => (limit / (norm + 1e-6)).min(1.0),
-            _ => 1.0,
-        };
-        let before = Instant::now();
-        self.optimizer.step(self.model.weights(), rate(step), (clip / share) as f32)?;
-        let optimizer_seconds = before.elapsed().as_secs_f64();
-        self.history.push(StepReport {
-            step: step + 1,
-            epoch: (step + 1) as f64 / self.steps_per_epoch() as f64,
-            loss: loss / share,
-            learning_rate: rate(step + 1),
-            grad_norm: norm,
-            tokens,
-            seconds: started.elapsed().as_secs_f64(),
-            optimizer_seconds,
-            eval_loss: None,
-        });
-        Ok(&self.history[step])
-    }
-
-    /// Adds a micro-batch's gradients of `scale · summed loss`; returns that loss.
-    fn backward(&self, batch: &Batch, scale: f64) -> Result<f64> {
-        let weights: Vec<f32> = batch.weights.iter().map(|weight| weight * scale as f32).collect();
-        let targets = Targets { weights: &weights, ..batch.targets(0.0) };
-        self.model.backward(Lesson { targets, checkpointing: self.arguments.gradient_checkpointing, ..batch.lesson() })
-    }
-
-    fn evaluate_and_save(&mut self) -> Result<()> {
-        let step = self.history.len();
-        let due = |every: usize| every > 0 && step.is_multiple_of(every);
-        if due(self.arguments.eval_steps) {
+        if evaluate && self.history[step - 1].eval_loss.is_none() {
+            let before = Instant::now();
             let report = self.evaluate()?;
             self.history[step - 1].eval_loss = Some(report.loss);
-        }
-        if due(self.arguments.save_steps) {
-            let loss = self.history[step - 1].eval_loss;
-            let better = loss.filter(|loss| self.best.as_ref().is_none_or(|(best, _)| loss < best));
-            let best = better.or(self.best.as_ref().map(|(best, _)| *best));
-            let folder = checkpoint::save(&self.arguments.output_dir, &self.model, &self.optimizer, &self.history, best)?;
-            if let Some(loss) = better {
-                self.best = Some((loss, folder));
+            let (rows, size) = (self.eval_rows.len(), self.arguments.per_device_eval_batch_size);
+            self.state.log_evaluation(&report, rows, size, before.elapsed().as_secs_f64());
+            if !live {
+                println!("{{'eval_loss': {:.4}, 'epoch': {:.2}}}", report.loss, self.state.epoch);
             }
-            checkpoint::prune(
-                &self.arguments.output_dir,
-                self.arguments.save_total_limit,
-                self.best.as_ref().map(|(_, path)| path.as_path()),
-            )?;
+            let logged = self.tell(|callback, moment| callback.on_log(moment));
+            let evaluated = self.tell(|callback, moment| callback.on_evaluate(moment));
+            // Before an error of a callback ends the call: the evaluation is not done again.
+            self.state.remember_best(report.loss);
+            control |= logged?;
+            control |= evaluated?;
         }
-        Ok(())
+        if save {
+            self.save_and_prune(control.stop)?;
+            control |= self.tell(|callback, moment| callback.on_save(moment))?;
+        }
+        Ok(control)
+    }
+
+    fn print_log(&self) {
+        let logged = self.state.log_history.last().and_then(|entry| entry["loss"].as_f64());
+        if let (Some(last), Some(loss)) = (self.history.last(), logged) {
+            // The rate after the step, as the course prints it; the file has the one that was used.
+            println!(
+                "{{'loss': {loss:.4}, 'grad_norm': {:.4}, 'learning_rate': {:.3e}, 'epoch': {:.2}}}",
+                last.grad_norm, last.learning_rate, last.epoch
+            );
+        }
+    }
+
+    fn log_end(&mut self, output: &TrainOutput) -> Result<()> {
+        let a_second = |count: usize| count as f64 / output.train_runtime.max(1e-9);
+        self.state.log(json!({
+            "train_runtime": output.train_runtime, "train_samples_per_second": a_second(output.global_step * self.rows_per_step()),
+            "train_steps_per_second": a_second(output.global_step), "total_flos": output.total_flos, "train_loss": output.training_loss,
+        }));
+        self.tell(|callback, moment| callback.on_log(moment)).map(drop)
+    }
+
+    fn save_and_prune(&mut self, stop: bool) -> Result<()> {
+        let (output, step) = (self.arguments.output_dir.clone(), self.history.len());
+        let folder = output.join(format!("checkpoint-{step}"));
+        let best = self.saved_loss();
+        if self.history[step - 1].eval_loss.is_some_and(|loss| loss.is_finite() && best.is_none_or(|best| loss < best)) {
+            self.state.best_model_checkpoint = Some(folder.display().to_string());
+        }
+        self.write_checkpoint(&output, stop)?;
+        let best = self.state.best_model_checkpoint.as_ref().map(PathBuf::from);
+        checkpoint::prune(&output, self.arguments.save_total_limit, step, best.as_deref())
+    }
+
+    /// Loss of the best checkpoint.
+    fn saved_loss(&self) -> Option<f64> {
+        let step = self.state.best_model_checkpoint.as_ref()?.rsplit_once('-')?.1.parse::<usize>().ok()?;
+        self.history.get(step.checked_sub(1)?)?.eval_loss
+    }
+
+    fn write_checkpoint(&self, output: &Path, stop: bool) -> Result<PathBuf> {
+        let mut state = self.state.clone();
+        let stop = stop || self.history.len() >= self.total_steps();
+        let args = json!({ "should_epoch_stop": false, "should_evaluate": false, "should_log": false, "should_save": true, "should_training_stop": stop });
+        state.stateful_callbacks.insert("TrainerControl".into(), json!({ "args": args, "attributes": {} }));
+        for callback in &self.callbacks {
+            if let Some(memory) = callback.memory() {
+                state.stateful_callbacks.insert(callback.name().into(), memory);
+            }
+        }
+        let Self { model, optimizer, history, arguments, .. } = self;
+        checkpoint::save(output, Contents { model, optimizer, history, state: &state, arguments })
     }
 
     /// Loss over all evaluation rows, dropout off.
     pub fn evaluate(&self) -> Result<EvalReport> {
-        evaluate_loss(&self.model, &self.eval_rows, self.arguments.per_device_eval_batch_size, self.arguments.completion_only_loss)
+        let TrainingArguments { per_device_eval_batch_size, completion_only_loss, label_smoothing_factor, .. } = self.arguments;
+        validation::smoothed_loss(&self.model, &self.eval_rows, per_device_eval_batch_size, completion_only_loss, label_smoothing_factor)
     }
 
     /// Takes over a checkpoint of an earlier run with the same arguments; `train` then goes on as if never stopped.
+    ///
+    /// A damaged checkpoint is refused with the name of the file, and nothing changes.
     pub fn resume(&mut self, folder: impl AsRef<Path>) -> Result<()> {
-        let folder = folder.as_ref();
-        self.history = checkpoint::load(folder, &self.model, &mut self.optimizer)?;
-        let evaluated = self.history.iter().filter_map(|report| Some((report.eval_loss?, report.step)));
-        let best = evaluated.min_by(|a, b| a.0.total_cmp(&b.0));
-        self.best =
-            best.map(|(loss, step)| (loss, self.arguments.output_dir.join(format!("checkpoint-{step}")))).filter(|(_, path)| path.exists());
+        let loaded = checkpoint::load(folder.as_ref(), &self.model, &mut self.optimizer)?;
+        let (ours, theirs) = (self.arguments.to_json(), loaded.arguments.to_json());
+        let free = ["output_dir", "overwrite_output_dir", "resume_from_checkpoint", "disable_tqdm", "report_to", "save_total_limit"];
+        for (name, value) in ours.as_object().into_iter().flatten().filter(|(name, _)| !free.contains(&name.as_str())) {
+            if *value != theirs[name] {
+                println!("resume: {name} is {value}; the checkpoint was written with {}", theirs[name]);
+            }
+        }
+        (self.history, self.pending) = (loaded.history, None);
+        self.state = self.first_state();
+        self.state.log_history = loaded.state.log_history;
+        self.count();
+        let output = self.arguments.output_dir.clone();
+        let saved = |step: usize| output.join(format!("checkpoint-{step}"));
+        let mut best: Option<(f64, usize)> = None;
+        for (loss, step) in self.history.iter().filter_map(|report| Some((report.eval_loss?, report.step))) {
+            if self.state.best_metric.is_none_or(|best| loss < best) {
+                (self.state.best_metric, self.state.best_global_step) = (Some(loss), Some(step));
+            }
+            if best.is_none_or(|(best, _)| loss < best) && saved(step).exists() {
+                best = Some((loss, step));
+            }
+        }
+        self.state.best_model_checkpoint = best.map(|(_, step)| saved(step).display().to_string());
+        for callback in &mut self.callbacks {
+            if let Some(memory) = loaded.state.stateful_callbacks.get(callback.name()) {
+                callback.remember(memory);
+            }
+        }
         Ok(())
+    }
+
+    /// [`Trainer::resume`] from the newest whole checkpoint in `output_dir`; returns it, or none where there is none.
+    /// Damaged ones are named and skipped.
+    pub fn resume_latest(&mut self) -> Result<Option<PathBuf>> {
+        let _lock = FolderLock::take(&self.arguments.output_dir)?;
+        self.resume_newest()
+    }
+
+    fn resume_newest(&mut self) -> Result<Option<PathBuf>> {
+        checkpoint::tidy(&self.arguments.output_dir)?;
+        let mut damaged = None;
+        for (_, folder) in checkpoint::list(&self.arguments.output_dir).into_iter().rev() {
+            match manifest::verify(&folder) {
+                Ok(()) => return self.resume(&folder).map(|()| Some(folder)),
+                Err(error) => println!("skipped: {}", damaged.insert(error)),
+            }
+        }
+        damaged.map_or(Ok(None), |error| Err(error.at("no checkpoint of the run is whole")))
     }
 
     /// Writes `checkpoint-<step>` with everything that [`Trainer::resume`] needs; returns its path.
     pub fn save_checkpoint(&self, output_dir: impl AsRef<Path>) -> Result<PathBuf> {
-        let best = self.best.as_ref().map(|(loss, _)| *loss);
-        checkpoint::save(output_dir.as_ref(), &self.model, &self.optimizer, &self.history, best)
+        self.write_checkpoint(output_dir.as_ref(), false)
     }
 
-    /// Writes the model as a checkpoint folder that `from_pretrained` and transformers open.
+    /// Writes the model as a checkpoint folder that `from_pretrained` and transformers open, with `training_args.json`.
     pub fn save_model(&self, folder: impl AsRef<Path>) -> Result<()> {
-        self.model.save_pretrained(folder)
+        self.model.save_pretrained(&folder)?;
+        self.arguments.save(folder.as_ref().join(arguments_json::FILE))
     }
 
     /// The model in training.
@@ -272,119 +352,14 @@ impl Trainer {
         &self.history
     }
 
+    /// Logs and totals, as `trainer_state.json` of a checkpoint has them.
+    pub fn state(&self) -> &TrainerState {
+        &self.state
+    }
+
     /// The settings.
     pub fn arguments(&self) -> &TrainingArguments {
         &self.arguments
-    }
-
-    fn rows_per_step(&self) -> usize {
-        self.arguments.per_device_train_batch_size * self.arguments.gradient_accumulation_steps
-    }
-
-    fn steps_per_epoch(&self) -> usize {
-        self.train_rows.len().div_ceil(self.rows_per_step())
-    }
-
-    /// Steps of the whole run.
-    pub fn total_steps(&self) -> usize {
-        match self.arguments.max_steps {
-            -1 => ((self.arguments.num_train_epochs * self.steps_per_epoch() as f64).ceil() as usize).max(1),
-            steps => steps.max(0) as usize,
-        }
-    }
-
-    /// The rows of a step: a function of seed and step alone, so that a resumed run sees the same ones.
-    fn micro_batches(&mut self, step: usize) -> Vec<Batch> {
-        let epoch = step / self.steps_per_epoch();
-        let (size, arguments) = (self.arguments.per_device_train_batch_size, &self.arguments);
-        if self.order.0 != epoch {
-            self.order = (epoch, epoch_order(self.train_rows.rows(), size, arguments.group_by_length, arguments.seed, epoch));
-        }
-        let start = step % self.steps_per_epoch() * self.rows_per_step();
-        let end = (start + self.rows_per_step()).min(self.order.1.len());
-        let rows = |indices: &[usize]| indices.iter().map(|&row| &self.train_rows.rows()[row]).collect::<Vec<&Tokens>>();
-        self.order.1[start..end].chunks(size).map(|indices| Batch::new(&rows(indices), arguments.completion_only_loss)).collect()
-    }
-
-    fn log(&self) {
-        if let Some(last) = self.history.last() {
-            let eval = last.eval_loss.map(|loss| format!(", 'eval_loss': {loss:.4}")).unwrap_or_default();
-            println!(
-                "{{'loss': {:.4}, 'grad_norm': {:.4}, 'learning_rate': {:.3e}, 'epoch': {:.2}{eval}}}",
-                last.loss, last.grad_norm, last.learning_rate, last.epoch
-            );
-        }
-    }
-
-    fn output(&self) -> TrainOutput {
-        let sum = |value: fn(&StepReport) -> f64| self.history.iter().map(value).sum::<f64>();
-        let (tokens, seconds) = (sum(|step| step.tokens as f64), sum(|step| step.seconds));
-        TrainOutput {
-            global_step: self.history.len(),
-            training_loss: sum(|step| step.loss) / self.history.len().max(1) as f64,
-            epoch: self.history.last().map_or(0.0, |step| step.epoch),
-            train_runtime: seconds,
-            train_tokens_per_second: tokens / seconds.max(1e-9),
-            total_flos: self.model.floating_point_ops(tokens as usize),
-        }
-    }
-}
-
-/// Mean loss of a model over rows, dropout off, in batches.
-pub fn evaluate_loss(model: &CausalLm, rows: &TokenizedDataset, batch_size: usize, completion_only: bool) -> Result<EvalReport> {
-    check_rows("the evaluation data set", rows, true, model)?;
-    let (mut loss, mut tokens) = (0.0, 0.0);
-    for (index, part) in rows.rows().chunks(batch_size.max(1)).enumerate() {
-        interrupt::check(format_args!("in the evaluation, before batch {index}"))?;
-        let batch = Batch::new(&part.iter().collect::<Vec<_>>(), completion_only);
-        loss += model.losses(&batch.inputs, &batch.lengths, batch.targets(0.0))?.iter().map(|loss| f64::from(*loss)).sum::<f64>();
-        tokens += batch.predicted();
-    }
-    Ok(EvalReport { loss: loss / tokens.max(1.0), tokens: tokens as usize })
-}
-
-/// Refuses rows that the model cannot read.
-fn check_rows(name: &str, rows: &TokenizedDataset, needed: bool, model: &CausalLm) -> Result<()> {
-    if needed && rows.is_empty() {
-        return Err(Error::new(ErrorKind::Data, format!("{name} has no rows"))
-            .hint("load a data set with at least one row on each side of the split"));
-    }
-    let (vocabulary, positions) = (model.config().vocab_size(), model.config().max_position_embeddings());
-    for (index, row) in rows.rows().iter().enumerate() {
-        if let Some(id) = row.input_ids.iter().find(|&&id| id as usize >= vocabulary) {
-            return Err(Error::new(
-                ErrorKind::Data,
-                format!("{name}, row {index}: token id {id} is outside of the model's vocabulary of {vocabulary}"),
-            )
-            .hint("load tokenizer and model by the same name"));
-        }
-        if row.input_ids.len() > positions + 1 {
-            return Err(Error::new(
-                ErrorKind::Data,
-                format!("{name}, row {index}: {} tokens, the model has {positions} positions", row.input_ids.len()),
-            )
-            .hint(format!("set model.max_length to {positions} in the training_config")));
-        }
-    }
-    Ok(())
-}
-
-/// Makes candle's next tensors have larger ids than the weights. A gradient is found by its tensor's id, and the stock
-/// kernel links each cell with a counter of its own, so that a weight of an earlier cell could share the id of a new one.
-pub(crate) fn pass_ids(model: &CausalLm) -> Result<()> {
-    let number = |tensor: &Tensor| format!("{:?}", tensor.id()).chars().filter(char::is_ascii_digit).collect::<String>().parse::<usize>();
-    let highest = model.weights().iter().filter_map(|(_, var)| number(var.as_tensor()).ok()).max().unwrap_or(0);
-    while number(&Tensor::zeros(1, DType::U8, &Device::Cpu)?).is_ok_and(|id| id <= highest) {}
-    Ok(())
-}
-
-impl std::fmt::Display for TrainOutput {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            formatter,
-            "TrainOutput(global_step={}, training_loss={:.4}, metrics={{'train_runtime': {:.2}, 'train_tokens_per_second': {:.0}, 'total_flos': {:.0}, 'epoch': {:.2}}})",
-            self.global_step, self.training_loss, self.train_runtime, self.train_tokens_per_second, self.total_flos, self.epoch
-        )
     }
 }
 
