@@ -76,3 +76,20 @@ fn every_end_token_ends_a_text() {
         assert_eq!(ids[prompt.len()..], text[..=end]);
     }
 }
+
+#[test]
+fn a_sliding_window_bounds_rows_and_stays_in_the_file() {
+    for (name, switched, expected) in [("tiny-mistral", true, 16), ("tiny-qwen2", false, 64), ("tiny-qwen2", true, 16)] {
+        let (folder, again) = (fresh_folder(), fresh_folder());
+        let mut config = json(&format!("{name}/config.json"));
+        config["sliding_window"] = 16.into();
+        config["use_sliding_window"] = switched.into();
+        std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
+        std::fs::copy(crate::support::fixture(&format!("{name}/model.safetensors")), folder.join("model.safetensors")).unwrap();
+        let model = CausalLm::from_folder(&folder, &Device::Cpu).unwrap();
+        assert_eq!(model.config().max_position_embeddings(), expected, "{name}");
+        model.save_pretrained(&again).unwrap();
+        let written: Value = serde_json::from_slice(&std::fs::read(again.join("config.json")).unwrap()).unwrap();
+        assert_eq!((&written["sliding_window"], &written["max_position_embeddings"]), (&16.into(), &64.into()), "{name}");
+    }
+}

@@ -1,5 +1,6 @@
 //! The course from outside: fixtures of the Python stack, equations between two ways of computing, bad input, learning.
 
+mod adapters;
 mod architecture;
 mod bad_input;
 mod event_files;
@@ -13,6 +14,7 @@ mod invariance;
 mod operations;
 mod options;
 mod parity;
+mod preferences;
 mod run_files;
 mod support;
 mod teaching;

@@ -82,7 +82,12 @@ pub fn tiny_model(seed: u64) -> CausalLm {
 
 /// The same of the Llama family: four heads over two groups.
 pub fn tiny_llama(seed: u64, tied: bool) -> CausalLm {
-    let config = LlamaConfig { max_position_embeddings: 64, tie_word_embeddings: tied, ..LlamaConfig::new(96, 32, 48, 2, [4, 2]) };
+    tiny_llama_of(48, seed, tied)
+}
+
+/// [`tiny_llama`] with a feed-forward layer of another width.
+pub fn tiny_llama_of(inner: usize, seed: u64, tied: bool) -> CausalLm {
+    let config = LlamaConfig { max_position_embeddings: 64, tie_word_embeddings: tied, ..LlamaConfig::new(96, 32, inner, 2, [4, 2]) };
     noisy(CausalLm::random(config, seed, None, &Device::Cpu).unwrap())
 }
 

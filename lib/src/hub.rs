@@ -23,7 +23,7 @@ pub fn model_folder(name: &str) -> Result<PathBuf> {
         return assets::model(name);
     }
     let path = Path::new(name);
-    if path.join("config.json").is_file() || path.join("tokenizer.json").is_file() {
+    if ["config.json", "adapter_config.json", "tokenizer.json"].iter().any(|file| path.join(file).is_file()) {
         return Ok(path.to_path_buf());
     }
     if path.exists() {

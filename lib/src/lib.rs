@@ -27,6 +27,7 @@ pub mod runner;
 pub mod tournament;
 pub mod frame;
 
+pub use candle_core::quantized::GgmlDType;
 pub use candle_core::{self, DType, Device, Tensor};
 pub use comm::Comm;
 pub use data::dataset::Dataset;
@@ -43,6 +44,7 @@ pub use evaluate::{
 pub use frame::show_picture;
 pub use generate::{Decoding, generate, generate_batch, generate_texts, generate_until, inference, stream_text};
 pub use hub::{load_dataset, stream_dataset};
+pub use model::adapter::LoraConfig;
 pub use model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm, best_device};
 pub use model::config::{Config, LlamaConfig, NeoxConfig};
 pub use polars;
@@ -59,7 +61,9 @@ pub use train::arguments::{Accumulation, IntervalStrategy, Optim, SamplingStrate
 pub use train::callback::{Control, EarlyStopping, Moment, TrainerCallback};
 pub use train::config::{DatasetsConfig, ModelConfig, TrainingConfig, tokenize_and_split_data};
 pub use train::curve::{Chart, LossCurve, StepReport, plot_loss};
+pub use train::dpo::{DpoConfig, DpoReport, DpoTrainer, Preferences};
 pub use train::meter::{TrainOutput, training_flops};
+pub use train::preference::{PreferencePair, tokenize_preference, tokenize_preferences};
 pub use train::schedule::{RatePlan, Schedule, SchedulerKwargs};
 pub use train::state::TrainerState;
 pub use train::tensorboard::TensorBoard;

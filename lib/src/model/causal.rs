@@ -1,19 +1,22 @@
 //! A name → a language model that cells can hold, clone, print, train and save.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{DType, Device, Tensor, Var};
 
 use crate::data::jsonl::write_whole;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::hub;
+use crate::model::adapter::{self, LoraConfig};
 use crate::model::config::Config;
 use crate::model::decoder::{Cache, Decoder, Lesson};
 use crate::model::head::Targets;
 use crate::model::parameter::Parameter;
-use crate::model::weights::{self, Weights};
+use crate::model::weights::{self, Packed, Weights};
 use crate::model::{llama, neox};
 use crate::tokenizer::text::Tokenizer;
 
@@ -33,9 +36,16 @@ impl AutoTokenizer {
 pub struct AutoModelForCausalLM;
 
 impl AutoModelForCausalLM {
-    /// The model of a `builtin:` name, a folder or a hub repository, on [`best_device`].
+    /// The model of a `builtin:` name, a folder or a hub repository, on [`best_device`]. A folder with an adapter gives the
+    /// model that its `adapter_config.json` names, with the adapter on it.
     pub fn from_pretrained(name: &str) -> Result<CausalLm> {
-        CausalLm::from_folder(&hub::model_folder(name)?, &best_device())
+        let folder = hub::model_folder(name)?;
+        if !folder.join(adapter::CONFIG).is_file() {
+            return Ok(CausalLm { name: Some(name.to_string()), ..CausalLm::from_folder(&folder, &best_device())? });
+        }
+        let base = adapter::base_name(&folder)?;
+        let model = CausalLm::from_folder(&hub::model_folder(&base)?, &best_device())?;
+        CausalLm { name: Some(base), ..model }.load_adapter(folder)
     }
 }
 
@@ -51,6 +61,9 @@ pub struct CausalLm {
     decoder: Arc<Decoder>,
     device: Device,
     folder: Option<PathBuf>,
+    /// What it was loaded by.
+    name: Option<String>,
+    lora: Option<Arc<LoraConfig>>,
 }
 
 /// Names and shapes of all parameters of a model, in the order of transformers.
@@ -63,11 +76,14 @@ pub fn parameter_shapes(config: &Config) -> Vec<(String, Vec<usize>)> {
 
 impl CausalLm {
     fn new(config: Config, weights: Weights, device: &Device, folder: Option<PathBuf>) -> Self {
-        let decoder = match &config {
-            Config::Neox(config) => neox::decoder(config, weights),
-            Config::Llama(config) => llama::decoder(config, weights),
-        };
-        Self { config: Arc::new(config), decoder: Arc::new(decoder), device: device.clone(), folder }
+        let decoder = adapter::decoder(&config, weights, Vec::new(), 0.0);
+        Self { config: Arc::new(config), decoder: Arc::new(decoder), device: device.clone(), folder, name: None, lora: None }
+    }
+
+    /// A model of the same shape, name and folder from other weights.
+    pub(crate) fn assembled(&self, weights: Weights, packed: Packed, lora: Option<LoraConfig>) -> Self {
+        let decoder = adapter::decoder(&self.config, weights, packed, lora.as_ref().map_or(0.0, LoraConfig::scale));
+        Self { decoder: Arc::new(decoder), lora: lora.map(Arc::new), ..self.clone() }
     }
 
     /// Reads `config.json` and the weights of a checkpoint folder.
@@ -85,13 +101,57 @@ impl CausalLm {
         Ok(Self::new(config, weights, device, tokenizer.map(|tokenizer| tokenizer.folder().to_path_buf())))
     }
 
-    /// A copy with weights of its own.
+    /// A copy with weights of its own; an adapter is copied, too.
     pub fn deep_clone(&self) -> Result<Self> {
         let mut copies = Vec::new();
         for (name, parameter) in self.weights() {
-            copies.push((name.clone(), Parameter::new(candle_core::Var::from_tensor(&parameter.as_tensor().copy()?)?)));
+            copies.push((name.clone(), parameter.deep_clone()?));
         }
-        Ok(Self::new((*self.config).clone(), copies, &self.device, self.folder.clone()))
+        Ok(self.assembled(copies, self.packed().clone(), self.lora().cloned()))
+    }
+
+    /// A model whose blocks' matrices are packed into numbers of fewer bits, such as `GgmlDType::Q8_0` or `Q4_0`: it takes less
+    /// memory, answers a little less exactly, and only an adapter on it can be trained (Dettmers et al. 2023). All other
+    /// weights are shared with this model, and frozen.
+    ///
+    /// # Errors
+    /// When a row of a matrix cannot be cut into the format's blocks.
+    pub fn quantized(&self, dtype: GgmlDType) -> Result<Self> {
+        if self.lora().is_some() {
+            return Err(Error::new(ErrorKind::Model, "the model has an adapter; quantized() packs a model without one")
+                .hint("call quantized() first and with_lora() on its result, or merge_adapter() before quantized()"));
+        }
+        let (mut weights, mut packed) = (Vec::new(), self.packed().clone());
+        for (name, parameter) in self.weights() {
+            if !(name.contains(".layers.") && parameter.rank() == 2) {
+                weights.push((name.clone(), parameter.frozen_view()));
+                continue;
+            }
+            let columns = parameter.dims()[1];
+            if !columns.is_multiple_of(dtype.block_size()) {
+                let message = format!("{name}: rows of {columns} numbers; {dtype:?} packs blocks of {}", dtype.block_size());
+                return Err(Error::new(ErrorKind::Model, message)
+                    .hint("choose `GgmlDType::Q8_0` or `GgmlDType::Q4_0`, whose blocks have 32 numbers"));
+            }
+            packed.push((name.clone(), Arc::new(QTensor::quantize(&parameter.detached(), dtype)?)));
+        }
+        Ok(self.assembled(weights, packed, None))
+    }
+
+    /// All weights without an adapter as f32, in the order of transformers; packed ones are unpacked, the others shared.
+    pub(crate) fn full_weights(&self) -> Result<Weights> {
+        let (parameters, packed): (HashMap<_, _>, HashMap<_, _>) =
+            (self.weights().iter().cloned().collect(), self.packed().iter().cloned().collect());
+        let mut weights = Vec::new();
+        for (name, _) in parameter_shapes(self.config()) {
+            let parameter = match (parameters.get(&name), packed.get(&name)) {
+                (Some(parameter), _) => parameter.clone(),
+                (None, Some(packed)) => Parameter::new(Var::from_tensor(&packed.dequantize(&self.device)?)?),
+                (None, None) => return Err(Error::new(ErrorKind::Model, format!("the model has no `{name}`"))),
+            };
+            weights.push((name, parameter));
+        }
+        Ok(weights)
     }
 
     /// The shape of the model.
@@ -99,9 +159,24 @@ impl CausalLm {
         &self.config
     }
 
-    /// The parameters by name, in the order of transformers.
+    /// The parameters by name, in the order of transformers; those of an adapter follow, by PEFT's names.
     pub fn weights(&self) -> &Weights {
         &self.decoder.weights
+    }
+
+    /// The matrices that are packed (see [`CausalLm::quantized`]), by name.
+    pub fn packed(&self) -> &Packed {
+        &self.decoder.packed
+    }
+
+    /// The adapter's settings, where the model has one.
+    pub fn lora(&self) -> Option<&LoraConfig> {
+        self.lora.as_deref()
+    }
+
+    /// The name or folder by which the model can be loaded again.
+    pub(crate) fn origin(&self) -> Option<String> {
+        self.name.clone().or_else(|| Some(self.folder.as_ref()?.display().to_string()))
     }
 
     /// Where the weights are.
@@ -141,9 +216,15 @@ impl CausalLm {
         self.decoder.seed.store(seed, std::sync::atomic::Ordering::Relaxed);
     }
 
-    /// Number of trainable numbers.
+    /// Number of parameters, frozen and packed ones included.
     pub fn parameter_count(&self) -> usize {
-        self.weights().iter().map(|(_, var)| var.elem_count()).sum()
+        let packed = self.packed().iter().map(|(_, packed)| packed.shape().elem_count()).sum::<usize>();
+        self.weights().iter().map(|(_, var)| var.elem_count()).sum::<usize>() + packed
+    }
+
+    /// Number of parameters that training changes.
+    pub fn trainable_parameter_count(&self) -> usize {
+        self.weights().iter().filter(|(_, parameter)| !parameter.is_frozen()).map(|(_, parameter)| parameter.elem_count()).sum()
     }
 
     /// Number of parameters without the input embedding, as transformers counts them for FLOPs.
@@ -151,9 +232,10 @@ impl CausalLm {
         self.parameter_count() - self.config().vocab_size() * self.config().hidden_size()
     }
 
-    /// Bytes of the parameters in memory (four each).
+    /// Bytes of the parameters in memory: four each, fewer for packed ones.
     pub fn memory_footprint(&self) -> usize {
-        4 * self.parameter_count()
+        let packed = self.packed().iter().map(|(_, packed)| packed.storage_size_in_bytes()).sum::<usize>();
+        self.weights().iter().map(|(_, parameter)| 4 * parameter.elem_count()).sum::<usize>() + packed
     }
 
     /// Bytes that `get_memory_footprint` of transformers reports, which adds buffers: the causal masks of each layer in
@@ -174,7 +256,9 @@ impl CausalLm {
         6.0 * tokens as f64 * self.non_embedding_parameter_count() as f64
     }
 
-    /// Writes a checkpoint that transformers opens: `config.json`, `model.safetensors` (f32) and the tokenizer files.
+    /// Writes a checkpoint that transformers opens: `config.json`, `model.safetensors` (f32) and the tokenizer files. A model
+    /// with an adapter writes the adapter alone, as PEFT does (see [`CausalLm::save_adapter`]); to write the whole,
+    /// `model.merge_adapter()?.save_pretrained(folder)`.
     pub fn save_pretrained(&self, folder: impl AsRef<Path>) -> Result<()> {
         self.save_pretrained_as(folder, DType::F32)
     }
@@ -190,7 +274,10 @@ impl CausalLm {
                 }
             }
         }
-        weights::save(&folder.join("model.safetensors"), self.weights(), dtype)?;
+        if self.lora().is_some() {
+            return self.write_adapter(folder, dtype);
+        }
+        weights::save(&folder.join("model.safetensors"), &self.full_weights()?, dtype)?;
         let dtype = match dtype {
             DType::F16 => "float16",
             DType::BF16 => "bfloat16",
@@ -200,8 +287,15 @@ impl CausalLm {
         write_whole(&folder.join("config.json"), json.as_bytes())
     }
 
-    /// Takes over the weights of a checkpoint folder, in place.
+    /// Takes over the weights of a checkpoint folder, in place; with an adapter, those of the adapter.
     pub fn load_weights(&self, folder: &Path) -> Result<()> {
+        if self.lora().is_some() {
+            return self.read_adapter(folder);
+        }
+        if !self.packed().is_empty() {
+            return Err(Error::new(ErrorKind::Model, "a packed model takes no other weights over")
+                .hint("load the checkpoint with `AutoModelForCausalLM::from_pretrained` and call `quantized` on it"));
+        }
         let loaded = weights::load(folder, &parameter_shapes(self.config()), self.device())?;
         for ((_, own), (_, new)) in self.weights().iter().zip(&loaded) {
             own.set(new.as_tensor())?;
@@ -214,8 +308,13 @@ impl fmt::Display for CausalLm {
     /// The model as PyTorch prints one.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.config() {
-            Config::Neox(config) => neox::describe(config, formatter),
-            Config::Llama(config) => llama::describe(config, formatter),
+            Config::Neox(config) => neox::describe(config, formatter)?,
+            Config::Llama(config) => llama::describe(config, formatter)?,
         }
+        self.lora().map_or(Ok(()), |lora| {
+            let (trained, all) = (self.trainable_parameter_count(), self.parameter_count());
+            let (r, targets, share) = (lora.r, lora.target_modules.join(", "), 100.0 * trained as f64 / all as f64);
+            write!(formatter, "\nLoRA of rank {r} on {targets}: {trained} of {all} parameters are trainable ({share:.2} %)")
+        })
     }
 }

@@ -85,7 +85,7 @@ impl Config {
     pub fn max_position_embeddings(&self) -> usize {
         match self {
             Self::Neox(config) => config.max_position_embeddings,
-            Self::Llama(config) => config.max_position_embeddings,
+            Self::Llama(config) => config.positions(),
         }
     }
 

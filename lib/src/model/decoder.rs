@@ -17,7 +17,7 @@ use crate::model::norm::Norm;
 use crate::model::ops;
 use crate::model::parameter::{Parameter, with_values};
 use crate::model::rotary::Rotary;
-use crate::model::weights::Weights;
+use crate::model::weights::{Packed, Weights};
 
 type Answer<T> = candle_core::Result<T>;
 /// Attention of one layer: query, key and value columns → context.
@@ -29,10 +29,8 @@ pub type Drop<'a> = &'a dyn Fn(&Tensor) -> Answer<Tensor>;
 pub trait Block: std::fmt::Debug + Send + Sync {
     /// `(N,C)` → `(N,C)`.
     fn forward(&self, x: &Tensor, attend: Attend, drop: Drop) -> Answer<Tensor>;
-    /// The linear layers by the last part of their name, for adapters.
+    /// The linear layers by the last part of their name, for adapters and packed weights.
     fn linears(&mut self) -> Vec<(&'static str, &mut Linear)>;
-    /// A copy that shares the weights.
-    fn share(&self) -> Box<dyn Block>;
 }
 
 /// How the heads of a model are laid out.
@@ -55,6 +53,8 @@ pub struct Heads {
 pub struct Decoder {
     /// All parameters by name, in the order of transformers.
     pub weights: Weights,
+    /// The matrices that are packed, by name; they are not among the parameters.
+    pub packed: Packed,
     /// Ids → rows.
     pub embedding: Embedding,
     /// The layers.

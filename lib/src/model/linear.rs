@@ -1,6 +1,9 @@
 //! Rows → rows: the linear layer and the embedding, whose weight gradients are added to their parameters in place.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
+use std::sync::Arc;
+
+use candle_core::quantized::QTensor;
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
 
 use crate::model::kernels;
 use crate::model::parameter::{Parameter, values, with_values};
@@ -13,11 +16,47 @@ type Answer<T> = candle_core::Result<T>;
 #[derive(Debug, Clone)]
 pub struct Linear {
     /// `(O,I)`.
-    pub weight: Parameter,
+    pub weight: Weight,
     /// `(O)`.
     pub bias: Option<Parameter>,
     /// What is learnt beside a frozen weight.
     pub adapter: Option<Adapter>,
+}
+
+/// The matrix of a linear layer.
+#[derive(Debug, Clone)]
+pub enum Weight {
+    /// Numbers of 32 bits, which can be trained.
+    Full(Parameter),
+    /// Blocks of numbers of few bits, which are unpacked for each product and never trained.
+    Packed(Arc<QTensor>),
+}
+
+impl Weight {
+    /// `[O, I]`.
+    pub fn dims(&self) -> &[usize] {
+        match self {
+            Self::Full(parameter) => parameter.dims(),
+            Self::Packed(packed) => packed.shape().dims(),
+        }
+    }
+
+    /// The parameter, where it can be trained.
+    pub fn parameter(&self) -> Option<&Parameter> {
+        match self {
+            Self::Full(parameter) => Some(parameter),
+            Self::Packed(_) => None,
+        }
+    }
+
+    /// `(O,I)`, tracked by candle where it is to be trained.
+    fn tensor(&self, device: &Device) -> Answer<Tensor> {
+        match self {
+            Self::Full(parameter) if parameter.is_frozen() => Ok(parameter.detached()),
+            Self::Full(parameter) => Ok(parameter.as_tensor().clone()),
+            Self::Packed(packed) => packed.dequantize(device),
+        }
+    }
 }
 
 /// A low-rank change of a weight (LoRA, Hu et al. 2021): `scale · b · a`, with `a (R,I)` and `b (O,R)`.
@@ -34,7 +73,7 @@ pub struct Adapter {
 impl Linear {
     /// A layer without an adapter.
     pub fn new(weight: Parameter, bias: Option<Parameter>) -> Self {
-        Self { weight, bias, adapter: None }
+        Self { weight: Weight::Full(weight), bias, adapter: None }
     }
 
     /// The product, with gradients.
@@ -53,7 +92,7 @@ impl Linear {
         if x.device().is_cpu() {
             return x.contiguous()?.apply_op1(self.clone());
         }
-        let y = x.matmul(&self.weight.t()?)?;
+        let y = x.matmul(&self.weight.tensor(x.device())?.t()?)?;
         match &self.bias {
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
@@ -74,7 +113,7 @@ impl CustomOp1 for Linear {
             None => vec![0.0; rows * outputs],
         };
         let add = self.bias.is_some();
-        with_values(&self.weight, |w| match rows {
+        with_values(&self.weight.tensor(&Device::Cpu)?, |w| match rows {
             rows if rows <= FEW => rows_by_weight(&mut y, w, x, inputs),
             _ => matmul(&mut y, Matrix::new(x, inputs), Matrix::new(w, inputs).t(), add, Threads::All),
         })?;
@@ -85,7 +124,9 @@ impl CustomOp1 for Linear {
         let (grad, outputs, inputs) = (grad.contiguous()?, self.weight.dims()[0], self.weight.dims()[1]);
         let slope = with_values(&grad, |grad| {
             with_values(x, |x| {
-                self.weight.accumulate(|sum, add| matmul(sum, Matrix::new(grad, outputs).t(), Matrix::new(x, inputs), add, Threads::All));
+                if let Some(weight) = self.weight.parameter() {
+                    weight.accumulate(|sum, add| matmul(sum, Matrix::new(grad, outputs).t(), Matrix::new(x, inputs), add, Threads::All));
+                }
             })?;
             if let Some(bias) = &self.bias {
                 bias.accumulate(|sum, add| {
@@ -93,7 +134,7 @@ impl CustomOp1 for Linear {
                     sum.iter_mut().zip(own).for_each(|(sum, own)| *sum = if add { *sum + own } else { own });
                 });
             }
-            with_values(&self.weight, |w| {
+            with_values(&self.weight.tensor(&Device::Cpu)?, |w| {
                 let mut slope = vec![0.0; x.elem_count()];
                 matmul(&mut slope, Matrix::new(grad, outputs), Matrix::new(w, inputs), false, Threads::All);
                 slope

@@ -21,7 +21,7 @@ use crate::model::weights::{Weights, named};
 type Answer<T> = candle_core::Result<T>;
 
 /// One layer.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct LlamaBlock {
     input_norm: Norm,
     attention_norm: Norm,
@@ -108,6 +108,7 @@ pub fn decoder(config: &LlamaConfig, weights: Weights) -> Decoder {
         dropout: 0.0,
         seed: Default::default(),
         scratch: Default::default(),
+        packed: Vec::new(),
         weights,
     }
 }
@@ -132,10 +133,6 @@ impl Block for LlamaBlock {
             ("up_proj", &mut self.up),
             ("down_proj", &mut self.down),
         ]
-    }
-
-    fn share(&self) -> Box<dyn Block> {
-        Box::new(self.clone())
     }
 }
 

@@ -100,17 +100,11 @@ impl LlamaConfig {
         if value["rope_theta"].is_null() && rope["rope_theta"].is_number() {
             value["rope_theta"] = rope["rope_theta"].clone();
         }
-        let window = match value["model_type"] == "qwen2" && value["use_sliding_window"] != true {
-            true => None,
-            false => value["sliding_window"].as_u64(),
-        };
         if let Some(object) = value.as_object_mut() {
             object.retain(|_, field| !field.is_null());
         }
         let mut config: Self = serde_json::from_value(value).map_err(|error| error.to_string())?;
         config.stretch = Stretch::from_config(&rope)?;
-        // Within its window a sliding attention sees everything.
-        config.max_position_embeddings = config.max_position_embeddings.min(window.map_or(usize::MAX, |window| window as usize));
         config.check()?;
         Ok(config)
     }
@@ -118,6 +112,13 @@ impl LlamaConfig {
     /// Heads of keys and values, G.
     pub fn groups(&self) -> usize {
         self.num_key_value_heads.unwrap_or(self.num_attention_heads)
+    }
+
+    /// Longest sequence that this crate computes: within its window a sliding attention sees everything.
+    pub fn positions(&self) -> usize {
+        let off = self.model_type == "qwen2" && self.others.get("use_sliding_window") != Some(&Value::Bool(true));
+        let window = self.others.get("sliding_window").and_then(Value::as_u64).filter(|_| !off);
+        self.max_position_embeddings.min(window.map_or(usize::MAX, |window| window as usize))
     }
 
     /// Dimensions of one head, D.

@@ -2,6 +2,7 @@
 //! [`decoder`]; [`causal`] is the model that lessons hold.
 
 pub mod activations;
+pub mod adapter;
 pub mod attend;
 pub mod attention;
 pub mod causal;
@@ -18,6 +19,7 @@ pub mod neox_config;
 pub mod norm;
 pub mod ops;
 pub mod parameter;
+pub mod peft;
 pub mod rotary;
 pub(crate) mod simd;
 pub(crate) mod thin;

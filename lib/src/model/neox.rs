@@ -19,7 +19,7 @@ use crate::model::weights::{Weights, named};
 type Answer<T> = candle_core::Result<T>;
 
 /// One layer.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct NeoxBlock {
     input_norm: Norm,
     attention_norm: Norm,
@@ -94,6 +94,7 @@ pub fn decoder(config: &NeoxConfig, weights: Weights) -> Decoder {
         dropout: config.hidden_dropout,
         seed: Default::default(),
         scratch: Default::default(),
+        packed: Vec::new(),
         weights,
     }
 }
@@ -116,10 +117,6 @@ impl Block for NeoxBlock {
             ("dense_h_to_4h", &mut self.widen),
             ("dense_4h_to_h", &mut self.narrow),
         ]
-    }
-
-    fn share(&self) -> Box<dyn Block> {
-        Box::new(self.clone())
     }
 }
 

@@ -47,6 +47,20 @@ impl Parameter {
         Self { value, gradient: Arc::default(), frozen: Arc::default() }
     }
 
+    /// A frozen parameter that shares the values, but has a gradient and a flag of its own: freezing it freezes no other.
+    pub fn frozen_view(&self) -> Self {
+        let view = Self::new(self.value.clone());
+        view.set_frozen(true);
+        view
+    }
+
+    /// A parameter with a copy of the values, frozen as this one is.
+    pub fn deep_clone(&self) -> Answer<Self> {
+        let copy = Self::new(Var::from_tensor(&self.value.as_tensor().copy()?)?);
+        copy.set_frozen(self.is_frozen());
+        Ok(copy)
+    }
+
     /// Whether training leaves the weight as it is.
     pub fn is_frozen(&self) -> bool {
         self.frozen.load(Ordering::Relaxed)

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
+use candle_core::quantized::QTensor;
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::data::jsonl::write_whole;
@@ -12,6 +14,9 @@ use crate::model::parameter::Parameter;
 
 /// Parameters by name, in the order of the model.
 pub type Weights = Vec<(String, Parameter)>;
+
+/// Matrices of few bits by name.
+pub type Packed = Vec<(String, Arc<QTensor>)>;
 
 /// Finds parameters by name; the names have been checked when the weights were loaded.
 pub fn named(weights: &Weights) -> impl Fn(&str) -> Parameter + use<> {

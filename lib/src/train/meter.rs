@@ -2,7 +2,7 @@
 //!
 //! `6 · multiplying parameters` a token (Kaplan et al. 2020: 2 forward, 4 backward) plus `12 · layers · width · length`
 //! for the attention's two products (Chowdhery et al. 2022, appendix B). Multiplying are the matrices of the layers and
-//! the output projection, not the input embedding, biases and norms. A frozen matrix has no gradient of its own: 4
+//! the output projection, not the input embedding, biases and norms. A frozen or packed matrix has no gradient of its own: 4
 //! instead of 6. Attention is counted whole although its causal half is never computed; what is computed twice (gradient
 //! checkpointing) or not at all (output projection of prompt tokens that are not learnt) is counted once: these are the
 //! operations of the model, by which systems can be compared.
@@ -22,7 +22,8 @@ pub fn multiplying_parameters(model: &CausalLm) -> (usize, usize) {
         all += weight.elem_count();
         trained += if weight.is_frozen() { 0 } else { weight.elem_count() };
     }
-    (all, trained)
+    let packed = model.packed().iter().map(|(_, matrix)| matrix.shape().elem_count()).sum::<usize>();
+    (all + packed, trained)
 }
 
 /// Operations of one training pass over rows of these lengths, forward and backward.

@@ -19,7 +19,7 @@ use crate::train::trainer::Trainer;
 use crate::train::validation::bad_gradients;
 
 /// Input ids of a step that are computed together: enough for all threads, few enough for the caches.
-const GROUP: usize = 512;
+pub(crate) const GROUP: usize = 512;
 
 impl Trainer {
     /// One optimizer step on the next rows of the epoch's order.
@@ -174,7 +174,7 @@ impl Trainer {
 
 /// Makes candle's next tensors have larger ids than the weights. A gradient is found by its tensor's id, and the stock
 /// kernel links each cell with a counter of its own, so that a weight of an earlier cell could share the id of a new one.
-fn pass_ids(model: &CausalLm) -> Result<()> {
+pub(crate) fn pass_ids(model: &CausalLm) -> Result<()> {
     let number = |tensor: &Tensor| format!("{:?}", tensor.id()).chars().filter(char::is_ascii_digit).collect::<String>().parse::<usize>();
     let highest = model.weights().iter().filter_map(|(_, var)| number(var.as_tensor()).ok()).max().unwrap_or(0);
     while number(&Tensor::zeros(1, DType::U8, &Device::Cpu)?).is_ok_and(|id| id <= highest) {}

@@ -52,6 +52,7 @@ impl Trainer {
         eval_dataset: TokenizedDataset,
     ) -> Result<Self> {
         arguments.validate()?;
+        model.check_trainable()?;
         for (name, rows, needed) in [("train_dataset", &train_dataset, true), ("eval_dataset", &eval_dataset, arguments.evaluates())] {
             validation::check_rows(name, rows, needed, model)?;
         }

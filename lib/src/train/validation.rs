@@ -129,7 +129,8 @@ pub fn needed_bytes(model: &CausalLm, tokens: usize, checkpointing: bool, optimi
     let config = model.config();
     let (layers, width) = (config.num_hidden_layers().max(1), config.hidden_size());
     let matrices = model.weights().iter().skip(1).filter(|(_, weight)| weight.dims().len() == 2 && weight.dims()[0] != config.vocab_size());
-    let kept: usize = matrices.map(|(_, weight)| weight.dims().iter().sum::<usize>()).sum();
+    let packed = model.packed().iter().map(|(_, matrix)| matrix.shape().dims().iter().sum::<usize>());
+    let kept: usize = matrices.map(|(_, weight)| weight.dims().iter().sum::<usize>()).chain(packed).sum();
     let kept = if checkpointing { kept / layers + layers * width } else { kept };
     let gradients: usize = model.weights().iter().filter(|(_, weight)| !weight.is_frozen()).map(|(_, weight)| weight.elem_count()).sum();
     4 * (tokens * kept + gradients) + optimizer
