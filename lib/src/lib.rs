@@ -51,6 +51,7 @@ pub use polars;
 pub use runner::{BasicModelRunner, Comparison, TrainingJob};
 pub use samples::{Sample, SampleAnswers};
 pub use similarity::TfIdf;
+pub use tokenizer::chat::Message;
 pub use tokenizer::encode::{TokenizedDataset, Tokens, tokenize_dataset, tokenize_function, tokenize_with_length};
 pub use tokenizer::template::{
     INSTRUCTION_INPUT_TEMPLATE, INSTRUCTION_TEMPLATE, PromptTemplate, QUESTION_ANSWER_TEMPLATE, QUESTION_TEMPLATE, concatenate,

@@ -12,9 +12,14 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Tokenizer {
     inner: Inner,
     folder: PathBuf,
+    configuration: Value,
+    special: Vec<(String, String)>,
     eos: u32,
     add_eos: bool,
 }
+
+/// The special tokens that a configuration may name.
+const SPECIAL: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 /// The side of a row that is cut off or filled up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,28 +34,28 @@ impl Tokenizer {
     /// Reads `tokenizer.json` and, if it is there, `tokenizer_config.json` of a checkpoint folder.
     ///
     /// The end-of-sequence token is `eos_token` of the configuration, else `<|endoftext|>`; it also pads, as in the
-    /// course. `add_eos_token: true` in the configuration ends every training row with it.
+    /// course. `add_eos_token: true` in the configuration ends every training row with it. Special tokens that the configuration
+    /// does not name are those of `special_tokens_map.json`, which older checkpoints have.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let path = folder.join("tokenizer.json");
         let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, error))?;
         let inner = Inner::from_bytes(bytes).map_err(|error| {
             Error::new(ErrorKind::Tokenizer, format!("`{}` is not a tokenizer: {error}", path.display())).hint("fetch the checkpoint again")
         })?;
-        let config = match std::fs::read(folder.join("tokenizer_config.json")) {
-            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-            Err(_) => Value::Null,
-        };
-        let eos_token = match &config["eos_token"] {
-            Value::String(token) => token.clone(),
-            Value::Object(token) => token["content"].as_str().unwrap_or("<|endoftext|>").to_string(),
-            _ => "<|endoftext|>".to_string(),
-        };
-        let eos = inner.token_to_id(&eos_token).ok_or_else(|| {
+        let configuration = optional_json(&folder.join("tokenizer_config.json"))?;
+        let older = optional_json(&folder.join("special_tokens_map.json"))?;
+        let text = |token: &Value| token.as_str().or(token["content"].as_str()).map(String::from);
+        let special: Vec<(String, String)> = SPECIAL
+            .iter()
+            .filter_map(|&name| Some((name.to_string(), text(&configuration[name]).or_else(|| text(&older[name]))?)))
+            .collect();
+        let eos_token = special.iter().find(|(name, _)| name == "eos_token").map_or("<|endoftext|>", |(_, token)| token);
+        let eos = inner.token_to_id(eos_token).ok_or_else(|| {
             Error::new(ErrorKind::Tokenizer, format!("`{}` has no token `{eos_token}`", path.display()))
                 .hint("name the end-of-sequence token as `eos_token` in tokenizer_config.json")
         })?;
-        let add_eos = config["add_eos_token"].as_bool().unwrap_or(false);
-        Ok(Self { inner, folder: folder.to_path_buf(), eos, add_eos })
+        let add_eos = configuration["add_eos_token"].as_bool().unwrap_or(false);
+        Ok(Self { inner, folder: folder.to_path_buf(), configuration, special, eos, add_eos })
     }
 
     /// The ids of a text, without any special token.
@@ -103,6 +108,24 @@ impl Tokenizer {
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
+
+    /// `tokenizer_config.json`; null where there is none.
+    pub(crate) fn configuration(&self) -> &Value {
+        &self.configuration
+    }
+
+    /// The texts of the special tokens by name, such as `bos_token`; those that the checkpoint does not name are left out.
+    pub fn special_tokens(&self) -> &[(String, String)] {
+        &self.special
+    }
+}
+
+/// A JSON file; null where there is none.
+fn optional_json(path: &Path) -> Result<Value> {
+    let Ok(bytes) = std::fs::read(path) else { return Ok(Value::Null) };
+    serde_json::from_slice(&bytes).map_err(|error| {
+        Error::new(ErrorKind::Tokenizer, format!("`{}` is not valid JSON: {error}", path.display())).hint("fetch the checkpoint again")
+    })
 }
 
 /// Fills every row up on the right to the length of the longest.
