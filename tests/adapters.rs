@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::parity::{batch, load, real, token_rows};
 use crate::support::{
-    assert_close, fixture, fresh_folder, ids, json, numbers, tensors, tiny_llama, tiny_llama_of, tiny_model, tiny_rows, values,
+    assert_close, fixture, fresh_folder, ids, json, numbers, refused, tensors, tiny_llama, tiny_llama_of, tiny_model, tiny_rows, values,
 };
 
 const MODELS: [&str; 2] = ["tiny-neox", "tiny-llama"];
@@ -219,14 +219,6 @@ fn copies_of_an_adapter_are_apart() {
 }
 
 #[track_caller]
-fn refused<T>(result: Result<T>, parts: &[&str]) {
-    let Err(error) = result else { panic!("must be refused: {parts:?}") };
-    let text = error.to_string();
-    for part in parts.iter().chain(&["hint: "]) {
-        assert!(text.contains(part), "`{part}` is not in: {text}");
-    }
-}
-
 #[test]
 fn bad_adapters_are_refused() {
     let base = tiny_model(7);

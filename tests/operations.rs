@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
+use finetuning::model::attend::Scores;
 use finetuning::model::attention::{AttentionShape, Columns, attention, attention_composed};
 use finetuning::model::head::{Head, Targets};
 use finetuning::model::norm::Norm;
@@ -43,7 +44,8 @@ fn gelu_is_pytorchs() {
 fn layer_norm_is_pytorchs() {
     let case = &json("operations.json")["layer_norm"];
     let (x, weight, bias) = (variable(&case["x"]), variable(&case["weight"]), variable(&case["bias"]));
-    let norm = Norm { weight: Parameter::new(weight), bias: Some(Parameter::new(bias)), epsilon: case["eps"].as_f64().unwrap() };
+    let norm =
+        Norm { weight: Parameter::new(weight), bias: Some(Parameter::new(bias)), epsilon: case["eps"].as_f64().unwrap(), offset: 0.0 };
     let y = norm.forward(x.as_tensor()).unwrap();
     assert_close("y", &values(&y), &numbers(&case["y"]), 2e-6, 1e-5);
     assert_close("dx", &backward(&y, &case["dy"], &[&x])[0], &numbers(&case["dx"]), 2e-6, 1e-5);
@@ -60,9 +62,11 @@ fn cross_entropy_is_pytorchs() {
     let vocabulary = logits.len() / ids.len();
     // With the unit matrix as projection the hidden rows are the logits.
     let unit: Vec<f32> = (0..vocabulary * vocabulary).map(|i| if i % (vocabulary + 1) == 0 { 1.0 } else { 0.0 }).collect();
-    let (head, targets) =
-        (Head { weight: &unit, width: vocabulary, scratch: &Default::default() }, Targets { ids: &ids, weights: &weights, smoothing: 0.0 });
-    let (sum, slope) = head.backward(&logits, targets, None);
+    let (head, targets) = (
+        Head { weight: &unit, bias: None, cap: None, width: vocabulary, scratch: &Default::default() },
+        Targets { ids: &ids, weights: &weights, smoothing: 0.0 },
+    );
+    let (sum, slope, _) = head.backward(&logits, targets, None);
     assert_close("sum", &[sum as f32], &numbers(&case["sum"]), 2e-6, 1e-6);
     assert_close("dlogits", &slope, &numbers(&case["dlogits"]), 2e-6, 1e-6);
     let losses: f32 = head.losses(&logits, targets).iter().zip(&weights).map(|(loss, weight)| loss * weight).sum();
@@ -93,7 +97,15 @@ fn attention_is_pytorchs() {
 }
 
 fn shape(lengths: &[usize], heads: [usize; 2], head_size: usize, columns: Columns, rotary: Rotary) -> AttentionShape {
-    AttentionShape { lengths: lengths.into(), heads: heads[0], groups: heads[1], head_size, columns, rotary: Arc::new(rotary) }
+    AttentionShape {
+        lengths: lengths.into(),
+        heads: heads[0],
+        groups: heads[1],
+        head_size,
+        columns,
+        rotary: Arc::new(rotary),
+        scores: Scores::of_size(head_size),
+    }
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub use generate::{Decoding, generate, generate_batch, generate_texts, generate_
 pub use hub::{load_dataset, stream_dataset};
 pub use model::adapter::LoraConfig;
 pub use model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm, best_device};
-pub use model::config::{Config, LlamaConfig, NeoxConfig};
+pub use model::config::{Config, LlamaConfig, NeoxConfig, PhiConfig};
 pub use polars;
 pub use runner::{BasicModelRunner, Comparison, TrainingJob};
 pub use samples::{Sample, SampleAnswers};

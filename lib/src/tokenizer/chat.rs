@@ -9,6 +9,7 @@ use std::fmt::Write;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, ErrorKind as Fault, UndefinedBehavior, context, escape_formatter};
+use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result, quoted};
@@ -117,7 +118,10 @@ fn render(template: &str, values: Value) -> std::result::Result<String, minijinj
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
     environment.set_fuel(Some(STEPS));
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.set_unknown_method_callback(|state, value, method, arguments| match (value.as_str(), method) {
+        (Some(text), "title") => Ok(Value::from(title(text))),
+        _ => unknown_method_callback(state, value, method, arguments),
+    });
     environment.set_formatter(|out, state, value| match value.kind() {
         ValueKind::Bool | ValueKind::None => Ok(out.write_str(python_word(value))?),
         _ => escape_formatter(out, state, value),
@@ -155,6 +159,19 @@ fn python_word(value: &Value) -> &'static str {
         (_, true) => "True",
         (_, false) => "False",
     }
+}
+
+/// `str.title` of Python: a letter after none is large, all others are small.
+fn title(text: &str) -> String {
+    let (mut out, mut inside) = (String::with_capacity(text.len()), false);
+    for sign in text.chars() {
+        match inside {
+            true => out.extend(sign.to_lowercase()),
+            false => out.extend(sign.to_uppercase()),
+        }
+        inside = sign.is_alphabetic();
+    }
+    out
 }
 
 /// Replaces `{% generation %}` and `{% endgeneration %}`, which only mark what the assistant said, by a block that renders
