@@ -111,8 +111,12 @@ fn shape(lengths: &[usize], heads: [usize; 2], head_size: usize, columns: Column
 #[test]
 fn fused_attention_is_composed_attention() {
     // Longer and shorter than a block of queries; heads that share keys and values; part of a head or all of it turned.
-    for (heads, columns, turned) in [([2, 2], Columns::Interleaved, 6), ([4, 2], Columns::Blocks, 20)] {
-        let shape = shape(&[9, 150, 1], heads, 20, columns, Rotary::new(turned, 160, 1e4, None));
+    // The whole past, or windows shorter and longer than a block; capped or not.
+    let forms = [(None, None), (None, Some(1.5)), (Some(5), None), (Some(100), Some(1.5)), (Some(1), None)];
+    let layouts = [([2, 2], Columns::Interleaved, 6), ([4, 2], Columns::Blocks, 20)];
+    for ((heads, columns, turned), (window, cap)) in layouts.into_iter().flat_map(|layout| forms.map(|form| (layout, form))) {
+        let mut shape = shape(&[9, 150, 1], heads, 20, columns, Rotary::new(turned, 160, 1e4, None));
+        shape.scores = Scores { window, cap, ..shape.scores };
         let qkv = Var::randn(0f32, 1f32, (160, (heads[0] + 2 * heads[1]) * 20), &Device::Cpu).unwrap();
         let dy = Tensor::randn(0f32, 1f32, (160, heads[0] * 20), &Device::Cpu).unwrap();
         let [fused, composed] = [attention(qkv.as_tensor(), &shape).unwrap(), attention_composed(qkv.as_tensor(), &shape).unwrap()];

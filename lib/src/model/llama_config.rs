@@ -57,7 +57,7 @@ pub struct LlamaConfig {
     pub layer_types: Option<Vec<String>>,
     /// Scores are divided by its root; D where absent (Gemma 2 and 3).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub query_pre_attn_scalar: Option<f64>,
+    pub query_pre_attn_scalar: Option<usize>,
     /// Bound of the scores (Gemma 2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attn_logit_softcapping: Option<f64>,
@@ -101,10 +101,10 @@ fn defaults(family: &str) -> Value {
         "gemma" => json!({"num_key_value_heads": 16, "head_dim": 256, "hidden_act": "gelu_pytorch_tanh", "max_position_embeddings": 8192,
             "tie_word_embeddings": true}),
         "gemma2" => json!({"num_key_value_heads": 4, "head_dim": 256, "hidden_act": "gelu_pytorch_tanh", "max_position_embeddings": 8192,
-            "tie_word_embeddings": true, "sliding_window": 4096, "query_pre_attn_scalar": 256.0, "attn_logit_softcapping": 50.0,
+            "tie_word_embeddings": true, "sliding_window": 4096, "query_pre_attn_scalar": 256, "attn_logit_softcapping": 50.0,
             "final_logit_softcapping": 30.0}),
         "gemma3_text" => json!({"num_key_value_heads": 4, "head_dim": 256, "hidden_act": "gelu_pytorch_tanh",
-            "max_position_embeddings": 131_072, "tie_word_embeddings": true, "sliding_window": 4096, "query_pre_attn_scalar": 256.0,
+            "max_position_embeddings": 131_072, "tie_word_embeddings": true, "sliding_window": 4096, "query_pre_attn_scalar": 256,
             "rope_theta": 1_000_000.0, "rope_local_base_freq": 10_000.0}),
         _ => json!({}),
     }
@@ -256,7 +256,7 @@ impl LlamaConfig {
 
     /// What the queries of layer `index` make of the keys.
     pub fn scores(&self, index: usize) -> Scores {
-        let size = self.query_pre_attn_scalar.filter(|_| self.has_outer_norms()).unwrap_or(self.head_size() as f64);
+        let size = self.query_pre_attn_scalar.filter(|_| self.has_outer_norms()).unwrap_or(self.head_size()) as f64;
         let cap = self.attn_logit_softcapping.filter(|_| self.is(&["gemma2"])).map(|cap| cap as f32);
         Scores { scale: (1.0 / size.sqrt()) as f32, cap, window: self.window(index) }
     }
@@ -291,6 +291,11 @@ impl LlamaConfig {
         }
         if let Some(wrong) = self.stretch.as_ref().and_then(|stretch| stretch.misfit(turned)) {
             return Err(wrong);
+        }
+        for name in ["resid_pdrop", "embd_pdrop"] {
+            if let Some(rate) = self.others.get(name).and_then(Value::as_f64).filter(|rate| *rate > 0.0) {
+                return Err(format!("{name} is {rate}; this crate trains this family with 0, which you may write into config.json"));
+            }
         }
         if self.sliding_window == Some(0) {
             return Err("sliding_window is 0; it must be at least 1, or null for none".into());
