@@ -54,7 +54,8 @@ impl Message {
 
 impl Tokenizer {
     /// The text of a conversation in the model's own format; `add_generation_prompt` ends it where the assistant speaks next.
-    /// The text holds the begin-of-sequence token where the template writes it: give it to [`Tokenizer::encode`].
+    /// The text holds the special tokens that the template writes; [`Tokenizer::encode`] and [`Tokenizer::encode_prompt`] read
+    /// them as such and add no second begin-of-sequence token.
     ///
     /// Equal to `tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=…)` of transformers.
     ///

@@ -15,7 +15,8 @@ pub struct Tokenizer {
     configuration: Value,
     special: Vec<(String, String)>,
     eos: u32,
-    add_eos: bool,
+    /// What stands before and after a text.
+    around: [Vec<u32>; 2],
 }
 
 /// The special tokens that a configuration may name.
@@ -34,7 +35,7 @@ impl Tokenizer {
     /// Reads `tokenizer.json` and, if it is there, `tokenizer_config.json` of a checkpoint folder.
     ///
     /// The end-of-sequence token is `eos_token` of the configuration, else `<|endoftext|>`; it also pads, as in the
-    /// course. `add_eos_token: true` in the configuration ends every training row with it. Special tokens that the configuration
+    /// course. Special tokens that the configuration
     /// does not name are those of `special_tokens_map.json`, which older checkpoints have.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let path = folder.join("tokenizer.json");
@@ -54,14 +55,31 @@ impl Tokenizer {
             Error::new(ErrorKind::Tokenizer, format!("`{}` has no token `{eos_token}`", path.display()))
                 .hint("name the end-of-sequence token as `eos_token` in tokenizer_config.json")
         })?;
-        let add_eos = configuration["add_eos_token"].as_bool().unwrap_or(false);
-        Ok(Self { inner, folder: folder.to_path_buf(), configuration, special, eos, add_eos })
+        let mut around = around(&inner).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("`{}`: {error}", path.display())))?;
+        if around[1].is_empty() && configuration["add_eos_token"] == true {
+            around[1].push(eos);
+        }
+        Ok(Self { inner, folder: folder.to_path_buf(), configuration, special, eos, around })
     }
 
     /// The ids of a text, without any special token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let encoding = self.inner.encode(text, false).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("encode: {error}")))?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The ids of a text that a model goes on from: [`Tokenizer::encode`] after the tokens that the model expects before a
+    /// text, such as Llama's `<s>`, unless the text begins with them. With [`Tokenizer::ending`], what `tokenizer(text)` of
+    /// transformers gives.
+    pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>> {
+        let (before, ids) = (&self.around[0], self.encode(text)?);
+        Ok(if ids.starts_with(before) { ids } else { [before.as_slice(), &ids].concat() })
+    }
+
+    /// The ids that stand after a text in training: what `tokenizer.json` puts there, else the end-of-sequence token where
+    /// the configuration says `add_eos_token: true` (which transformers 5 ignores), else nothing.
+    pub fn ending(&self) -> &[u32] {
+        &self.around[1]
     }
 
     /// The ids of each text.
@@ -99,11 +117,6 @@ impl Tokenizer {
         self.eos
     }
 
-    /// Whether training rows end with the end-of-sequence token (`add_eos_token` of the configuration).
-    pub fn add_eos(&self) -> bool {
-        self.add_eos
-    }
-
     /// The folder whose tokenizer files belong into a checkpoint.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
@@ -118,6 +131,14 @@ impl Tokenizer {
     pub fn special_tokens(&self) -> &[(String, String)] {
         &self.special
     }
+}
+
+/// The ids that the post-processor of `tokenizer.json` puts before and after a text.
+fn around(inner: &Inner) -> std::result::Result<[Vec<u32>; 2], tokenizers::Error> {
+    let encode = |special| inner.encode("a", special).map(|encoding| encoding.get_ids().to_vec());
+    let (plain, whole) = (encode(false)?, encode(true)?);
+    let start = (!plain.is_empty()).then(|| whole.windows(plain.len()).position(|window| window == plain)).flatten();
+    Ok(start.map_or_else(Default::default, |start| [whole[..start].to_vec(), whole[start + plain.len()..].to_vec()]))
 }
 
 /// A JSON file; null where there is none.
