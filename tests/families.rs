@@ -6,7 +6,7 @@ use finetuning::*;
 use serde_json::{Value, json};
 
 use crate::parity::{check_gradients, check_greedy, check_logits, load};
-use crate::support::{assert_close, fixture, fresh_folder, ids, json, numbers, refused, tensors, values};
+use crate::support::{assert_close, fixture, fresh_folder, ids, json, numbers, refused, tensors, tiny_rows, values};
 
 /// The checkpoints, and the tensors that their files hold: tied weights are stored once, Phi has a bias of the logits.
 pub const FAMILIES: [(&str, usize); 11] = [
@@ -195,5 +195,37 @@ fn families_are_printed_as_pytorch_prints_them() {
     ] {
         let text = load(name).to_string();
         parts.iter().for_each(|part| assert!(text.contains(part), "{part} is not in {text}"));
+    }
+}
+
+#[test]
+fn together_is_one_by_one() {
+    // Prompts shorter and longer than the windows, through the cache.
+    let prompts: Vec<Vec<u32>> = vec![vec![5, 17, 42], (0..14).map(|i| 1 + i * 13 % 95).collect(), vec![9]];
+    let config = GenerationConfig { max_new_tokens: 12, ..Default::default() };
+    for (name, _) in FAMILIES {
+        let model = load(name);
+        let run = |prompts: &[Vec<u32>]| generate_batch(&model, prompts, &config, None, |_, _| Ok(())).unwrap();
+        let together = run(&prompts);
+        for (prompt, together) in prompts.iter().zip(together) {
+            assert_eq!(run(std::slice::from_ref(prompt))[0].ids, together.ids, "{name}");
+        }
+    }
+}
+
+#[test]
+fn an_adapter_trains_and_merges_in_every_family() {
+    let everywhere = LoraConfig { target_modules: vec!["all-linear".into()], ..Default::default() };
+    for (name, _) in FAMILIES {
+        let base = load(name);
+        assert!(base.with_lora(&LoraConfig::default()).unwrap().trainable_parameter_count() > 0, "{name}");
+        let model = base.with_lora(&everywhere).unwrap();
+        let arguments = TrainingArguments { learning_rate: 1e-2, max_steps: 4, disable_tqdm: true, ..Default::default() };
+        let mut trainer = Trainer::new(&model, arguments, tiny_rows(8), TokenizedDataset::default()).unwrap();
+        let losses: Vec<f64> = (0..4).map(|_| trainer.step_on(tiny_rows(8).rows()).unwrap().loss).collect();
+        assert!(losses[3] < losses[0], "{name}: {losses:?}");
+        let run = |model: &CausalLm| values(&model.forward(&[5, 17, 42, 7, 3, 9, 11, 2], 1, false).unwrap());
+        assert_close(name, &run(&model.merge_adapter().unwrap()), &run(&model), 1e-4, 1e-5);
+        assert_ne!(run(&model), run(&base), "{name}");
     }
 }

@@ -27,7 +27,7 @@ pub struct LoraConfig {
     /// The change counts `lora_alpha / r` times. Default 8.
     pub lora_alpha: f64,
     /// Which matrices change, by the end of their name, or `all-linear`. Default: what PEFT chooses for the family,
-    /// `query_key_value` or `q_proj` and `v_proj`.
+    /// `query_key_value`, `q_proj` and `v_proj`, or in Phi these with `fc1` and `fc2`; in Phi-3 `qkv_proj`.
     pub target_modules: Vec<String>,
     /// The change counts `lora_alpha / √r` times instead (Kalajdzievski 2023). Default false.
     pub use_rslora: bool,
