@@ -3,6 +3,7 @@
 mod adapters;
 mod architecture;
 mod bad_input;
+mod chat;
 mod event_files;
 mod families;
 mod faults;

@@ -85,6 +85,16 @@ pub fn assert_close(name: &str, ours: &[f32], theirs: &[f32], absolute: f32, rel
     assert!(worst <= absolute + relative * largest, "{name}: differs by {worst:e}, allowed {:e}", absolute + relative * largest);
 }
 
+/// Fails unless the result is an error whose text has these parts and a hint.
+#[track_caller]
+pub fn refused<T>(result: Result<T>, parts: &[&str]) {
+    let Err(error) = result else { panic!("must be refused: {parts:?}") };
+    let text = error.to_string();
+    for part in parts.iter().chain(&["hint: "]) {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+}
+
 /// A small random model with weights large enough that every path matters.
 pub fn tiny_model(seed: u64) -> CausalLm {
     noisy(CausalLm::random(NeoxConfig { max_position_embeddings: 64, ..NeoxConfig::new(96, 32, 2, 4) }, seed, None, &Device::Cpu).unwrap())

@@ -12,7 +12,7 @@ use crate::model::decoder::Decoder;
 use crate::model::linear::{Adapter, Weight};
 use crate::model::parameter::Parameter;
 use crate::model::weights::{Packed, Weights};
-use crate::model::{llama, neox};
+use crate::model::{llama, neox, phi};
 
 pub(crate) use crate::model::peft::{CONFIG, base_name};
 
@@ -27,7 +27,7 @@ pub struct LoraConfig {
     /// The change counts `lora_alpha / r` times. Default 8.
     pub lora_alpha: f64,
     /// Which matrices change, by the end of their name, or `all-linear`. Default: what PEFT chooses for the family,
-    /// `query_key_value` or `q_proj` and `v_proj`.
+    /// `query_key_value`, `q_proj` and `v_proj`, or in Phi these with `fc1` and `fc2`; in Phi-3 `qkv_proj`.
     pub target_modules: Vec<String>,
     /// The change counts `lora_alpha / √r` times instead (Kalajdzievski 2023). Default false.
     pub use_rslora: bool,
@@ -83,6 +83,7 @@ pub(crate) fn decoder(config: &Config, weights: Weights, packed: Packed, scale: 
     let mut decoder = match config {
         Config::Neox(config) => neox::decoder(config, named),
         Config::Llama(config) => llama::decoder(config, named),
+        Config::Phi(config) => phi::decoder(config, named),
     };
     let parameter = |name: &str| weights.iter().find(|(own, _)| own == name).map(|(_, parameter)| parameter.clone());
     for (index, block) in decoder.blocks.iter_mut().enumerate() {
@@ -146,7 +147,9 @@ impl CausalLm {
     fn usual_targets(&self) -> Vec<String> {
         let names: &[&str] = match self.config() {
             Config::Neox(_) => &["query_key_value"],
+            Config::Llama(config) if config.is_fused() => &["qkv_proj"],
             Config::Llama(_) => &["q_proj", "v_proj"],
+            Config::Phi(_) => &["q_proj", "v_proj", "fc1", "fc2"],
         };
         names.iter().map(|name| name.to_string()).collect()
     }

@@ -17,7 +17,7 @@ use crate::model::decoder::{Cache, Decoder, Lesson};
 use crate::model::head::Targets;
 use crate::model::parameter::Parameter;
 use crate::model::weights::{self, Packed, Weights};
-use crate::model::{llama, neox};
+use crate::model::{llama, neox, phi};
 use crate::tokenizer::text::Tokenizer;
 
 /// Loads tokenizers by name, like its namesake in transformers.
@@ -71,6 +71,7 @@ pub fn parameter_shapes(config: &Config) -> Vec<(String, Vec<usize>)> {
     match config {
         Config::Neox(config) => neox::parameter_shapes(config),
         Config::Llama(config) => llama::parameter_shapes(config),
+        Config::Phi(config) => phi::parameter_shapes(config),
     }
 }
 
@@ -93,11 +94,17 @@ impl CausalLm {
         Ok(Self::new(config, weights, device, Some(folder.to_path_buf())))
     }
 
-    /// A model with random weights: normal with deviation 0.02, norms 1 and biases 0, as transformers starts one.
+    /// A model with random weights: normal with deviation 0.02, norms 1 (Gemma's: 0, which is the same) and biases 0, as transformers starts one.
     /// `tokenizer` is the one whose files belong into its checkpoints.
     pub fn random(config: impl Into<Config>, seed: u64, tokenizer: Option<&Tokenizer>, device: &Device) -> Result<Self> {
         let config = config.into();
         let weights = weights::random(&parameter_shapes(&config), seed, device)?;
+        if matches!(&config, Config::Llama(config) if config.is_gemma()) {
+            // Gemma's norms store the distance from 1.
+            for (_, norm) in weights.iter().filter(|(_, parameter)| parameter.rank() == 1) {
+                norm.set(&norm.zeros_like()?)?;
+            }
+        }
         Ok(Self::new(config, weights, device, tokenizer.map(|tokenizer| tokenizer.folder().to_path_buf())))
     }
 
@@ -242,7 +249,7 @@ impl CausalLm {
     /// older versions (first), and cached rotary tables besides in later ones (second).
     pub fn transformers_memory_footprint(&self) -> [usize; 2] {
         let config = self.config();
-        let (positions, rotary) = (config.max_position_embeddings(), 2 * self.decoder.heads.rotary.half());
+        let (positions, rotary) = (config.max_position_embeddings(), 2 * self.decoder.heads.first().map_or(0, |heads| heads.rotary.half()));
         let mask = positions * positions;
         let scalars = 4 + 4 * rotary / 2;
         let older = config.num_hidden_layers() * (mask + scalars + 4);
@@ -310,6 +317,7 @@ impl fmt::Display for CausalLm {
         match self.config() {
             Config::Neox(config) => neox::describe(config, formatter)?,
             Config::Llama(config) => llama::describe(config, formatter)?,
+            Config::Phi(config) => phi::describe(config, formatter)?,
         }
         self.lora().map_or(Ok(()), |lora| {
             let (trained, all) = (self.trainable_parameter_count(), self.parameter_count());
