@@ -6,6 +6,7 @@ mod bad_input;
 mod chat;
 mod event_files;
 mod families;
+mod formats;
 mod faults;
 mod generation;
 mod gradients;

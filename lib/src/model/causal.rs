@@ -1,12 +1,10 @@
 //! A name → a language model that cells can hold, clone, print, train and save.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor};
 
 use crate::data::jsonl::write_whole;
 use crate::error::{Error, ErrorKind, Result};
@@ -15,7 +13,6 @@ use crate::model::adapter::{self, LoraConfig};
 use crate::model::config::Config;
 use crate::model::decoder::{Cache, Decoder, Lesson};
 use crate::model::head::Targets;
-use crate::model::parameter::Parameter;
 use crate::model::weights::{self, Packed, Weights};
 use crate::model::{llama, neox, phi};
 use crate::tokenizer::text::Tokenizer;
@@ -117,50 +114,6 @@ impl CausalLm {
         Ok(self.assembled(copies, self.packed().clone(), self.lora().cloned()))
     }
 
-    /// A model whose blocks' matrices are packed into numbers of fewer bits, such as `GgmlDType::Q8_0` or `Q4_0`: it takes less
-    /// memory, answers a little less exactly, and only an adapter on it can be trained (Dettmers et al. 2023). All other
-    /// weights are shared with this model, and frozen.
-    ///
-    /// # Errors
-    /// When a row of a matrix cannot be cut into the format's blocks.
-    pub fn quantized(&self, dtype: GgmlDType) -> Result<Self> {
-        if self.lora().is_some() {
-            return Err(Error::new(ErrorKind::Model, "the model has an adapter; quantized() packs a model without one")
-                .hint("call quantized() first and with_lora() on its result, or merge_adapter() before quantized()"));
-        }
-        let (mut weights, mut packed) = (Vec::new(), self.packed().clone());
-        for (name, parameter) in self.weights() {
-            if !(name.contains(".layers.") && parameter.rank() == 2) {
-                weights.push((name.clone(), parameter.frozen_view()));
-                continue;
-            }
-            let columns = parameter.dims()[1];
-            if !columns.is_multiple_of(dtype.block_size()) {
-                let message = format!("{name}: rows of {columns} numbers; {dtype:?} packs blocks of {}", dtype.block_size());
-                return Err(Error::new(ErrorKind::Model, message)
-                    .hint("choose `GgmlDType::Q8_0` or `GgmlDType::Q4_0`, whose blocks have 32 numbers"));
-            }
-            packed.push((name.clone(), Arc::new(QTensor::quantize(&parameter.detached(), dtype)?)));
-        }
-        Ok(self.assembled(weights, packed, None))
-    }
-
-    /// All weights without an adapter as f32, in the order of transformers; packed ones are unpacked, the others shared.
-    pub(crate) fn full_weights(&self) -> Result<Weights> {
-        let (parameters, packed): (HashMap<_, _>, HashMap<_, _>) =
-            (self.weights().iter().cloned().collect(), self.packed().iter().cloned().collect());
-        let mut weights = Vec::new();
-        for (name, _) in parameter_shapes(self.config()) {
-            let parameter = match (parameters.get(&name), packed.get(&name)) {
-                (Some(parameter), _) => parameter.clone(),
-                (None, Some(packed)) => Parameter::new(Var::from_tensor(&packed.dequantize(&self.device)?)?),
-                (None, None) => return Err(Error::new(ErrorKind::Model, format!("the model has no `{name}`"))),
-            };
-            weights.push((name, parameter));
-        }
-        Ok(weights)
-    }
-
     /// The shape of the model.
     pub fn config(&self) -> &Config {
         &self.config
@@ -192,7 +145,7 @@ impl CausalLm {
     }
 
     /// Logits `(B·T, V)` of ids `(B,T)`, row-major; `training` turns dropout on and records gradients, which a backward
-    /// pass adds to the weights' own (see [`Parameter::gradient`]).
+    /// pass adds to the weights' own (see [`crate::model::parameter::Parameter::gradient`]).
     pub fn forward(&self, ids: &[u32], batch: usize, training: bool) -> Result<Tensor> {
         Ok(self.decoder.logits(ids, &vec![ids.len() / batch; batch], training)?)
     }

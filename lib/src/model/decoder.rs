@@ -13,7 +13,7 @@ use crate::model::activations::scramble;
 use crate::model::attend::Scores;
 use crate::model::attention::{AttentionShape, CachedAttention, Columns, LayerCache, attention};
 use crate::model::head::{Head, Targets};
-use crate::model::linear::{Embedding, Linear};
+use crate::model::linear::{Embedding, Linear, Weight};
 use crate::model::norm::Norm;
 use crate::model::ops;
 use crate::model::parameter::{Parameter, with_values};
@@ -67,7 +67,7 @@ pub struct Decoder {
     /// After the last layer.
     pub norm: Norm,
     /// The output projection `(V,C)`; may be the embedding's weight.
-    pub head: Parameter,
+    pub head: Weight,
     /// Added to the logits `(V)`.
     pub head_bias: Option<Parameter>,
     /// Bound of a logit: `cap · tanh(logit / cap)`.
@@ -132,7 +132,7 @@ pub struct Lesson<'a> {
 
 impl Decoder {
     fn device(&self) -> &Device {
-        self.head.device()
+        self.norm.weight.device()
     }
 
     /// The attention's shape in layer `index` for sequences of these lengths.
@@ -177,7 +177,7 @@ impl Decoder {
     }
 
     fn project(&self, hidden: &Tensor) -> Answer<Tensor> {
-        let logits = Linear::new(self.head.clone(), self.head_bias.clone()).forward(hidden)?;
+        let logits = Linear { weight: self.head.clone(), bias: self.head_bias.clone(), adapter: None }.forward(hidden)?;
         match self.logit_cap.map(f64::from) {
             Some(cap) => (logits / cap)?.tanh()? * cap,
             None => Ok(logits),
@@ -270,10 +270,9 @@ impl Decoder {
         let (loss, slope, bias_slope) = with_values(hidden, |hidden| {
             self.with_head(|head| {
                 let mut result = None;
-                if self.head.is_frozen() {
-                    result = Some(head.backward(hidden, targets, None));
-                } else {
-                    self.head.accumulate(|sum, add| result = Some(head.backward(hidden, targets, Some((sum, add)))));
+                match self.head.parameter().filter(|parameter| !parameter.is_frozen()) {
+                    None => result = Some(head.backward(hidden, targets, None)),
+                    Some(parameter) => parameter.accumulate(|sum, add| result = Some(head.backward(hidden, targets, Some((sum, add))))),
                 }
                 result.unwrap_or_default()
             })
@@ -305,7 +304,7 @@ impl Decoder {
 
     fn with_head<T>(&self, work: impl FnOnce(Head) -> T) -> Answer<T> {
         let (width, cap, scratch) = (self.head.dims()[1], self.logit_cap, &self.scratch);
-        with_values(&self.head, |weight| match &self.head_bias {
+        with_values(&self.head.tensor(&Device::Cpu)?, |weight| match &self.head_bias {
             Some(bias) => with_values(bias, |bias| work(Head { weight, bias: Some(bias), cap, width, scratch })),
             None => Ok(work(Head { weight, bias: None, cap, width, scratch })),
         })?

@@ -13,7 +13,7 @@ use crate::model::activations::{GELU_TANH, Sigmoidal};
 use crate::model::attention::Columns;
 use crate::model::config::LlamaConfig;
 use crate::model::decoder::{Attend, Block, Decoder, Drop, Heads};
-use crate::model::linear::{Embedding, Linear};
+use crate::model::linear::{Embedding, Linear, Weight};
 use crate::model::norm::Norm;
 use crate::model::ops;
 use crate::model::weights::{Weights, named};
@@ -130,10 +130,10 @@ pub fn decoder(config: &LlamaConfig, weights: Weights) -> Decoder {
     Decoder {
         blocks: (0..config.num_hidden_layers).map(block).collect(),
         norm: norm("model.norm"),
-        head: if config.tie_word_embeddings { embedding.clone() } else { find("lm_head.weight") },
+        head: Weight::Full(if config.tie_word_embeddings { embedding.clone() } else { find("lm_head.weight") }),
         head_bias: None,
         logit_cap: config.logit_cap(),
-        embedding: Embedding { weight: embedding },
+        embedding: Embedding { weight: Weight::Full(embedding) },
         embedding_scale: if config.is_gemma() { f64::from((config.hidden_size as f32).sqrt()) } else { 1.0 },
         heads: heads(config),
         dropout: 0.0,

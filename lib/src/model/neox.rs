@@ -11,7 +11,7 @@ use crate::model::attend::Scores;
 use crate::model::attention::Columns;
 use crate::model::config::NeoxConfig;
 use crate::model::decoder::{Attend, Block, Decoder, Drop, Heads};
-use crate::model::linear::{Embedding, Linear};
+use crate::model::linear::{Embedding, Linear, Weight};
 use crate::model::norm::Norm;
 use crate::model::ops;
 use crate::model::rotary::Rotary;
@@ -90,10 +90,10 @@ pub fn decoder(config: &NeoxConfig, weights: Weights) -> Decoder {
         scores: Scores::of_size(config.head_size()),
     };
     Decoder {
-        embedding: Embedding { weight: find("gpt_neox.embed_in.weight") },
+        embedding: Embedding { weight: Weight::Full(find("gpt_neox.embed_in.weight")) },
         blocks: (0..config.num_hidden_layers).map(block).collect(),
         norm: norm("gpt_neox.final_layer_norm".into()),
-        head: find("embed_out.weight"),
+        head: Weight::Full(find("embed_out.weight")),
         head_bias: None,
         logit_cap: None,
         heads: vec![heads; config.num_hidden_layers],

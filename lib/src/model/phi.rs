@@ -12,7 +12,7 @@ use crate::model::attend::Scores;
 use crate::model::attention::Columns;
 use crate::model::config::PhiConfig;
 use crate::model::decoder::{Attend, Block, Decoder, Drop, Heads};
-use crate::model::linear::{Embedding, Linear};
+use crate::model::linear::{Embedding, Linear, Weight};
 use crate::model::norm::Norm;
 use crate::model::ops;
 use crate::model::rotary::Rotary;
@@ -91,10 +91,10 @@ pub fn decoder(config: &PhiConfig, weights: Weights) -> Decoder {
     Decoder {
         blocks: (0..config.num_hidden_layers).map(block).collect(),
         norm: norm("model.final_layernorm".into()),
-        head: if config.tie_word_embeddings { embedding.clone() } else { find("lm_head.weight") },
+        head: Weight::Full(if config.tie_word_embeddings { embedding.clone() } else { find("lm_head.weight") }),
         head_bias: Some(find("lm_head.bias")),
         logit_cap: None,
-        embedding: Embedding { weight: embedding },
+        embedding: Embedding { weight: Weight::Full(embedding) },
         embedding_scale: 1.0,
         heads: vec![heads; config.num_hidden_layers],
         dropout: config.resid_pdrop,
