@@ -29,8 +29,8 @@ impl Beam {
     }
 }
 
-/// The best continuation of `prompt` by `num_beams` beams; stop strings are not looked at.
-pub fn beam_search(model: &CausalLm, prompt: &[u32], config: &GenerationConfig) -> Result<Generation> {
+/// The `num_return_sequences` best continuations of `prompt` by `num_beams` beams, the best first.
+pub fn beam_search(model: &CausalLm, prompt: &[u32], config: &GenerationConfig) -> Result<Vec<Generation>> {
     let room = model.config().max_position_embeddings() - prompt.len();
     let (width, limit) = (config.num_beams, config.max_new_tokens.min(room));
     let (mut beams, mut ended) = (vec![Beam::default()], Vec::<Beam>::new());
@@ -42,7 +42,7 @@ pub fn beam_search(model: &CausalLm, prompt: &[u32], config: &GenerationConfig) 
         for (index, logits) in rows(&model.forward_cached_batch(&new, &mut cache)?)?.into_iter().enumerate() {
             let own = log_softmax(&logits);
             let mut scores: Vec<f32> = own.iter().map(|p| *p as f32).collect();
-            config.penalise(&mut scores, &[prompt, &beams[index].ids].concat());
+            config.penalise(&mut scores, &[prompt, &beams[index].ids].concat(), beams[index].ids.len());
             let of = |(id, score): (usize, &f32)| (beams[index].score + f64::from(*score), index, id as u32, own[id]);
             candidates.extend(scores.iter().enumerate().map(of));
         }
@@ -74,8 +74,11 @@ pub fn beam_search(model: &CausalLm, prompt: &[u32], config: &GenerationConfig) 
     }
     let count = ended.len();
     ended.extend(beams.into_iter().filter(|beam| count < width || beam.ids.len() == limit));
-    let best = (0..ended.len()).max_by(|&a, &b| ended[a].rank(config.length_penalty).total_cmp(&ended[b].rank(config.length_penalty)));
-    let Beam { ids, log_probabilities, .. } = best.map(|index| ended[index].clone()).unwrap_or_default();
-    let end = ids.last().is_some_and(|id| config.eos_token_id.contains(id));
-    Ok(Generation { ids, log_probabilities, ended: end })
+    ended.sort_by(|a, b| b.rank(config.length_penalty).total_cmp(&a.rank(config.length_penalty)));
+    ended.truncate(config.num_return_sequences);
+    let generation = |Beam { ids, log_probabilities, .. }| {
+        let ended = ids.last().is_some_and(|id| config.eos_token_id.contains(id));
+        Generation { ids, log_probabilities, ended }
+    };
+    Ok(ended.into_iter().map(generation).collect())
 }
