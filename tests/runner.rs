@@ -48,7 +48,8 @@ fn settings_of_the_runner_are_those_of_generate() {
 /// The weights of a run of one step on these data.
 fn trained(runner: &mut BasicModelRunner, is_public: bool) -> TrainingJob {
     let output_dir = fresh_folder().join("run");
-    let arguments = TrainingArguments { output_dir, max_steps: 1, disable_tqdm: true, ..BasicModelRunner::default_arguments() };
+    let arguments =
+        TrainingArguments { output_dir, max_steps: 1, warmup_steps: 0, disable_tqdm: true, ..BasicModelRunner::default_arguments() };
     runner.train_with(is_public, arguments).unwrap()
 }
 
