@@ -117,7 +117,7 @@ impl Service {
     /// The text of a successful answer.
     fn read(&self, text: &str) -> std::result::Result<String, Failure> {
         let value: Value = serde_json::from_str(text).map_err(|error| {
-            let error = refusal(format!("the answer is no JSON: {error}; it begins with {:?}", beginning(text)));
+            let error = refusal(format!("the answer is no JSON: {error}; it begins with {:?}", self.beginning(text)));
             Failure::lasting(error.hint("check that the address ends where the service's `/v1` ends"))
         })?;
         let choice = &value["choices"][0];
@@ -126,7 +126,7 @@ impl Service {
             Endpoint::Completions => &choice["text"],
         };
         answer.as_str().map(String::from).ok_or_else(|| {
-            let reason = choice["finish_reason"].as_str().map_or_else(|| beginning(text), |reason| format!("finish_reason {reason}"));
+            let reason = choice["finish_reason"].as_str().map_or_else(|| self.beginning(text), |reason| format!("finish_reason {reason}"));
             Failure::lasting(
                 refusal(format!("the answer holds no text: {reason}")).hint("ask in other words, or check the kind of endpoint"),
             )
@@ -138,7 +138,7 @@ impl Service {
         let value: Value = serde_json::from_str(text).unwrap_or_default();
         let error = &value["error"];
         let said = error["message"].as_str().or_else(|| value["message"].as_str()).or_else(|| error.as_str());
-        let said = said.map_or_else(|| beginning(text), String::from);
+        let said = said.map_or_else(|| self.beginning(text), String::from);
         let code = error["code"].as_str().unwrap_or_default();
         match status {
             401 | 403 => {
@@ -201,6 +201,12 @@ impl Service {
         (!names.is_empty()).then_some(names)
     }
 
+    /// The first characters of a text, for messages; the key is taken out before the text is cut.
+    fn beginning(&self, text: &str) -> String {
+        let text = self.key.as_ref().map_or_else(|| text.to_string(), |key| text.replace(key, "…"));
+        text.trim().chars().take(120).collect()
+    }
+
     /// The failure, should the service have repeated the key in its words.
     fn without_key(&self, failure: Failure) -> Failure {
         match &self.key {
@@ -212,9 +218,4 @@ impl Service {
 
 pub(crate) fn refusal(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Service, message)
-}
-
-/// The first characters of a text, for messages.
-fn beginning(text: &str) -> String {
-    text.trim().chars().take(120).collect()
 }
