@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use crate::data::split::Pcg64;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::kernels;
 
 /// How text is generated; names, meanings and defaults are those of transformers' `GenerationConfig`.
 #[derive(Debug, Clone, PartialEq)]
@@ -208,6 +209,12 @@ pub fn log_softmax(logits: &[f32]) -> Vec<f64> {
     let top = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let sum: f64 = logits.iter().map(|&logit| (f64::from(logit) - top).exp()).sum();
     logits.iter().map(|&logit| f64::from(logit) - top - sum.ln()).collect()
+}
+
+/// The logarithm of one id's probability, to about 1e-6.
+pub fn log_probability_of(id: u32, logits: &[f32]) -> f64 {
+    let top = kernels::max(logits);
+    f64::from(logits[id as usize] - top) - f64::from(kernels::exp_sum(logits, top)).ln()
 }
 
 /// The rows of `(S,V)` logits.

@@ -7,7 +7,7 @@ use candle_transformers::generation::{LogitsProcessor, Sampling};
 
 use crate::beams::beam_search;
 use crate::data::split::Pcg64;
-use crate::decoding::{Generation, GenerationConfig, log_softmax, rows};
+use crate::decoding::{Generation, GenerationConfig, log_probability_of, rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt;
 use crate::model::causal::CausalLm;
@@ -120,13 +120,13 @@ pub fn generate_batch(
         let mut stay = Vec::new();
         for (place, (&row, mut logits)) in active.iter().zip(logits).enumerate() {
             fresh[row] = texts[row].len();
-            let own = log_softmax(&logits);
+            let own = logits.clone();
             config.penalise(&mut logits, &texts[row], done[row].ids.len());
             let id = config.choose(logits, &mut random[row]);
             texts[row].push(id);
             let generation = &mut done[row];
             generation.ids.push(id);
-            generation.log_probabilities.push(own[id as usize]);
+            generation.log_probabilities.push(log_probability_of(id, &own));
             on_token(row, id)?;
             generation.ended = config.eos_token_id.contains(&id) || stopped(&generation.ids, config, tokenizer)?;
             if !generation.ended && generation.ids.len() < config.max_new_tokens && texts[row].len() < room {
