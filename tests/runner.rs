@@ -43,6 +43,8 @@ fn settings_of_the_runner_are_those_of_generate() {
     assert!(whole.starts_with(&start) && start.len() < whole.len() && !start.is_empty(), "{start:?} of {whole:?}");
     let wrong = short.with_generation(GenerationConfig { top_p: 2.0, ..Default::default() });
     assert!(wrong.ask("a").unwrap_err().to_string().contains("top_p is 2"));
+    let several = wrong.with_generation(GenerationConfig { do_sample: true, num_return_sequences: 2, ..Default::default() });
+    assert!(several.ask("a").unwrap_err().to_string().contains("one answer to a prompt"));
 }
 
 /// The weights of a run of one step on these data.

@@ -255,6 +255,11 @@ impl Local {
 
     /// The answers to prompts that are continued together; one that cannot be continued leaves the others as they are.
     fn ask(&self, prompts: &[String], generation: &GenerationConfig) -> Vec<Result<String>> {
+        if generation.num_return_sequences != 1 {
+            let message = format!("num_return_sequences is {}; a runner gives one answer to a prompt", generation.num_return_sequences);
+            let error = Error::new(ErrorKind::Model, message).hint("call `generate_texts` with model()? and tokenizer()?");
+            return vec![Err(error); prompts.len()];
+        }
         let room = self.model.config().max_position_embeddings();
         let check = |prompt: &String| check_prompt(&self.model, &self.tokenizer.encode(prompt)?, room);
         let checked: Vec<Result<()>> = prompts.iter().map(check).collect();
