@@ -27,8 +27,8 @@ pub struct TrainingJob {
 }
 
 impl TrainingJob {
-    /// Writes the model card, `README.md` as the hub reads it, and shuts the folder of a model that is not public. A card
-    /// of your own stays.
+    /// Writes the model card, `README.md` as the hub reads it; a card of your own stays. Shuts the folder of a model that is
+    /// not public; that of a public one is as open as the folder around it.
     pub(crate) fn publish(&self, base: &str, rows: usize) -> Result<()> {
         let folder = Path::new(&self.model_id);
         let path = folder.join("README.md");
@@ -48,8 +48,10 @@ impl TrainingJob {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            let mode = if self.is_public { 0o755 } else { 0o700 };
-            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode)).map_err(|error| Error::file(folder, error))?;
+            let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let (open, shut) = (std::fs::metadata(parent).map(|parent| parent.permissions()), std::fs::Permissions::from_mode(0o700));
+            let mode = if self.is_public { open } else { Ok(shut) };
+            mode.and_then(|mode| std::fs::set_permissions(folder, mode)).map_err(|error| Error::file(folder, error))?;
         }
         Ok(())
     }
