@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::parity::{batch, load, real, token_rows};
 use crate::support::{
-    assert_close, fixture, fresh_folder, ids, json, numbers, tensors, tiny_llama, tiny_llama_of, tiny_model, tiny_rows, values,
+    assert_close, fixture, fresh_folder, ids, json, numbers, refused, tensors, tiny_llama, tiny_llama_of, tiny_model, tiny_rows, values,
 };
 
 const MODELS: [&str; 2] = ["tiny-neox", "tiny-llama"];
@@ -216,15 +216,6 @@ fn copies_of_an_adapter_are_apart() {
     assert_ne!(first_values(&other), first_values(&model), "another seed, another A");
     let bound = 1.0 / 32f32.sqrt();
     assert!(first_values(&model).iter().all(|a| a.abs() <= bound) && first_values(&model).iter().any(|a| a.abs() > 0.8 * bound));
-}
-
-#[track_caller]
-fn refused<T>(result: Result<T>, parts: &[&str]) {
-    let Err(error) = result else { panic!("must be refused: {parts:?}") };
-    let text = error.to_string();
-    for part in parts.iter().chain(&["hint: "]) {
-        assert!(text.contains(part), "`{part}` is not in: {text}");
-    }
 }
 
 #[test]

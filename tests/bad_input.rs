@@ -2,17 +2,7 @@
 
 use finetuning::*;
 
-use crate::support::{fixture, fresh_folder, tiny_model, tiny_rows};
-
-/// The error's text, which must contain every part.
-#[track_caller]
-fn refused<T>(result: Result<T>, parts: &[&str]) {
-    let Err(error) = result else { panic!("must be refused: {parts:?}") };
-    let text = error.to_string();
-    for part in parts.iter().chain(&["hint: "]) {
-        assert!(text.contains(part), "`{part}` is not in: {text}");
-    }
-}
+use crate::support::{fixture, fresh_folder, refused, tiny_model, tiny_rows};
 
 #[test]
 fn missing_file() {

@@ -6,7 +6,7 @@ use finetuning::*;
 use serde_json::Value;
 
 use crate::parity::load;
-use crate::support::{assert_close, fixture, fresh_folder, ids, json, numbers, tiny_llama_of, tiny_model, values};
+use crate::support::{assert_close, fixture, fresh_folder, ids, json, numbers, refused, tiny_llama_of, tiny_model, values};
 
 fn fixture_pairs(case: &Value) -> Vec<PreferencePair> {
     let pair =
@@ -147,15 +147,6 @@ fn pairs_are_read_from_a_file() {
     refused(with("prompt", ""), &["row 0", "`prompt` is empty"]);
     let other = Dataset::from_examples(vec![Example::new([("prompt", "a"), ("chosen", "b")])]);
     refused(tokenize_preferences(&other, &tokenizer, 64), &["row 0", "`rejected` is missing"]);
-}
-
-#[track_caller]
-fn refused<T>(result: Result<T>, parts: &[&str]) {
-    let Err(error) = result else { panic!("must be refused: {parts:?}") };
-    let text = error.to_string();
-    for part in parts.iter().chain(&["hint: "]) {
-        assert!(text.contains(part), "`{part}` is not in: {text}");
-    }
 }
 
 #[test]

@@ -43,6 +43,16 @@ pub fn ids(value: &Value) -> Vec<u32> {
     numbers(value).iter().map(|&id| id as u32).collect()
 }
 
+/// Checks that something is refused with a hint and all these words.
+#[track_caller]
+pub fn refused<T>(result: Result<T>, parts: &[&str]) {
+    let Err(error) = result else { panic!("must be refused: {parts:?}") };
+    let text = error.to_string();
+    for part in parts.iter().chain(&["hint: "]) {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+}
+
 /// An empty folder that no other test uses.
 pub fn fresh_folder() -> PathBuf {
     static NEXT: AtomicU64 = AtomicU64::new(0);

@@ -148,7 +148,7 @@ fn a_program_prints_what_the_kernel_printed() {
 }
 
 #[test]
-fn every_lesson_becomes_a_program_that_compiles_and_four_print_the_same() {
+fn every_lesson_becomes_a_program_that_compiles_and_five_print_the_same() {
     ok(Command::new(LAB).arg("setup").output().unwrap());
     let folder = Folder::new("lessons");
     let build = Path::new(LAB).parent().unwrap();
@@ -160,15 +160,16 @@ fn every_lesson_becomes_a_program_that_compiles_and_four_print_the_same() {
         let mut rustc = rustc(&project);
         rustc.arg("--extern").arg(format!("finetuning={}", build.join("libfinetuning.rlib").display()));
         rustc.arg("-L").arg(format!("dependency={}", build.join("deps").display())).arg("-o").arg(&program);
-        // Lesson 5 trains for minutes, 6 evaluates for as long, and 7 draws numbers without a seed.
-        if place >= 4 {
+        // Lessons 5 and 7 train for most of a minute.
+        if [4, 6].contains(&place) {
             ok(rustc.args(["--emit", "metadata"]).output().unwrap());
             continue;
         }
         ok(rustc.output().unwrap());
         let printed = ok(Command::new(program).output().unwrap());
-        // The lines of lesson 1 that tell how long an answer took are never the same.
-        let same = |text: &str| text.lines().filter(|line| !line.ends_with(" s")).map(str::to_string).collect::<Vec<_>>();
+        // How long an answer of lesson 1 took, and how far dropout without a seed in lesson 6 reaches, is never the same.
+        let differs = |line: &str| line.ends_with(" s") || line.starts_with("training = true: two runs differ");
+        let same = |text: &str| text.lines().filter(|line| !differs(line)).map(str::to_string).collect::<Vec<_>>();
         let (printed, shown) = (same(&printed), same(&shown(&lesson.notebook)));
         assert!(shown.len() > 80, "{} lines", shown.len());
         assert_eq!(printed.iter().zip(&shown).find(|(a, b)| a != b), None, "{}", lesson.name);

@@ -180,6 +180,26 @@ fn a_comm_carries_messages_both_ways_while_a_cell_runs() {
 }
 
 #[test]
+fn the_front_end_opens_a_comm_to_a_target_of_a_cell() {
+    let mut kernel = kernel();
+    let comms = |kernel: &mut Client| kernel.ask("comm_info_request", json!({}))["comms"].clone();
+    let open = |id: &str| json!({ "comm_id": id, "target_name": "chat", "data": { "hello": 1 } });
+    kernel.tell("comm_open", open("early"));
+    assert_eq!(comms(&mut kernel), json!({}));
+    kernel.run("use finetuning::*; register_target();").expect_ok();
+    kernel.tell("comm_open", open("../up"));
+    kernel.tell("comm_open", open("front-1"));
+    kernel.tell("comm_open", open("front-1"));
+    assert_eq!(comms(&mut kernel), json!({ "front-1": { "target_name": "chat" } }));
+    assert_eq!(kernel.run("print!(\"{}\", receive(\"t1\"));").stdout(), "{\"open\":\"front-1\",\"data\":{\"hello\":1}}\n");
+    kernel.tell("comm_msg", json!({ "comm_id": "front-1", "data": { "value": 7 } }));
+    assert_eq!(kernel.run("print!(\"{}\", receive(\"front-1\"));").stdout(), "{\"data\":{\"value\":7}}\n");
+    kernel.run("end_target();").expect_ok();
+    kernel.tell("comm_open", open("late"));
+    assert_eq!(comms(&mut kernel), json!({ "front-1": { "target_name": "chat" } }));
+}
+
+#[test]
 fn a_progress_bar_on_the_terminal_is_redrawn_in_place() {
     let mut kernel = kernel();
     assert_eq!(kernel.run("std::io::IsTerminal::is_terminal(&std::io::stderr())").result(), "true");

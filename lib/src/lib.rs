@@ -32,7 +32,7 @@ pub mod frame;
 
 pub use candle_core::quantized::GgmlDType;
 pub use candle_core::{self, DType, Device, Tensor};
-pub use comm::Comm;
+pub use comm::{Comm, CommTarget};
 pub use data::dataset::Dataset;
 pub use data::example::Example;
 pub use data::split::permutation;

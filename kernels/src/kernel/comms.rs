@@ -1,8 +1,8 @@
 //! Two-way channels between a cell and the front end: records of the cell process → `comm_*` messages, and back.
 //!
-//! A cell opens a comm to a target that the front end has registered; what the front end sends is appended, a line of
-//! JSON each, to a file that the companion reads, so that it arrives while the cell runs. The kernel itself registers no
-//! target: a comm that a front end opens is closed again, as the protocol asks.
+//! A cell opens a comm to a target that the front end has registered, or registers a target that the front end opens comms
+//! to; what the front end sends is appended, a line of JSON each, to a file that the companion reads, so that it arrives
+//! while the cell runs. A comm to a target that nobody has registered is closed again, as the protocol asks.
 //!
 //! Both ways a message may carry `metadata`, an object, and `buffers`, an array of texts in base64; a line of the file has
 //! them only if the message did.
@@ -25,12 +25,14 @@ pub struct Comms {
     folder: PathBuf,
     /// Targets by id.
     open: Mutex<BTreeMap<String, String>>,
+    /// The cells' targets: ids of their inboxes by name.
+    targets: Mutex<BTreeMap<String, String>>,
 }
 
 impl Comms {
     /// Comms whose files lie in `folder`.
     pub fn new(folder: PathBuf) -> Comms {
-        Comms { folder, open: Mutex::default() }
+        Comms { folder, open: Mutex::default(), targets: Mutex::default() }
     }
 
     /// The folder, for the environment of the cells.
@@ -62,19 +64,49 @@ impl Comms {
         Some(message)
     }
 
+    /// A cell registers a target, or lets it go.
+    pub fn take_target(&self, kind: &str, record: &Value) {
+        let Some(id) = record["id"].as_str() else { return };
+        let mut targets = lock(&self.targets);
+        match (kind, record["target"].as_str()) {
+            ("comm_target", Some(name)) => drop(targets.insert(name.to_string(), id.to_string())),
+            _ => targets.retain(|_, own| own != id),
+        }
+    }
+
+    /// The front end opens a comm; false when it must be closed again: no cell has registered its target, its id is taken, or
+    /// no name for a file.
+    pub fn take_open(&self, request: &Request) -> bool {
+        let (id, target) = (request.text("comm_id"), request.text("target_name"));
+        let plain = id.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter));
+        let Some(inbox) = lock(&self.targets).get(target).filter(|_| plain && (1..=64).contains(&id.len())).cloned() else { return false };
+        let mut open = lock(&self.open);
+        if open.contains_key(id) {
+            return false;
+        }
+        open.insert(id.to_string(), target.to_string());
+        self.append(&inbox, json!({ "open": id, "data": request.content["data"] }), request);
+        true
+    }
+
     /// A message of the front end for an open comm; false when no such comm is open.
     pub fn take_request(&self, request: &Request) -> bool {
         let mut open = lock(&self.open);
-        // Only ids that a cell has made become names of files.
+        // Only ids that are known become names of files.
         let Some((id, _)) = open.get_key_value(request.text("comm_id")) else { return false };
         let id = id.clone();
-        let mut line = match request.kind() {
+        let line = match request.kind() {
             "comm_close" => {
                 open.remove(&id);
                 json!({ "close": true })
             }
             _ => json!({ "data": request.content["data"] }),
         };
+        self.append(&id, line, request);
+        true
+    }
+
+    fn append(&self, id: &str, mut line: Value, request: &Request) {
         if request.metadata.as_object().is_some_and(|metadata| !metadata.is_empty()) {
             line["metadata"] = request.metadata.clone();
         }
@@ -86,7 +118,6 @@ impl Comms {
         if let Err(error) = append.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes())) {
             eprintln!("{}: {error}", file.display());
         }
-        true
     }
 
     /// The content of `comm_info_reply`.
@@ -98,6 +129,7 @@ impl Comms {
 
     /// Closes all comms, since their process has ended; the ids that were open.
     pub fn end(&self) -> Vec<String> {
+        lock(&self.targets).clear();
         std::mem::take(&mut *lock(&self.open)).into_keys().collect()
     }
 }

@@ -151,6 +151,7 @@ impl Output {
                     self.iopub.post(message);
                 }
             }
+            "comm_target" | "comm_target_end" => self.shared.comms.take_target(kind, body),
             "panic" if body["thread"] == "main" => {
                 self.print_panics(&mut cell);
                 cell.panics.push(body.clone());

@@ -66,9 +66,10 @@ fn common(shared: &Arc<Shared>, request: &Request) {
         "comm_msg" | "comm_close" => shared.between(request, || {
             shared.comms.take_request(request);
         }),
-        // No comm target is registered, so the protocol asks to close it again.
         "comm_open" => shared.between(request, || {
-            shared.iopub.send("comm_close", json!({ "comm_id": request.content["comm_id"], "data": {} }), Some(&request.header));
+            if !shared.comms.take_open(request) {
+                shared.iopub.send("comm_close", json!({ "comm_id": request.content["comm_id"], "data": {} }), Some(&request.header));
+            }
         }),
         kind if kind.ends_with("_request") => shared.serve(request, || {
             json!({ "status": "error", "ename": "UnknownRequest", "evalue": format!("this kernel does not know {kind}"), "traceback": [] })

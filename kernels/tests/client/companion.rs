@@ -58,6 +58,16 @@ pub fn open_comm_with_buffers() {
     println!("\x02K{{\"comm_open\":{{\"id\":\"c2\",\"target\":\"slider\",\"metadata\":{{\"version\":2}},\"buffers\":[\"AP8=\"]}}}}");
 }
 
+/// Registers a target that the front end may open comms to.
+pub fn register_target() {
+    println!("\x02K{{\"comm_target\":{{\"id\":\"t1\",\"target\":\"chat\"}}}}");
+}
+
+/// Lets the target go.
+pub fn end_target() {
+    println!("\x02K{{\"comm_target_end\":{{\"id\":\"t1\"}}}}");
+}
+
 /// Waits for a message on a comm.
 pub fn receive(id: &str) -> String {
     let file = Path::new(&std::env::var("FINETUNING_COMMS").expect("the kernel sets it")).join(format!("{id}.jsonl"));

@@ -70,10 +70,10 @@ impl LossCurve {
         [
             format!("step {}/{} · epoch {:.2} · loss {loss:.4}{}", last.step, self.total_steps, last.epoch, eval.unwrap_or_default()),
             format!(
-                "{:.0} tokens/s · {time} · gradient {:.2} · learning rate {:.1e}",
+                "{:.0} tokens/s · {time} · gradient {:.2} · learning rate {}",
                 tokens as f64 / seconds.max(1e-9),
                 last.grad_norm,
-                last.learning_rate
+                if last.learning_rate == 0.0 { "0".to_string() } else { format!("{:.1e}", last.learning_rate) }
             ),
         ]
     }
