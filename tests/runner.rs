@@ -3,7 +3,7 @@
 use finetuning::polars::prelude::{Column, DataFrame};
 use finetuning::*;
 
-use crate::support::fresh_folder;
+use crate::support::{fresh_folder, refused};
 
 #[test]
 fn a_batch_of_questions_gets_the_answers_of_single_ones() {
@@ -80,18 +80,11 @@ fn a_table_keeps_its_values_and_names_its_gaps() {
     let data = Dataset::from_frame(&frame).unwrap();
     assert_eq!(data.get(0).unwrap().to_string(), r#"{"ask": "a \"b\"", "say": "d", "number": "0.1234567891"}"#);
     let mut runner = BasicModelRunner::new("builtin:base").unwrap();
-    let refused = |error: Error, words: &[&str]| {
-        let text = error.to_string();
-        assert!(words.iter().all(|word| text.contains(word)), "{text}");
-    };
-    refused(
-        runner.load_data_from_dataframe(&frame, "ask", "say").unwrap_err(),
-        &["the table: row 1: column `say` is missing", "`ask`, `number`"],
-    );
-    refused(runner.load_data_from_dataframe(&frame, "ask", "tell").unwrap_err(), &["row 0: column `tell`", "`say`"]);
-    refused(runner.load_data_from_dataframe(&frame.head(Some(0)), "ask", "say").unwrap_err(), &["no rows"]);
-    refused(runner.train(true).unwrap_err(), &["no data is loaded", "load_data_from_jsonlines"]);
-    refused(runner.evaluate().unwrap_err(), &["no data is loaded"]);
+    refused(runner.load_data_from_dataframe(&frame, "ask", "say"), &["the table: row 1: column `say` is missing", "`ask`, `number`"]);
+    refused(runner.load_data_from_dataframe(&frame, "ask", "tell"), &["row 0: column `tell`", "`say`"]);
+    refused(runner.load_data_from_dataframe(&frame.head(Some(0)), "ask", "say"), &["no rows"]);
+    refused(runner.train(true), &["no data is loaded", "load_data_from_jsonlines"]);
+    refused(runner.evaluate(), &["no data is loaded"]);
 }
 
 #[test]
