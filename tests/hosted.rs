@@ -235,6 +235,10 @@ fn models_and_services_that_are_not_there_are_named() {
     let away = format!("http://{}/v1", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
     let config = HostedConfig { base_url: away.clone(), max_retries: 0, ..Default::default() };
     says(BasicModelRunner::hosted("parrot", config).unwrap().ask("a").unwrap_err(), &[&away, "connection refused", "OPENAI_BASE_URL"]);
+    // A service without TLS at an address that asks for it.
+    let secure = service.address.replace("http:", "https:");
+    let config = HostedConfig { base_url: secure.clone(), max_retries: 0, timeout: Duration::from_secs(5), ..Default::default() };
+    says(BasicModelRunner::hosted("parrot", config).unwrap().ask("a").unwrap_err(), &[&secure]);
     for address in ["", "127.0.0.1:80", "ftp://host", "https://", "http://host/v1?key=1", "http://ho st"] {
         let config = HostedConfig { base_url: address.into(), ..Default::default() };
         says(BasicModelRunner::hosted("parrot", config).unwrap_err(), &["is no address of a service"]);

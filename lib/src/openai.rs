@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::error::{Error, ErrorKind, Result, quoted};
 
@@ -80,6 +81,8 @@ impl Service {
             // The key goes to the named address only.
             .max_redirects(0)
             .max_redirects_will_error(false)
+            // The certificates that the machine trusts, its owner's own among them.
+            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
             .proxy(if here { None } else { ureq::Proxy::try_from_env() })
             .build()
             .into();
@@ -179,6 +182,11 @@ impl Service {
             }
             ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
                 Failure::passing(refusal("no service answers at this address: connection refused").hint(hint))
+            }
+            // What rustls says of a certificate comes as an error of reading.
+            ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                let error = refusal(format!("no safe connection to this address: {error}"));
+                Failure::lasting(error.hint("check the address; SSL_CERT_FILE names a file with certificates of your own network"))
             }
             ureq::Error::HostNotFound
             | ureq::Error::BadUri(_)
