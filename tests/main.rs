@@ -24,3 +24,4 @@ mod support;
 mod teaching;
 mod tokens;
 mod trajectories;
+mod weights;
