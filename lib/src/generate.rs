@@ -4,6 +4,7 @@ use std::io::Write;
 
 use candle_core::DType;
 use candle_transformers::generation::{LogitsProcessor, Sampling};
+use rayon::prelude::*;
 
 use crate::beams::beam_search;
 use crate::data::split::Pcg64;
@@ -117,16 +118,21 @@ pub fn generate_batch(
         interrupt::check(format_args!("after {written} of at most {} tokens", config.max_new_tokens))?;
         let new: Vec<&[u32]> = active.iter().map(|&row| &texts[row][fresh[row]..]).collect();
         let logits = rows(&model.forward_cached_batch(&new, &mut cache)?)?;
-        let mut stay = Vec::new();
-        for (place, (&row, mut logits)) in active.iter().zip(logits).enumerate() {
-            fresh[row] = texts[row].len();
-            let own = logits.clone();
+        let choose = |(&row, own): (&usize, Vec<f32>)| {
+            let (mut logits, mut random) = (own.clone(), random[row].clone());
             config.penalise(&mut logits, &texts[row], done[row].ids.len());
-            let id = config.choose(logits, &mut random[row]);
+            let id = config.choose(logits, &mut random);
+            (id, log_probability_of(id, &own), random)
+        };
+        let chosen: Vec<(u32, f64, Pcg64)> = active.par_iter().zip(logits).map(choose).collect();
+        let mut stay = Vec::new();
+        for (place, (&row, (id, log_probability, drawn))) in active.iter().zip(chosen).enumerate() {
+            fresh[row] = texts[row].len();
+            random[row] = drawn;
             texts[row].push(id);
             let generation = &mut done[row];
             generation.ids.push(id);
-            generation.log_probabilities.push(log_probability_of(id, &own));
+            generation.log_probabilities.push(log_probability);
             on_token(row, id)?;
             generation.ended = config.eos_token_id.contains(&id) || stopped(&generation.ids, config, tokenizer)?;
             if !generation.ended && generation.ids.len() < config.max_new_tokens && texts[row].len() < room {

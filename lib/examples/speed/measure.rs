@@ -125,15 +125,10 @@ fn generate_tokens(weights: Option<&String>, batch: usize, prompt: usize, new: u
     };
     let prompts: Vec<Vec<u32>> =
         (0..batch).map(|row| (0..prompt).map(|place| ((row * 31 + place * 17) % 50_303 + 1) as u32).collect()).collect();
-    let write = |new: usize| -> Result<f64> {
+    let write = |max_new_tokens: usize| -> Result<f64> {
         let started = Instant::now();
-        let mut cache = finetuning::model::decoder::Cache::new();
-        let mut last = prompts.clone();
-        for _ in 0..new {
-            let rows: Vec<&[u32]> = last.iter().map(Vec::as_slice).collect();
-            let logits = model.forward_cached_batch(&rows, &mut cache)?;
-            last = logits.argmax(1)?.to_vec1::<u32>()?.into_iter().map(|id| vec![id]).collect();
-        }
+        let config = GenerationConfig { max_new_tokens, ..Default::default() };
+        generate_batch(&model, &prompts, &config, None, |_, _| Ok(()))?;
         Ok(started.elapsed().as_secs_f64())
     };
     write(4)?;

@@ -80,7 +80,7 @@ pub struct Sigmoidal {
 /// `x · σ(x)`: SiLU, also called swish.
 pub const SILU: Sigmoidal = Sigmoidal { rate: 1.0, cube: 0.0 };
 /// GELU with a tanh in place of the normal distribution function (`gelu_new`, `gelu_pytorch_tanh`): rate `2 · √(2/π)`.
-pub const GELU_TANH: Sigmoidal = Sigmoidal { rate: 1.595_769_1, cube: 0.044_715 };
+pub const GELU_TANH: Sigmoidal = Sigmoidal { rate: 1.595_769, cube: 0.044_715 };
 
 impl Sigmoidal {
     /// The value at `x`.
