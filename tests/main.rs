@@ -9,6 +9,8 @@ mod faults;
 mod generation;
 mod gradients;
 mod hub;
+mod hub_download;
+mod hub_server;
 mod interrupt;
 mod invariance;
 mod operations;

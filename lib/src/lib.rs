@@ -12,7 +12,6 @@ mod raster;
 pub mod comm;
 pub mod assets;
 pub mod data;
-mod download;
 pub mod hub;
 pub mod tokenizer;
 pub mod model;
@@ -43,7 +42,8 @@ pub use evaluate::{
 };
 pub use frame::show_picture;
 pub use generate::{Decoding, generate, generate_batch, generate_texts, generate_until, inference, stream_text};
-pub use hub::{load_dataset, stream_dataset};
+pub use hub::options::HubOptions;
+pub use hub::{load_dataset, load_dataset_with, stream_dataset, stream_dataset_with};
 pub use model::adapter::LoraConfig;
 pub use model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm, best_device};
 pub use model::config::{Config, LlamaConfig, NeoxConfig};

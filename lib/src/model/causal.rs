@@ -11,6 +11,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use crate::data::jsonl::write_whole;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hub;
+use crate::hub::options::HubOptions;
 use crate::model::adapter::{self, LoraConfig};
 use crate::model::config::Config;
 use crate::model::decoder::{Cache, Decoder, Lesson};
@@ -27,7 +28,12 @@ pub struct AutoTokenizer;
 impl AutoTokenizer {
     /// The tokenizer of a `builtin:` name, a folder or a hub repository.
     pub fn from_pretrained(name: &str) -> Result<Tokenizer> {
-        Tokenizer::from_folder(&hub::model_folder(name)?)
+        Self::from_pretrained_with(name, &HubOptions::default())
+    }
+
+    /// [`AutoTokenizer::from_pretrained`] with a revision, a token, or another cache.
+    pub fn from_pretrained_with(name: &str, options: &HubOptions) -> Result<Tokenizer> {
+        Tokenizer::from_folder(&hub::tokenizer_folder(name, options)?)
     }
 }
 
@@ -39,12 +45,19 @@ impl AutoModelForCausalLM {
     /// The model of a `builtin:` name, a folder or a hub repository, on [`best_device`]. A folder with an adapter gives the
     /// model that its `adapter_config.json` names, with the adapter on it.
     pub fn from_pretrained(name: &str) -> Result<CausalLm> {
-        let folder = hub::model_folder(name)?;
+        Self::from_pretrained_with(name, &HubOptions::default())
+    }
+
+    /// [`AutoModelForCausalLM::from_pretrained`] with a revision, a token, or another cache. The model below an adapter comes
+    /// with the same options, from its `main`.
+    pub fn from_pretrained_with(name: &str, options: &HubOptions) -> Result<CausalLm> {
+        let folder = hub::model_folder(name, options)?;
         if !folder.join(adapter::CONFIG).is_file() {
             return Ok(CausalLm { name: Some(name.to_string()), ..CausalLm::from_folder(&folder, &best_device())? });
         }
         let base = adapter::base_name(&folder)?;
-        let model = CausalLm::from_folder(&hub::model_folder(&base)?, &best_device())?;
+        let options = HubOptions { revision: HubOptions::default().revision, ..options.clone() };
+        let model = CausalLm::from_folder(&hub::model_folder(&base, &options)?, &best_device())?;
         CausalLm { name: Some(base), ..model }.load_adapter(folder)
     }
 }
