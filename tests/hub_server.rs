@@ -271,9 +271,8 @@ impl Hub {
                 (_, ["commit", "main"]) => commit(state, &format!("{kind}/{owner}/{name}"), &request.body, &self.address),
                 _ => refusal(404, "EntryNotFound", "no such page"),
             },
-            ("POST", [repo @ .., "info", "lfs", "objects", "batch"]) => {
-                let objects: Vec<_> =
-                    sent()["objects"].as_array().unwrap().iter().map(|object| self.upload_place(state, object, repo)).collect();
+            ("POST", [.., "info", "lfs", "objects", "batch"]) => {
+                let objects: Vec<_> = sent()["objects"].as_array().unwrap().iter().map(|object| self.upload_place(state, object)).collect();
                 json_answer(json!({ "transfer": "basic", "objects": objects }))
             }
             ("POST", ["verify"]) => {
@@ -297,7 +296,7 @@ impl Hub {
     }
 
     /// Where a large file may be put: at once, or, above 8 MB, in parts; nowhere if it is there.
-    fn upload_place(&self, state: &State, object: &Value, _repo: &[&str]) -> Value {
+    fn upload_place(&self, state: &State, object: &Value) -> Value {
         let (oid, size) = (object["oid"].as_str().unwrap(), object["size"].as_u64().unwrap());
         if state.objects.contains_key(oid) {
             return json!({ "oid": oid, "size": size });
@@ -333,9 +332,8 @@ impl Hub {
 
 /// Takes the lines of a commit over.
 fn commit(state: &mut State, repo: &str, body: &[u8], address: &str) -> Answer {
-    let text = String::from_utf8_lossy(body);
     let mut files = Vec::new();
-    for line in text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+    for line in String::from_utf8_lossy(body).lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
         let (key, value) = (line["key"].as_str().unwrap().to_string(), &line["value"]);
         let path = value["path"].as_str().unwrap_or_default().to_string();
         match key.as_str() {

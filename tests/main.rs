@@ -10,6 +10,7 @@ mod generation;
 mod gradients;
 mod hub;
 mod hub_download;
+mod hub_push;
 mod hub_server;
 mod interrupt;
 mod invariance;

@@ -2,6 +2,7 @@
 //!
 //! The network is used in a thread of its own, so that a network that says nothing does not hold the cell.
 
+use std::cell::RefCell;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use ureq::{Agent, SendBody};
 
 use crate::error::{Error, Result};
 use crate::hub::failure::{self, Place};
+use crate::hub::meter::Meter;
 use crate::hub::options::HubOptions;
 use crate::interrupt;
 
@@ -50,6 +52,8 @@ pub(crate) struct Call {
     pub(crate) payload: Payload,
     /// Whether a redirect to another server is an answer; otherwise it is followed.
     pub(crate) stay: bool,
+    /// A status that is no refusal here.
+    pub(crate) also: Option<u16>,
 }
 
 impl Call {
@@ -167,8 +171,8 @@ pub(crate) struct Client {
     pub(crate) token: Option<String>,
     timeout: Duration,
     sleep: fn(Duration) -> Result<()>,
-    /// Bytes sent so far by the present call.
-    pub(crate) sent: Arc<AtomicU64>,
+    /// The progress of what is sent, with the bytes sent before the present call.
+    pub(crate) meter: RefCell<Option<(Meter, u64)>>,
 }
 
 impl Client {
@@ -179,7 +183,7 @@ impl Client {
         let config = config.timeout_connect(Some(timeout)).timeout_resolve(Some(timeout)).timeout_per_read(Some(timeout));
         let agent = config.timeout_per_write(Some(timeout)).build().new_agent();
         let (endpoint, token) = (options.address()?, options.access_token()?);
-        Ok(Self { agent, endpoint, token, timeout, sleep: options.sleep, sent: Arc::default() })
+        Ok(Self { agent, endpoint, token, timeout, sleep: options.sleep, meter: RefCell::default() })
     }
 
     pub(crate) fn attempts(&self) -> Attempts {
@@ -226,6 +230,7 @@ impl Client {
             let location = answer.header("location").map(String::from).filter(|_| (301..=308).contains(&answer.status));
             match (answer.status, location) {
                 (200..300, _) => return Ok(Ok(answer)),
+                (status, _) if call.also == Some(status) => return Ok(Ok(answer)),
                 (_, Some(to)) => {
                     if call.stay && !to.starts_with('/') {
                         return Ok(Ok(answer));
@@ -261,15 +266,21 @@ impl Client {
         let (events, receiver) = sync_channel(4);
         let (agent, payload, timeout) = (self.agent.clone(), call.payload.clone(), self.timeout);
         let stopped = Stop(Arc::default());
-        let (flag, sent) = (stopped.0.clone(), self.sent.clone());
-        sent.store(0, Ordering::Relaxed);
+        let sent = Arc::new(AtomicU64::new(0));
+        let (flag, counter) = (stopped.0.clone(), sent.clone());
         std::thread::spawn(move || {
-            let answered = body(payload, &mut request, flag, sent).and_then(|body| agent.run(request.body(body)?));
+            let answered = body(payload, &mut request, flag, counter).and_then(|body| agent.run(request.body(body)?));
             if let Err(error) = answered.and_then(|response| tell(response, &events)) {
                 let _ = events.send(Event::Failed(trouble(error, timeout)));
             }
         });
-        match wait(&receiver, &|| place.doing())? {
+        let doing = || {
+            if let Some((meter, before)) = &mut *self.meter.borrow_mut() {
+                meter.update(*before + sent.load(Ordering::Relaxed));
+            }
+            place.doing()
+        };
+        match wait(&receiver, &doing)? {
             Event::Head(status, headers) => Ok(Ok(Answer { status, headers, url: url.to_string(), events: receiver })),
             Event::Failed(trouble) => Ok(Err(trouble)),
             Event::Chunk(_) | Event::End => Ok(Err(Trouble::Cut("no head".to_string()))),

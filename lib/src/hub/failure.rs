@@ -47,11 +47,6 @@ impl Place {
         Self { file: Some(file.to_string()), ..self.clone() }
     }
 
-    /// The same place while something else is done to it.
-    pub(crate) fn verb(&self, verb: &'static str) -> Self {
-        Self { verb, ..self.clone() }
-    }
-
     /// For the message of an interrupt.
     pub(crate) fn doing(&self) -> String {
         match &self.file {

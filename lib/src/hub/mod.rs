@@ -2,12 +2,14 @@
 //!
 //! The cache is shared with Python's `huggingface_hub`, and so are the environment variables (see [`options`]).
 
+pub(crate) mod card;
 mod client;
 mod digest;
-mod failure;
+pub(crate) mod failure;
 mod fetch;
 mod meter;
 pub mod options;
+pub mod push;
 mod repository;
 
 use std::path::{Path, PathBuf};
