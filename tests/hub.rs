@@ -110,6 +110,29 @@ fn a_download_can_be_interrupted_and_goes_on() {
 }
 
 #[test]
+fn two_processes_at_once_fetch_once() {
+    let (hub, home, here) = (hub(), fresh_folder(), builtin_answer());
+    std::thread::scope(|scope| {
+        for process in [0; 2].map(|_| scope.spawn(|| run(&hub, "ask course/tuned", &home, &[]))) {
+            assert_eq!(result(&process.join().unwrap()), here);
+        }
+    });
+    assert_eq!(hub.seen("GET /content/").len(), 1);
+}
+
+#[test]
+fn a_cell_shows_one_bar_that_moves_and_a_log_stays_short() {
+    let (hub, home) = (hub(), fresh_folder());
+    let cell = run(&hub, "ask course/tuned", &home, &[("FINETUNING_KERNEL", "1")]);
+    let records: Vec<&str> = cell.0.lines().filter_map(|line| line.split_once("\x02K")).map(|(_, record)| record).collect();
+    let with = |verb: &str| records.iter().filter(|record| record.starts_with(verb)).count();
+    assert_eq!((with("{\"display\""), with("{\"display\"") + with("{\"update\"")), (1, records.len()), "{records:?}");
+    assert!(records.last().unwrap().contains("model.safetensors: 5.9 MB of 5.9 MB") && records.len() < 50, "{records:?}");
+    let log = run(&hub, "ask course/tuned", &fresh_folder(), &[]);
+    assert!(!log.0.contains("5.9 MB"), "lines of progress are on stderr, which is a log: {}", log.0);
+}
+
+#[test]
 fn the_token_comes_from_each_of_its_places() {
     let (hub, home, here) = (hub(), fresh_folder(), builtin_answer());
     let private = run(&hub, "ask private/tuned", &home, &[]);

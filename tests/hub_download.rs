@@ -206,6 +206,17 @@ fn a_hub_that_says_nothing_is_left() {
 }
 
 #[test]
+fn a_download_that_stops_in_silence_goes_on() {
+    let (hub, cache) = (hub(), fresh_folder());
+    hub.fail("GET /content/", 1, Fault::Stall(1_000_000));
+    same_as_hub(&hub, &model_folder("course/tuned", &options(&hub, &cache)).unwrap(), &MODEL);
+    assert_eq!((waits(), hub.seen("bytes=1000000-").len()), (vec![1], 1));
+    hub.fail("GET /content/", 9, Fault::Stall(0));
+    let short = HubOptions { timeout: Some(Duration::from_millis(50)), ..options(&hub, &fresh_folder()) };
+    refused(model_folder("course/tuned", &short), &["model.safetensors", "said nothing for 50ms, 5 times"]);
+}
+
+#[test]
 fn what_the_hub_does_not_have_is_told_apart() {
     let (hub, cache) = (hub(), fresh_folder());
     let get = |name: &str, token: &str, revision: &str| {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use finetuning::*;
+use serde_json::Value;
 
-use crate::hub_server::{Fault, Hub};
-use crate::support::{fresh_folder, refused, tiny_llama, tiny_model, values};
+use crate::hub_server::{Fault, Hub, git_sha1};
+use crate::support::{fresh_folder, json, refused, tiny_llama, tiny_model, values};
 
 fn options(hub: &Hub) -> PushOptions {
     let (endpoint, cache_dir, token) = (Some(hub.address.clone()), Some(fresh_folder()), Some("write".to_string()));
@@ -136,4 +137,66 @@ fn what_cannot_be_published_is_said_before_anything_is_sent() {
         model.push_to_hub("course/mine", &with("write", false)),
         &["may not do that (403): You don't have the rights", "give the token the right"],
     );
+}
+
+/// The files of `fixtures/make_hub.py`.
+fn folder() -> std::path::PathBuf {
+    let folder = fresh_folder();
+    std::fs::create_dir(folder.join("notes")).unwrap();
+    let large: Vec<u8> = (0..9_000_000u64).map(|index| (index * index % 251) as u8).collect();
+    let files = [("config.json", "{\"model_type\": \"none\"}\n"), ("notes/rätsel 1.txt", "ä\n"), ("small.safetensors", "small")];
+    for (name, content) in files {
+        std::fs::write(folder.join(name), content).unwrap();
+    }
+    std::fs::write(folder.join("large.safetensors"), large).unwrap();
+    std::fs::write(folder.join(".hidden"), "not published").unwrap();
+    folder
+}
+
+/// Texts in an order of their own.
+fn sorted(mut texts: Vec<String>) -> Vec<String> {
+    texts.sort();
+    texts
+}
+
+/// What a request says, without the order of files, which is free.
+fn said(line: &str, body: &str) -> String {
+    let lines = body.lines().map(|line| {
+        let mut value: Value = serde_json::from_str(line).unwrap();
+        for list in ["files", "objects", "parts", "transfers"] {
+            if let Some(items) = value[list].as_array_mut() {
+                items.iter_mut().for_each(Value::sort_all_objects);
+                items.sort_by_key(Value::to_string);
+            }
+        }
+        if let Some(fields) = value.as_object_mut() {
+            fields.retain(|_, value| !value.is_null());
+        }
+        value.sort_all_objects();
+        value.to_string()
+    });
+    format!("{line}\n{}", sorted(lines.collect()).join("\n"))
+}
+
+#[test]
+fn a_folder_is_published_and_cached_as_python_does() {
+    let (hub, expected) = (Hub::start(), json("hub.json"));
+    let options = options(&hub);
+    let cache = options.hub.cache_dir.clone().unwrap();
+    upload_folder("course/folder", folder(), &options).unwrap();
+    let texts = |pair: &Value| said(pair[0].as_str().unwrap(), pair[1].as_str().unwrap());
+    let theirs = sorted(expected["bodies"].as_array().unwrap().iter().map(texts).collect());
+    let ours = hub.state.lock().unwrap().bodies.clone();
+    let ours = sorted(ours.iter().filter(|(line, _)| !line.contains("repos/create")).map(|(line, body)| said(line, body)).collect());
+    assert_eq!(ours, theirs);
+    // The weights' files are `small` and `large`, as a checkpoint in two shards would have them.
+    let index = r#"{"weight_map": {"a": "small.safetensors", "b": "large.safetensors"}}"#;
+    hub.put("models/course/folder", "model.safetensors.index.json", index);
+    hub::model_folder("course/folder", &options.hub).unwrap();
+    let listed: Vec<(String, Option<String>)> = serde_json::from_value(expected["cache"].clone()).unwrap();
+    for (path, link) in listed.iter().filter(|(path, _)| !path.contains("notes") && !path.contains(&git_sha1("ä\n".as_bytes()))) {
+        let path = cache.join(path);
+        assert_eq!(std::fs::read_link(&path).ok(), link.as_ref().map(Into::into), "{}", path.display());
+        assert!(path.exists(), "{}", path.display());
+    }
 }

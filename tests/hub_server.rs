@@ -5,7 +5,7 @@
 //! running for other clients.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,6 +13,8 @@ use std::time::Duration;
 use base64::Engine;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+
+use crate::hub_wire::{Request, decoded, read};
 
 /// What goes wrong with an answer.
 #[derive(Debug, Clone)]
@@ -27,6 +29,8 @@ pub enum Fault {
     Corrupt,
     /// The range asked for is not heeded.
     NoRange,
+    /// After so many bytes of the body nothing more is said.
+    Stall(usize),
     /// After so many bytes the body comes byte by byte.
     Slow(usize),
 }
@@ -48,6 +52,8 @@ pub struct State {
     pub seen: Vec<String>,
     faults: Vec<(String, usize, Fault)>,
     pub messages: Vec<String>,
+    /// The JSON that requests carried, by their `METHOD path`.
+    pub bodies: Vec<(String, String)>,
 }
 
 /// A running hub.
@@ -56,13 +62,6 @@ pub struct Hub {
     pub address: String,
     store: String,
     pub state: Arc<Mutex<State>>,
-}
-
-struct Request {
-    method: String,
-    path: String,
-    headers: HashMap<String, String>,
-    body: Vec<u8>,
 }
 
 struct Answer {
@@ -153,6 +152,9 @@ impl Hub {
                 let range = request.headers.get("range").map_or(String::new(), |range| format!(" {range}"));
                 let token = if request.headers.contains_key("authorization") { " token" } else { "" };
                 state.seen.push(format!("{line}{range}{token}"));
+                if request.method == "POST" {
+                    state.bodies.push((line.clone(), String::from_utf8_lossy(&request.body).into_owned()));
+                }
                 let found = state.faults.iter_mut().find(|(part, times, _)| *times > 0 && line.contains(part.as_str()));
                 found.map(|(_, times, fault)| {
                     *times -= 1;
@@ -178,7 +180,7 @@ impl Hub {
             let length = answer.body.len();
             let head = format!("HTTP/1.1 {} X\r\nContent-Length: {length}\r\n{}\r\n", answer.status, answer.headers);
             let quick = match fault {
-                Some(Fault::Cut(bytes) | Fault::Slow(bytes)) => bytes.min(length),
+                Some(Fault::Cut(bytes) | Fault::Slow(bytes) | Fault::Stall(bytes)) => bytes.min(length),
                 _ => length,
             };
             let body = if request.method == "HEAD" { &[] } else { &answer.body[..] };
@@ -188,6 +190,10 @@ impl Hub {
             }
             if matches!(fault, Some(Fault::Cut(_))) {
                 let _ = writer.shutdown(std::net::Shutdown::Both);
+                return;
+            }
+            if matches!(fault, Some(Fault::Stall(_))) {
+                std::thread::sleep(Duration::from_secs(60));
                 return;
             }
             for byte in &body[quick..] {
@@ -208,6 +214,7 @@ impl Hub {
         let sent = || serde_json::from_slice::<Value>(&request.body).unwrap_or_default();
         match (request.method.as_str(), parts.as_slice()) {
             ("GET", ["content", oid]) => return answer(200, "", state.objects[*oid].clone()),
+            ("GET", ["bodies"]) => return json_answer(json!(state.bodies)),
             ("PUT", ["content", oid]) => {
                 state.objects.insert(oid.to_string(), request.body.clone());
                 return answer(200, "", "");
@@ -315,7 +322,7 @@ impl Hub {
 
     fn resolve(&self, state: &State, repo: &str, revision: &str, file: &[&str]) -> Answer {
         let Some(found) = state.repos.get(repo) else { return refusal(404, "RepoNotFound", "Repository not found") };
-        let (file, commit) = (file.join("/").replace("%20", " "), format!("{:040x}", 0xaa + found.commits));
+        let (file, commit) = (decoded(&file.join("/")), format!("{:040x}", 0xaa + found.commits));
         if revision != commit && revision != "main" {
             return refusal(404, "RevisionNotFound", "Invalid rev id");
         }
@@ -351,41 +358,6 @@ fn commit(state: &mut State, repo: &str, body: &[u8], address: &str) -> Answer {
     found.commits += 1;
     let commit = format!("{:040x}", 0xaa + found.commits);
     json_answer(json!({ "success": true, "commitOid": commit, "commitUrl": format!("{address}/{repo}/commit/{commit}") }))
-}
-
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if line == "\r\n" {
-            break;
-        }
-        lines.push(line.trim().to_string());
-    }
-    let mut start = lines.first()?.split(' ');
-    let (method, path) = (start.next()?.to_string(), start.next()?.to_string());
-    let split = |line: &String| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_string()));
-    let headers: HashMap<_, _> = lines[1..].iter().filter_map(split).collect();
-    let mut body = Vec::new();
-    if let Some(length) = headers.get("content-length").and_then(|length| length.parse().ok()) {
-        body = vec![0; length];
-        reader.read_exact(&mut body).ok()?;
-    } else if headers.get("transfer-encoding").is_some_and(|value| value == "chunked") {
-        loop {
-            let mut size = String::new();
-            reader.read_line(&mut size).ok()?;
-            let mut chunk = vec![0; usize::from_str_radix(size.trim(), 16).ok()? + 2];
-            reader.read_exact(&mut chunk).ok()?;
-            if chunk.len() == 2 {
-                break;
-            }
-            body.extend(&chunk[..chunk.len() - 2]);
-        }
-    }
-    Some(Request { method, path, headers, body })
 }
 
 /// A hub for other clients; in an ordinary run of the tests it has nothing to do.

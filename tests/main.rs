@@ -12,6 +12,7 @@ mod hub;
 mod hub_download;
 mod hub_push;
 mod hub_server;
+mod hub_wire;
 mod interrupt;
 mod invariance;
 mod operations;

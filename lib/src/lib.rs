@@ -44,7 +44,7 @@ pub use evaluate::{
 pub use frame::show_picture;
 pub use generate::{Decoding, generate, generate_batch, generate_texts, generate_until, inference, stream_text};
 pub use hub::options::HubOptions;
-pub use hub::push::PushOptions;
+pub use hub::push::{PushOptions, upload_folder};
 pub use hub::{load_dataset, load_dataset_with, stream_dataset, stream_dataset_with};
 pub use model::adapter::LoraConfig;
 pub use model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm, best_device};

@@ -8,7 +8,7 @@ use crate::data::jsonl::write_whole;
 use crate::error::{Error, Result};
 use crate::hub::card::Card;
 use crate::hub::failure::RepoKind;
-use crate::hub::push::{PushOptions, Upload, push};
+use crate::hub::push::{PushOptions, push};
 use crate::model::causal::CausalLm;
 
 /// The file of a data set's rows; its name says which part it is.
@@ -24,23 +24,6 @@ impl Staging {
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).map_err(|error| Error::file(&path, error).hint("TMPDIR names another folder"))?;
         Ok(Self(path))
-    }
-
-    /// All its files, by their names in the repository.
-    fn files(&self) -> Result<Vec<Upload>> {
-        let (mut files, mut folders) = (Vec::new(), vec![self.0.clone()]);
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(&folder).map_err(|error| Error::file(&folder, error))?.flatten() {
-                let path = entry.path();
-                match path.strip_prefix(&self.0) {
-                    _ if path.is_dir() => folders.push(path),
-                    Ok(name) => files.push(Upload { name: name.display().to_string(), path: path.clone() }),
-                    Err(_) => {}
-                }
-            }
-        }
-        files.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(files)
     }
 }
 
@@ -69,7 +52,7 @@ impl CausalLm {
         self.save_pretrained(&staging.0)?;
         write_whole(&staging.0.join("README.md"), self.card(name, options).markdown().as_bytes())?;
         let message = if self.lora().is_some() { "Upload adapter" } else { "Upload model" };
-        push(name, RepoKind::Model, &staging.files()?, message, options)
+        push(name, RepoKind::Model, &staging.0, message, options)
     }
 
     fn card(&self, name: &str, options: &PushOptions) -> Card {
@@ -132,6 +115,6 @@ impl Dataset {
         let card = card.paragraph(&format!("{} rows with the fields {}.", self.len(), columns.join(", ")));
         let card = card.paragraph(&format!("```rust\nlet data = load_dataset(\"{name}\")?;\n```"));
         write_whole(&staging.0.join("README.md"), card.markdown().as_bytes())?;
-        push(name, RepoKind::Dataset, &staging.files()?, "Upload data set", options)
+        push(name, RepoKind::Dataset, &staging.0, "Upload data set", options)
     }
 }

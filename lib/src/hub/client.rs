@@ -179,7 +179,11 @@ impl Client {
     /// A client that waits `times` the options' time-out.
     pub(crate) fn new(options: &HubOptions, times: u32) -> Result<Self> {
         let timeout = options.patience() * times;
-        let config = Agent::config_builder().http_status_as_error(false).max_redirects(0).user_agent("finetuning-rs/0.1");
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .accept_encoding("identity")
+            .user_agent("finetuning-rs/0.1");
         let config = config.timeout_connect(Some(timeout)).timeout_resolve(Some(timeout)).timeout_per_read(Some(timeout));
         let agent = config.timeout_per_write(Some(timeout)).build().new_agent();
         let (endpoint, token) = (options.address()?, options.access_token()?);

@@ -3,7 +3,7 @@
 //! create the repository → ask which files are large (`preupload`) → put those into the store (Git LFS, in one piece or in
 //! parts) and have them verified → commit all by name. Until the commit the repository stays as it was.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -38,11 +38,10 @@ pub struct PushOptions {
 }
 
 /// A file to be published.
-#[derive(Debug, Clone)]
-pub(crate) struct Upload {
+struct Upload {
     /// Its name in the repository.
-    pub(crate) name: String,
-    pub(crate) path: PathBuf,
+    name: String,
+    path: PathBuf,
 }
 
 /// A file with what the hub wants to know about it.
@@ -53,18 +52,28 @@ struct Entry<'a> {
     large: Option<String>,
 }
 
-/// Publishes files by one commit; `README.md` is left out where the repository has one. Returns the commit's page.
+/// Publishes the files of a folder, those below it included, as the model `owner/name`, such as a checkpoint that Python wrote; hidden
+/// ones are left out. Returns the commit's page.
+///
+/// # Errors
+/// As [`crate::CausalLm::push_to_hub`].
+pub fn upload_folder(name: &str, folder: impl AsRef<Path>, options: &PushOptions) -> Result<String> {
+    push(name, RepoKind::Model, folder.as_ref(), "Upload folder", options)
+}
+
+/// Publishes a folder by one commit; `README.md` is left out where the repository has one. Returns the commit's page.
 ///
 /// # Errors
 /// [`ErrorKind::Name`] without a token or the right to write, or when the hub cannot be asked; [`ErrorKind::Interrupted`]: nothing
 /// is committed, and what was uploaded is not uploaded again.
-pub(crate) fn push(name: &str, kind: RepoKind, files: &[Upload], message: &str, options: &PushOptions) -> Result<String> {
+pub(crate) fn push(name: &str, kind: RepoKind, folder: &Path, message: &str, options: &PushOptions) -> Result<String> {
+    let files = files_below(folder)?;
     let hub = &options.hub;
     let client = client(name, kind, hub)?;
     let endpoint = client.endpoint.clone();
     let place = Place { endpoint, name: name.to_string(), kind, revision: hub.revision.clone(), file: None, verb: "publishing" };
     create(&client, &place, options.private)?;
-    let files = without_readme(&client, &place, files)?;
+    let files = without_readme(&client, &place, &files)?;
     let mut entries = Vec::new();
     for batch in files.chunks(BATCH) {
         entries.extend(preupload(&client, &place, batch)?);
@@ -74,6 +83,29 @@ pub(crate) fn push(name: &str, kind: RepoKind, files: &[Upload], message: &str, 
         store(&client, &place, batch)?;
     }
     commit(&client, &place, &entries, options.commit_message.as_deref().unwrap_or(message))
+}
+
+/// All files below a folder by their names in the repository.
+fn files_below(root: &Path) -> Result<Vec<Upload>> {
+    let (mut files, mut folders) = (Vec::new(), vec![root.to_path_buf()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).map_err(|error| Error::file(&folder, error))?.flatten() {
+            let path = entry.path();
+            match path.strip_prefix(root) {
+                _ if entry.file_name().to_string_lossy().starts_with('.') => {}
+                _ if path.is_dir() => folders.push(path),
+                Ok(name) => files.push(Upload { name: name.display().to_string(), path: path.clone() }),
+                Err(_) => {}
+            }
+        }
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    if files.is_empty() {
+        return Err(
+            Error::new(ErrorKind::File, format!("`{}` holds no file to publish", root.display())).hint("name the folder of a checkpoint")
+        );
+    }
+    Ok(files)
 }
 
 /// A client that may write.
