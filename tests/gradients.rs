@@ -4,6 +4,8 @@ use finetuning::CausalLm;
 use finetuning::model::decoder::Lesson;
 use finetuning::model::head::Targets;
 
+use crate::families::FAMILIES;
+use crate::parity::load;
 use crate::support::{tiny_llama, tiny_model};
 
 /// `Σ loss` of every next id of two sequences, and the gradients of all weights by name.
@@ -24,9 +26,8 @@ fn gradients(model: &CausalLm, ids: &[u32]) -> (f64, Vec<(String, Vec<f32>)>) {
 #[test]
 fn every_parameter_receives_a_gradient() {
     let ids: Vec<u32> = (0..40).map(|i| i * 7 % 96).collect();
-    for (model, parameters) in
-        [(tiny_model(3), 2 + 2 * 12 + 2), (tiny_llama(3, false), 1 + 2 * 9 + 1 + 1), (tiny_llama(4, true), 1 + 2 * 9 + 1)]
-    {
+    let random = [(tiny_model(3), 2 + 2 * 12 + 2), (tiny_llama(3, false), 1 + 2 * 9 + 1 + 1), (tiny_llama(4, true), 1 + 2 * 9 + 1)];
+    for (model, parameters) in random.into_iter().chain(FAMILIES.map(|(name, parameters)| (load(name), parameters))) {
         let (_, gradients) = gradients(&model, &ids);
         for (name, gradient) in &gradients {
             assert!(gradient.iter().all(|g| g.is_finite()), "{name}: not finite");
@@ -39,12 +40,13 @@ fn every_parameter_receives_a_gradient() {
 #[test]
 fn gradients_are_finite_differences() {
     let ids: Vec<u32> = (0..12).map(|i| i * 11 % 96).collect();
-    for model in [tiny_model(5), tiny_llama(5, false), tiny_llama(6, true)] {
+    let families = ["tiny-phi", "tiny-phi3", "tiny-gemma2", "tiny-gemma3", "tiny-qwen3"].map(load);
+    for model in [tiny_model(5), tiny_llama(5, false), tiny_llama(6, true)].into_iter().chain(families) {
         let (_, gradients_by_name) = gradients(&model, &ids);
         for ((name, var), (_, gradient)) in model.weights().iter().zip(gradients_by_name) {
             // Along the gradient itself the loss changes by its squared norm: one direction tests all entries at once.
             let norm: f32 = gradient.iter().map(|g| g * g).sum::<f32>().sqrt();
-            let step = 1e-2 / norm.max(1.0);
+            let step = 1e-2 / norm.max(1.0).powf(1.5);
             let start = crate::support::values(var.as_tensor());
             let at = |scale: f32| {
                 var.update(|values| values.iter_mut().zip(&start).zip(&gradient).for_each(|((v, s), g)| *v = s + scale * g)).unwrap();
@@ -62,7 +64,7 @@ fn gradients_are_finite_differences() {
 fn recomputed_activations_give_the_same_gradients() {
     let ids: Vec<u32> = (0..24).map(|i| i * 5 % 96).collect();
     let weights = vec![1.0; 24];
-    for model in [tiny_model(8), tiny_llama(8, false)] {
+    for model in [tiny_model(8), tiny_llama(8, false), load("tiny-phi"), load("tiny-gemma2")] {
         let run = |checkpointing| {
             model.set_seed(1);
             let targets = Targets { ids: &ids, weights: &weights, smoothing: 0.1 };

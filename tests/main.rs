@@ -3,8 +3,10 @@
 mod adapters;
 mod architecture;
 mod bad_input;
+mod chat;
 mod event_files;
 mod families;
+mod formats;
 mod faults;
 mod generation;
 mod gradients;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
+use finetuning::model::attend::Scores;
 use finetuning::model::attention::{AttentionShape, Columns, attention, attention_composed};
 use finetuning::model::head::{Head, Targets};
 use finetuning::model::norm::Norm;
@@ -43,7 +44,8 @@ fn gelu_is_pytorchs() {
 fn layer_norm_is_pytorchs() {
     let case = &json("operations.json")["layer_norm"];
     let (x, weight, bias) = (variable(&case["x"]), variable(&case["weight"]), variable(&case["bias"]));
-    let norm = Norm { weight: Parameter::new(weight), bias: Some(Parameter::new(bias)), epsilon: case["eps"].as_f64().unwrap() };
+    let norm =
+        Norm { weight: Parameter::new(weight), bias: Some(Parameter::new(bias)), epsilon: case["eps"].as_f64().unwrap(), offset: 0.0 };
     let y = norm.forward(x.as_tensor()).unwrap();
     assert_close("y", &values(&y), &numbers(&case["y"]), 2e-6, 1e-5);
     assert_close("dx", &backward(&y, &case["dy"], &[&x])[0], &numbers(&case["dx"]), 2e-6, 1e-5);
@@ -60,9 +62,11 @@ fn cross_entropy_is_pytorchs() {
     let vocabulary = logits.len() / ids.len();
     // With the unit matrix as projection the hidden rows are the logits.
     let unit: Vec<f32> = (0..vocabulary * vocabulary).map(|i| if i % (vocabulary + 1) == 0 { 1.0 } else { 0.0 }).collect();
-    let (head, targets) =
-        (Head { weight: &unit, width: vocabulary, scratch: &Default::default() }, Targets { ids: &ids, weights: &weights, smoothing: 0.0 });
-    let (sum, slope) = head.backward(&logits, targets, None);
+    let (head, targets) = (
+        Head { weight: &unit, bias: None, cap: None, width: vocabulary, scratch: &Default::default() },
+        Targets { ids: &ids, weights: &weights, smoothing: 0.0 },
+    );
+    let (sum, slope, _) = head.backward(&logits, targets, None);
     assert_close("sum", &[sum as f32], &numbers(&case["sum"]), 2e-6, 1e-6);
     assert_close("dlogits", &slope, &numbers(&case["dlogits"]), 2e-6, 1e-6);
     let losses: f32 = head.losses(&logits, targets).iter().zip(&weights).map(|(loss, weight)| loss * weight).sum();
@@ -93,14 +97,26 @@ fn attention_is_pytorchs() {
 }
 
 fn shape(lengths: &[usize], heads: [usize; 2], head_size: usize, columns: Columns, rotary: Rotary) -> AttentionShape {
-    AttentionShape { lengths: lengths.into(), heads: heads[0], groups: heads[1], head_size, columns, rotary: Arc::new(rotary) }
+    AttentionShape {
+        lengths: lengths.into(),
+        heads: heads[0],
+        groups: heads[1],
+        head_size,
+        columns,
+        rotary: Arc::new(rotary),
+        scores: Scores::of_size(head_size),
+    }
 }
 
 #[test]
 fn fused_attention_is_composed_attention() {
     // Longer and shorter than a block of queries; heads that share keys and values; part of a head or all of it turned.
-    for (heads, columns, turned) in [([2, 2], Columns::Interleaved, 6), ([4, 2], Columns::Blocks, 20)] {
-        let shape = shape(&[9, 150, 1], heads, 20, columns, Rotary::new(turned, 160, 1e4, None));
+    // The whole past, or windows shorter and longer than a block; capped or not.
+    let forms = [(None, None), (None, Some(1.5)), (Some(5), None), (Some(100), Some(1.5)), (Some(1), None)];
+    let layouts = [([2, 2], Columns::Interleaved, 6), ([4, 2], Columns::Blocks, 20)];
+    for ((heads, columns, turned), (window, cap)) in layouts.into_iter().flat_map(|layout| forms.map(|form| (layout, form))) {
+        let mut shape = shape(&[9, 150, 1], heads, 20, columns, Rotary::new(turned, 160, 1e4, None));
+        shape.scores = Scores { window, cap, ..shape.scores };
         let qkv = Var::randn(0f32, 1f32, (160, (heads[0] + 2 * heads[1]) * 20), &Device::Cpu).unwrap();
         let dy = Tensor::randn(0f32, 1f32, (160, heads[0] * 20), &Device::Cpu).unwrap();
         let [fused, composed] = [attention(qkv.as_tensor(), &shape).unwrap(), attention_composed(qkv.as_tensor(), &shape).unwrap()];

@@ -43,14 +43,10 @@ pub fn ids(value: &Value) -> Vec<u32> {
     numbers(value).iter().map(|&id| id as u32).collect()
 }
 
-/// Checks that something is refused with a hint and all these words.
-#[track_caller]
-pub fn refused<T>(result: Result<T>, parts: &[&str]) {
-    let Err(error) = result else { panic!("must be refused: {parts:?}") };
-    let text = error.to_string();
-    for part in parts.iter().chain(&["hint: "]) {
-        assert!(text.contains(part), "`{part}` is not in: {text}");
-    }
+/// How far two lists of numbers are apart at most.
+pub fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
 /// An empty folder that no other test uses.
@@ -83,6 +79,16 @@ pub fn assert_close(name: &str, ours: &[f32], theirs: &[f32], absolute: f32, rel
     let worst = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
     assert!(ours.iter().all(|x| x.is_finite()), "{name}: not finite");
     assert!(worst <= absolute + relative * largest, "{name}: differs by {worst:e}, allowed {:e}", absolute + relative * largest);
+}
+
+/// Fails unless the result is an error whose text has these parts and a hint.
+#[track_caller]
+pub fn refused<T>(result: Result<T>, parts: &[&str]) {
+    let Err(error) = result else { panic!("must be refused: {parts:?}") };
+    let text = error.to_string();
+    for part in parts.iter().chain(&["hint: "]) {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
 }
 
 /// A small random model with weights large enough that every path matters.

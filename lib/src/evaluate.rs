@@ -290,8 +290,8 @@ pub fn multiple_choice_accuracy(model: &CausalLm, tokenizer: &Tokenizer, questio
 
 /// Summed log-probability of `completion` after `prompt`, in nats.
 pub fn log_probability(model: &CausalLm, tokenizer: &Tokenizer, prompt: &str, completion: &str) -> Result<f64> {
-    let start = tokenizer.encode(prompt)?.len();
-    let ids = tokenizer.encode(&format!("{prompt}{completion}"))?;
+    let start = tokenizer.encode_prompt(prompt)?.len();
+    let ids = tokenizer.encode_prompt(&format!("{prompt}{completion}"))?;
     if start == 0 || ids.len() <= start {
         return Err(Error::new(ErrorKind::Tokenizer, format!("prompt {prompt:?} or completion {completion:?} has no tokens"))
             .hint("give both a text"));

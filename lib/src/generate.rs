@@ -37,7 +37,7 @@ pub enum Decoding {
 /// # Errors
 /// When the prompt alone fills `max_output_tokens`, as transformers refuses it.
 pub fn inference(text: &str, model: &CausalLm, tokenizer: &Tokenizer, max_input_tokens: usize, max_output_tokens: usize) -> Result<String> {
-    let prompt = truncate(&tokenizer.encode(text)?, max_input_tokens, Side::Right);
+    let prompt = truncate(&tokenizer.encode_prompt(text)?, max_input_tokens, Side::Right);
     let mut stop = model.config().eos_token_ids();
     stop.push(tokenizer.eos_id());
     let ids = generate_until(model, &prompt, max_output_tokens, &stop, Decoding::Greedy)?;
@@ -150,7 +150,7 @@ pub fn generate_texts(
     config: &GenerationConfig,
 ) -> Result<Vec<String>> {
     let config = with_end(config, model, tokenizer);
-    let ids = prompts.iter().map(|prompt| tokenizer.encode(prompt.as_ref())).collect::<Result<Vec<_>>>()?;
+    let ids = prompts.iter().map(|prompt| tokenizer.encode_prompt(prompt.as_ref())).collect::<Result<Vec<_>>>()?;
     let done = generate_batch(model, &ids, &config, Some(tokenizer), |_, _| Ok(()))?;
     done.iter().map(|generation| tokenizer.decode(&generation.ids)).collect()
 }
@@ -164,7 +164,7 @@ pub fn stream_text(prompt: &str, model: &CausalLm, tokenizer: &Tokenizer, config
     let mut print = |text: &str| {
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     };
-    generate_batch(model, &[tokenizer.encode(prompt)?], &config, Some(tokenizer), |_, id| {
+    generate_batch(model, &[tokenizer.encode_prompt(prompt)?], &config, Some(tokenizer), |_, id| {
         ids.push(id);
         let text = tokenizer.decode(&ids)?;
         if !text.ends_with(char::REPLACEMENT_CHARACTER) && text.is_char_boundary(shown) {

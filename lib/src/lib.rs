@@ -48,11 +48,12 @@ pub use hub::push::{PushOptions, upload_folder};
 pub use hub::{load_dataset, load_dataset_with, stream_dataset, stream_dataset_with};
 pub use model::adapter::LoraConfig;
 pub use model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm, best_device};
-pub use model::config::{Config, LlamaConfig, NeoxConfig};
+pub use model::config::{Config, LlamaConfig, NeoxConfig, PhiConfig};
 pub use polars;
 pub use runner::{BasicModelRunner, Comparison, TrainingJob};
 pub use samples::{Sample, SampleAnswers};
 pub use similarity::TfIdf;
+pub use tokenizer::chat::Message;
 pub use tokenizer::encode::{TokenizedDataset, Tokens, tokenize_dataset, tokenize_function, tokenize_with_length};
 pub use tokenizer::template::{
     INSTRUCTION_INPUT_TEMPLATE, INSTRUCTION_TEMPLATE, PromptTemplate, QUESTION_ANSWER_TEMPLATE, QUESTION_TEMPLATE, concatenate,

@@ -57,7 +57,7 @@ impl BasicModelRunner {
 
     /// The model's answer to a prompt, prompt and answer together at most 100 tokens longer than the prompt.
     pub fn ask(&self, prompt: &str) -> Result<String> {
-        let length = self.tokenizer.encode(prompt)?.len();
+        let length = self.tokenizer.encode_prompt(prompt)?.len();
         Ok(inference(prompt, &self.model, &self.tokenizer, length, length + ASK_TOKENS)?.trim().to_string())
     }
 

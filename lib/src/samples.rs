@@ -59,7 +59,7 @@ impl SampleAnswers {
             return Ok(Control::default());
         }
         for prompt in &self.prompts {
-            let length = self.tokenizer.encode(prompt)?.len();
+            let length = self.tokenizer.encode_prompt(prompt)?.len();
             let answer = inference(prompt, model, &self.tokenizer, length, length + self.max_new_tokens)?.trim().to_string();
             if !in_our_kernel() {
                 println!("step {step}: {prompt:?} → {answer:?}");

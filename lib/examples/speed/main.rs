@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 use serde_json::Value;
 
 /// (name, words for both sides): what is compared.
-const CASES: [(&str, &str); 9] = [
+const CASES: [(&str, &str); 15] = [
     ("train 1x128, accumulation 4, Adafactor", "train --batch 1 --length 128 --accumulation 4 --steps 5"),
     ("train 1x512, accumulation 4, Adafactor", "train --batch 1 --length 512 --accumulation 4 --steps 4"),
     ("train 8x128, accumulation 4, Adafactor", "train --batch 8 --length 128 --accumulation 4 --steps 3"),
@@ -19,6 +19,12 @@ const CASES: [(&str, &str); 9] = [
     ("train own rows, batch 8, Adafactor", "train-rows {rows} --batch 8 --limit 160"),
     ("generate 1 x 100 greedy, f32", "generate --batch 1 --new 100"),
     ("generate 16 x 100 greedy, f32", "generate --batch 16 --new 100"),
+    ("generate 1 x 100 greedy, bf16 weights", "generate --batch 1 --new 100 --weights bf16"),
+    ("generate 1 x 100 greedy, f16 weights", "generate --batch 1 --new 100 --weights f16"),
+    ("generate 1 x 100 greedy, Q8_0 weights", "generate --batch 1 --new 100 --weights q8"),
+    ("generate 1 x 100 greedy, Q4_0 weights", "generate --batch 1 --new 100 --weights q4"),
+    ("generate 16 x 100 greedy, bf16 weights", "generate --batch 16 --new 100 --weights bf16"),
+    ("generate 32 x 100 greedy, bf16 weights", "generate --batch 32 --new 100 --weights bf16"),
     ("matrix products", "gemm"),
 ];
 
@@ -48,7 +54,9 @@ fn main() -> ExitCode {
     for (name, words) in CASES.iter().filter(|(name, _)| name.contains(&only)) {
         let words: Vec<String> = words.split(' ').map(|word| word.replace("{rows}", &rows.display().to_string())).collect();
         let ours = own(&words);
-        let theirs = python.as_ref().map_or(Value::Null, |python| peer(python, &words));
+        // PyTorch always has 32 bits.
+        let same = words.iter().position(|word| word == "--weights").unwrap_or(words.len());
+        let theirs = python.as_ref().map_or(Value::Null, |python| peer(python, &words[..same]));
         println!("{}", line(name, &ours, &theirs));
     }
     let _ = std::fs::remove_file(rows);
@@ -95,6 +103,9 @@ fn line(name: &str, ours: &Value, theirs: &Value) -> String {
         let mut parts = Vec::new();
         if let (true, Some(share)) = (peak, value["share_of_peak"].as_f64()) {
             parts.push(format!("{:.0} %", 100.0 * share));
+        }
+        if let Some(share) = value["share_of_bandwidth"].as_f64() {
+            parts.push(format!("{:.0} % of the memory's speed", 100.0 * share));
         }
         if let Some(seconds) = value["optimizer_seconds"].as_f64() {
             parts.push(format!("{seconds:.2} s"));

@@ -17,7 +17,7 @@ pub fn run(words: &[String]) -> Result<Value> {
     match words.first().map_or("", String::as_str) {
         "train" => train(words, number("--batch", 1), number("--length", 512), number("--accumulation", 4), number("--steps", 5)),
         "train-rows" => train_rows(words, number("--batch", 8), number("--limit", usize::MAX)),
-        "generate" => generate_tokens(number("--batch", 1), number("--prompt", 16), number("--new", 100)),
+        "generate" => generate_tokens(option(words, "--weights"), number("--batch", 1), number("--prompt", 16), number("--new", 100)),
         "gemm" => Ok(json!({ "gflops": product_speed(Duration::from_secs(2)) / 1e9 })),
         "bandwidth" => Ok(json!({ "gb_per_second": memory_speed(Duration::from_secs(2)) / 1e9 })),
         other => Err(Error::new(ErrorKind::Training, format!("`{other}` is no measurement")).hint("see benches/pytorch.py")),
@@ -100,8 +100,14 @@ fn train_rows(words: &[String], batch: usize, limit: usize) -> Result<Value> {
     Ok(json!({ "tokens_per_second": tokens as f64 / seconds, "peak_rss_bytes": peak_memory(), "rss_before_bytes": 0 }))
 }
 
-fn generate_tokens(batch: usize, prompt: usize, new: usize) -> Result<Value> {
-    let model = model()?;
+fn generate_tokens(weights: Option<&String>, batch: usize, prompt: usize, new: usize) -> Result<Value> {
+    let model = match weights.map(String::as_str) {
+        Some("bf16") => model()?.to_dtype(DType::BF16)?,
+        Some("f16") => model()?.to_dtype(DType::F16)?,
+        Some("q8") => model()?.quantized(GgmlDType::Q8_0)?,
+        Some("q4") => model()?.quantized(GgmlDType::Q4_0)?,
+        _ => model()?,
+    };
     let prompts: Vec<Vec<u32>> =
         (0..batch).map(|row| (0..prompt).map(|place| ((row * 31 + place * 17) % 50_303 + 1) as u32).collect()).collect();
     let write = |new: usize| -> Result<f64> {
@@ -117,7 +123,13 @@ fn generate_tokens(batch: usize, prompt: usize, new: usize) -> Result<Value> {
     };
     write(4)?;
     let seconds = median(vec![write(new)?, write(new)?, write(new)?]);
-    Ok(json!({ "tokens_per_second": (batch * new) as f64 / seconds, "peak_rss_bytes": peak_memory() }))
+    // What each step reads: all matrices but the input embedding.
+    let bytes = model.memory_footprint() as f64 * MULTIPLYING as f64 / model.parameter_count() as f64;
+    let bandwidth = memory_speed(PATIENCE);
+    Ok(json!({
+        "tokens_per_second": (batch * new) as f64 / seconds, "share_of_bandwidth": bytes * new as f64 / seconds / bandwidth,
+        "memory_gb_per_second": bandwidth / 1e9, "peak_rss_bytes": peak_memory(),
+    }))
 }
 
 /// The rows of the project's own data set, tokenized with the tokenizer of Pythia where it is at hand, else its own.

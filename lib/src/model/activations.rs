@@ -1,4 +1,4 @@
-//! Slices of f32 → slices of f32: GELU, SwiGLU and dropout, and their gradients, on the CPU.
+//! Slices of f32 → slices of f32: GELU, gated activations and dropout, and their gradients, on the CPU.
 
 use rayon::prelude::*;
 
@@ -64,36 +64,97 @@ fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// `silu(gate) · up`.
-pub fn swiglu(gate: &[f32], up: &[f32]) -> Vec<f32> {
+/// `1 − 2 / (e^2x + 1)`, to about 1e-7.
+#[inline(always)]
+pub fn tanh(x: f32) -> f32 {
+    1.0 - 2.0 / (exp(2.0 * x) + 1.0)
+}
+
+/// An activation of the form `x · σ(rate · (x + cube · x³))`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sigmoidal {
+    rate: f32,
+    cube: f32,
+}
+
+/// `x · σ(x)`: SiLU, also called swish.
+pub const SILU: Sigmoidal = Sigmoidal { rate: 1.0, cube: 0.0 };
+/// GELU with a tanh in place of the normal distribution function (`gelu_new`, `gelu_pytorch_tanh`): rate `2 · √(2/π)`.
+pub const GELU_TANH: Sigmoidal = Sigmoidal { rate: 1.595_769_1, cube: 0.044_715 };
+
+impl Sigmoidal {
+    /// The value at `x`.
+    #[inline(always)]
+    fn value(self, x: f32) -> f32 {
+        x * sigmoid(self.rate * (x + self.cube * x * x * x))
+    }
+
+    /// The slope at `x`.
+    #[inline(always)]
+    fn slope(self, x: f32) -> f32 {
+        let s = sigmoid(self.rate * (x + self.cube * x * x * x));
+        s * (1.0 + x * self.rate * (1.0 + 3.0 * self.cube * x * x) * (1.0 - s))
+    }
+}
+
+/// The activation of every value.
+pub fn activate(x: &[f32], form: Sigmoidal) -> Vec<f32> {
     vectorised! {
-        fn part(y: &mut [f32], gate: &[f32], up: &[f32]) {
+        fn part(y: &mut [f32], x: &[f32], form: Sigmoidal) {
+            for (y, x) in y.iter_mut().zip(x) {
+                *y = form.value(*x);
+            }
+        }
+    }
+    let mut y = vec![0f32; x.len()];
+    y.par_chunks_mut(SPAN).zip(x.par_chunks(SPAN)).for_each(|(y, x)| part(y, x, form));
+    y
+}
+
+/// Gradient of [`activate`] by its input.
+pub fn activate_grad(x: &[f32], grad: &[f32], form: Sigmoidal) -> Vec<f32> {
+    vectorised! {
+        fn part(out: &mut [f32], x: &[f32], grad: &[f32], form: Sigmoidal) {
+            for ((out, x), grad) in out.iter_mut().zip(x).zip(grad) {
+                *out = grad * form.slope(*x);
+            }
+        }
+    }
+    let mut out = vec![0f32; x.len()];
+    let inputs = x.par_chunks(SPAN).zip(grad.par_chunks(SPAN));
+    out.par_chunks_mut(SPAN).zip(inputs).for_each(|(out, (x, grad))| part(out, x, grad, form));
+    out
+}
+
+/// `activation(gate) · up`.
+pub fn gated(gate: &[f32], up: &[f32], form: Sigmoidal) -> Vec<f32> {
+    vectorised! {
+        fn part(y: &mut [f32], gate: &[f32], up: &[f32], form: Sigmoidal) {
             for ((y, g), u) in y.iter_mut().zip(gate).zip(up) {
-                *y = g * sigmoid(*g) * u;
+                *y = form.value(*g) * u;
             }
         }
     }
     let mut y = vec![0f32; gate.len()];
     let inputs = gate.par_chunks(SPAN).zip(up.par_chunks(SPAN));
-    y.par_chunks_mut(SPAN).zip(inputs).for_each(|(y, (gate, up))| part(y, gate, up));
+    y.par_chunks_mut(SPAN).zip(inputs).for_each(|(y, (gate, up))| part(y, gate, up, form));
     y
 }
 
-/// Gradients of [`swiglu`] by gate and up.
-pub fn swiglu_grad(gate: &[f32], up: &[f32], grad: &[f32]) -> (Vec<f32>, Vec<f32>) {
+/// Gradients of [`gated`] by gate and up.
+pub fn gated_grad(gate: &[f32], up: &[f32], grad: &[f32], form: Sigmoidal) -> (Vec<f32>, Vec<f32>) {
     vectorised! {
-        fn part(by_gate: &mut [f32], by_up: &mut [f32], gate: &[f32], up: &[f32], grad: &[f32]) {
+        fn part(by_gate: &mut [f32], by_up: &mut [f32], gate: &[f32], up: &[f32], grad: &[f32], form: Sigmoidal) {
             for i in 0..gate.len() {
-                let s = sigmoid(gate[i]);
-                by_up[i] = grad[i] * gate[i] * s;
-                by_gate[i] = grad[i] * up[i] * s * (1.0 + gate[i] * (1.0 - s));
+                by_up[i] = grad[i] * form.value(gate[i]);
+                by_gate[i] = grad[i] * up[i] * form.slope(gate[i]);
             }
         }
     }
     let (mut by_gate, mut by_up) = (vec![0f32; gate.len()], vec![0f32; gate.len()]);
     let outputs = by_gate.par_chunks_mut(SPAN).zip(by_up.par_chunks_mut(SPAN));
     let inputs = gate.par_chunks(SPAN).zip(up.par_chunks(SPAN)).zip(grad.par_chunks(SPAN));
-    outputs.zip(inputs).for_each(|((by_gate, by_up), ((gate, up), grad))| part(by_gate, by_up, gate, up, grad));
+    outputs.zip(inputs).for_each(|((by_gate, by_up), ((gate, up), grad))| part(by_gate, by_up, gate, up, grad, form));
     (by_gate, by_up)
 }
 
@@ -127,6 +188,17 @@ mod tests {
     fn erf_is_as_exact_as_f32() {
         for (x, exact) in [(0.0, 0.0), (0.5, 0.520_499_877_8), (1.0, 0.842_700_792_9), (-2.0, -0.995_322_265_0), (3.9, 0.999_999_965_2)] {
             assert!((f64::from(erf(x)) - exact).abs() < 4e-7, "erf({x}) = {}", erf(x));
+        }
+    }
+
+    #[test]
+    fn tanh_and_the_gelu_of_it_are_as_exact_as_f32() {
+        for step in -1200..1200 {
+            let x = f64::from(step) / 100.0;
+            assert!((f64::from(tanh(x as f32)) - x.tanh()).abs() < 3e-7, "tanh({x})");
+            let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+            let exact = 0.5 * x * (1.0 + inner.tanh());
+            assert!((f64::from(GELU_TANH.value(x as f32)) - exact).abs() < 2e-6, "gelu({x})");
         }
     }
 

@@ -12,7 +12,7 @@ use crate::model::decoder::Decoder;
 use crate::model::linear::{Adapter, Weight};
 use crate::model::parameter::Parameter;
 use crate::model::weights::{Packed, Weights};
-use crate::model::{llama, neox};
+use crate::model::{llama, neox, phi};
 
 pub(crate) use crate::model::peft::{CONFIG, base_name};
 
@@ -27,7 +27,7 @@ pub struct LoraConfig {
     /// The change counts `lora_alpha / r` times. Default 8.
     pub lora_alpha: f64,
     /// Which matrices change, by the end of their name, or `all-linear`. Default: what PEFT chooses for the family,
-    /// `query_key_value` or `q_proj` and `v_proj`.
+    /// `query_key_value`, `q_proj` and `v_proj`, or in Phi these with `fc1` and `fc2`; in Phi-3 `qkv_proj`.
     pub target_modules: Vec<String>,
     /// The change counts `lora_alpha / √r` times instead (Kalajdzievski 2023). Default false.
     pub use_rslora: bool,
@@ -83,6 +83,7 @@ pub(crate) fn decoder(config: &Config, weights: Weights, packed: Packed, scale: 
     let mut decoder = match config {
         Config::Neox(config) => neox::decoder(config, named),
         Config::Llama(config) => llama::decoder(config, named),
+        Config::Phi(config) => phi::decoder(config, named),
     };
     let parameter = |name: &str| weights.iter().find(|(own, _)| own == name).map(|(_, parameter)| parameter.clone());
     for (index, block) in decoder.blocks.iter_mut().enumerate() {
@@ -96,6 +97,15 @@ pub(crate) fn decoder(config: &Config, weights: Weights, packed: Packed, scale: 
                 linear.adapter = Some(Adapter { a, b, scale });
             }
         }
+    }
+    let matrix = |ends: [&str; 2]| packed.iter().find(|(name, _)| ends.iter().any(|end| name.ends_with(end)));
+    let embedding = matrix(["embed_in.weight", "embed_tokens.weight"]);
+    let head = matrix(["embed_out.weight", "lm_head.weight"]).or(embedding.filter(|_| config.tie_word_embeddings()));
+    if let Some((_, matrix)) = embedding {
+        decoder.embedding.weight = Weight::Packed(matrix.clone());
+    }
+    if let Some((_, matrix)) = head {
+        decoder.head = Weight::Packed(matrix.clone());
     }
     decoder.weights = weights;
     decoder.packed = packed;
@@ -146,7 +156,9 @@ impl CausalLm {
     fn usual_targets(&self) -> Vec<String> {
         let names: &[&str] = match self.config() {
             Config::Neox(_) => &["query_key_value"],
+            Config::Llama(config) if config.is_fused() => &["qkv_proj"],
             Config::Llama(_) => &["q_proj", "v_proj"],
+            Config::Phi(_) => &["q_proj", "v_proj", "fc1", "fc2"],
         };
         names.iter().map(|name| name.to_string()).collect()
     }

@@ -3,6 +3,9 @@
 //! The rows of probabilities of a block are made again in the backward pass, so memory stays linear in T
 //! (Rabe & Staats 2021; Dao et al. 2022).
 
+use std::ops::Range;
+
+use crate::model::activations::tanh;
 use crate::model::kernels::{axpy, dot, softmax_scaled};
 use crate::model::simd::{Matrix, Threads, matmul, vectorised};
 
@@ -11,92 +14,170 @@ const BLOCK: usize = 64;
 /// Fewer new positions than this are not worth a matrix product.
 const FEW: usize = 4;
 
+/// How the products of queries and keys become scores, and which of them count.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scores {
+    /// Factor of a product, as a rule `1 / √D`.
+    pub scale: f32,
+    /// Bound of a score: `cap · tanh(score / cap)` (Gemma 2).
+    pub cap: Option<f32>,
+    /// Keys that a query sees, its own included (Beltagy et al. 2020); `None`: all before it.
+    pub window: Option<usize>,
+}
+
+impl Scores {
+    /// Scaled dot products of heads of `size` dimensions over the whole past (Vaswani et al. 2017).
+    pub fn of_size(size: usize) -> Self {
+        Self { scale: 1.0 / (size as f32).sqrt(), cap: None, window: None }
+    }
+
+    /// The keys that the query at `position` sees.
+    #[inline(always)]
+    pub fn visible(&self, position: usize) -> Range<usize> {
+        (position + 1).saturating_sub(self.window.unwrap_or(usize::MAX))..position + 1
+    }
+
+    /// Products of a query with the keys that it sees → probabilities, in place.
+    #[inline(always)]
+    fn probabilities(&self, row: &mut [f32]) {
+        let Some(cap) = self.cap else { return softmax_scaled(row, self.scale) };
+        for score in row.iter_mut() {
+            *score = tanh(*score * (self.scale / cap));
+        }
+        softmax_scaled(row, cap);
+    }
+}
+
 /// The context of the last `query.len() / D` positions over all keys and values of a head, `(positions, D)` each.
-pub fn attend(query: &[f32], key: &[f32], value: &[f32], context: &mut [f32], size: usize) {
+pub fn attend(query: &[f32], key: &[f32], value: &[f32], context: &mut [f32], size: usize, scores: Scores) {
     let offset = (key.len() - query.len()) / size;
     if query.len() < FEW * size {
-        return attend_few(query, key, value, context, size);
+        return attend_few(query, key, value, context, size, scores);
     }
-    let mut scores = Vec::new();
+    let mut rows = Vec::new();
     for (index, (query, context)) in query.chunks(BLOCK * size).zip(context.chunks_mut(BLOCK * size)).enumerate() {
-        let first = offset + index * BLOCK;
-        let seen = first + query.len() / size;
-        probabilities(&mut scores, query, &key[..seen * size], first, size);
-        matmul(context, Matrix::new(&scores, seen), Matrix::new(&value[..seen * size], size), false, Threads::One);
+        let block = Block::new(offset + index * BLOCK, query.len() / size, scores);
+        block.products(&mut rows, query, block.part(key, size), size);
+        block.normalise(&mut rows);
+        matmul(context, Matrix::new(&rows, block.keys.len()), Matrix::new(block.part(value, size), size), false, Threads::One);
     }
 }
 
 /// Adds the gradients by key and value and sets the one by query, all `(T,D)`, from the gradient of the context.
-pub fn attend_backward(head: [&[f32]; 3], grad: &[f32], query_slope: &mut [f32], slopes: [&mut [f32]; 2], size: usize) {
+pub fn attend_backward(head: [&[f32]; 3], grad: &[f32], query_slope: &mut [f32], slopes: [&mut [f32]; 2], size: usize, scores: Scores) {
     let ([query, key, value], [key_slope, value_slope]) = (head, slopes);
-    let (mut scores, mut by_score) = (Vec::new(), Vec::new());
+    let (mut rows, mut by_score, mut bends) = (Vec::new(), Vec::new(), Vec::new());
     let blocks = query.chunks(BLOCK * size).zip(grad.chunks(BLOCK * size)).zip(query_slope.chunks_mut(BLOCK * size));
     for (index, ((query, grad), query_slope)) in blocks.enumerate() {
-        let first = index * BLOCK;
-        let seen = first + query.len() / size;
-        let (key, value) = (&key[..seen * size], &value[..seen * size]);
-        probabilities(&mut scores, query, key, first, size);
-        by_score.resize(scores.len(), 0.0);
+        let block = Block::new(index * BLOCK, query.len() / size, scores);
+        let (key, value, seen) = (block.part(key, size), block.part(value, size), block.keys.len());
+        let place = block.keys.start * size..block.keys.end * size;
+        block.products(&mut rows, query, key, size);
+        if let Some(cap) = scores.cap {
+            bends.clone_from(&rows);
+            bend(&mut bends, scores.scale / cap);
+        }
+        block.normalise(&mut rows);
+        by_score.resize(rows.len(), 0.0);
         matmul(&mut by_score, Matrix::new(grad, size), Matrix::new(value, size).t(), false, Threads::One);
-        softmax_backward(&mut by_score, &scores, seen, first, size);
+        softmax_backward(&mut by_score, &rows, &block);
+        by_score.iter_mut().zip(&bends).for_each(|(slope, bend)| *slope *= bend);
         matmul(query_slope, Matrix::new(&by_score, seen), Matrix::new(key, size), false, Threads::One);
-        matmul(&mut key_slope[..seen * size], Matrix::new(&by_score, seen).t(), Matrix::new(query, size), true, Threads::One);
-        matmul(&mut value_slope[..seen * size], Matrix::new(&scores, seen).t(), Matrix::new(grad, size), true, Threads::One);
+        matmul(&mut key_slope[place.clone()], Matrix::new(&by_score, seen).t(), Matrix::new(query, size), true, Threads::One);
+        matmul(&mut value_slope[place], Matrix::new(&rows, seen).t(), Matrix::new(grad, size), true, Threads::One);
     }
 }
 
-/// `(R, seen)` probabilities of the queries at positions `first..` over the keys; a query sees no later key.
-fn probabilities(scores: &mut Vec<f32>, query: &[f32], key: &[f32], first: usize, size: usize) {
-    vectorised! {
-        fn normalise(scores: &mut [f32], seen: usize, first: usize, scale: f32) {
-            for (place, row) in scores.chunks_exact_mut(seen).enumerate() {
-                let (past, future) = row.split_at_mut(first + place + 1);
-                softmax_scaled(past, scale);
-                future.fill(0.0);
+/// Some queries that stand one after the other, and the keys that any of them sees.
+struct Block {
+    first: usize,
+    keys: Range<usize>,
+    scores: Scores,
+}
+
+impl Block {
+    fn new(first: usize, queries: usize, scores: Scores) -> Self {
+        Self { first, keys: scores.visible(first).start..first + queries, scores }
+    }
+
+    /// The rows `(positions, D)` of the block's keys.
+    fn part<'a>(&self, rows: &'a [f32], size: usize) -> &'a [f32] {
+        &rows[self.keys.start * size..self.keys.end * size]
+    }
+
+    /// The columns of a row that its query sees.
+    #[inline(always)]
+    fn columns(&self, row: usize) -> Range<usize> {
+        let visible = self.scores.visible(self.first + row);
+        visible.start - self.keys.start..visible.end - self.keys.start
+    }
+
+    /// `(queries, keys)` products.
+    fn products(&self, rows: &mut Vec<f32>, query: &[f32], key: &[f32], size: usize) {
+        rows.resize(query.len() / size * self.keys.len(), 0.0);
+        matmul(rows, Matrix::new(query, size), Matrix::new(key, size).t(), false, Threads::One);
+    }
+
+    /// Products → probabilities; 0 where a query does not see a key.
+    fn normalise(&self, rows: &mut [f32]) {
+        vectorised! {
+            fn work(rows: &mut [f32], block: &Block) {
+                for (place, row) in rows.chunks_exact_mut(block.keys.len()).enumerate() {
+                    let columns = block.columns(place);
+                    row[..columns.start].fill(0.0);
+                    row[columns.end..].fill(0.0);
+                    block.scores.probabilities(&mut row[columns]);
+                }
             }
         }
+        work(rows, self);
     }
-    let seen = key.len() / size;
-    scores.resize(query.len() / size * seen, 0.0);
-    matmul(scores, Matrix::new(query, size), Matrix::new(key, size).t(), false, Threads::One);
-    normalise(scores, seen, first, scale(size));
 }
 
 vectorised! {
     /// Gradient by the probabilities → gradient by the raw scores, in place.
-    fn softmax_backward(slope: &mut [f32], probabilities: &[f32], seen: usize, first: usize, size: usize) {
+    fn softmax_backward(slope: &mut [f32], probabilities: &[f32], block: &Block) {
+        let (seen, scale) = (block.keys.len(), block.scores.scale);
         for (place, (slope, row)) in slope.chunks_exact_mut(seen).zip(probabilities.chunks_exact(seen)).enumerate() {
-            let (past, future) = slope.split_at_mut(first + place + 1);
-            let average = dot(&row[..past.len()], past);
-            for (slope, p) in past.iter_mut().zip(row) {
-                *slope = p * (*slope - average) * scale(size);
+            let columns = block.columns(place);
+            slope[..columns.start].fill(0.0);
+            slope[columns.end..].fill(0.0);
+            let (slope, row) = (&mut slope[columns.clone()], &row[columns]);
+            let average = dot(row, slope);
+            for (slope, p) in slope.iter_mut().zip(row) {
+                *slope = p * (*slope - average) * scale;
             }
-            future.fill(0.0);
+        }
+    }
+}
+
+vectorised! {
+    /// Products → the slope of a capped score by its own: `1 − tanh²`.
+    fn bend(products: &mut [f32], scale: f32) {
+        for x in products.iter_mut() {
+            let y = tanh(*x * scale);
+            *x = 1.0 - y * y;
         }
     }
 }
 
 vectorised! {
     /// [`attend`] position by position.
-    fn attend_few(query: &[f32], key: &[f32], value: &[f32], context: &mut [f32], size: usize) {
+    fn attend_few(query: &[f32], key: &[f32], value: &[f32], context: &mut [f32], size: usize, scores: Scores) {
         let offset = (key.len() - query.len()) / size;
         let mut row = vec![0f32; key.len() / size];
         for (position, (query, out)) in query.chunks_exact(size).zip(context.chunks_exact_mut(size)).enumerate() {
-            let row = &mut row[..=offset + position];
-            for (score, key) in row.iter_mut().zip(key.chunks_exact(size)) {
+            let visible = scores.visible(offset + position);
+            let row = &mut row[visible.clone()];
+            let part = visible.start * size..visible.end * size;
+            for (score, key) in row.iter_mut().zip(key[part.clone()].chunks_exact(size)) {
                 *score = dot(query, key);
             }
-            softmax_scaled(row, scale(size));
+            scores.probabilities(row);
             out.fill(0.0);
-            for (p, value) in row.iter().zip(value.chunks_exact(size)) {
+            for (p, value) in row.iter().zip(value[part].chunks_exact(size)) {
                 axpy(out, *p, value);
             }
         }
     }
-}
-
-/// Scores are divided by the root of the head's size.
-#[inline(always)]
-fn scale(size: usize) -> f32 {
-    1.0 / (size as f32).sqrt()
 }

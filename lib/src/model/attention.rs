@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
-use crate::model::attend::{attend, attend_backward};
+use crate::model::attend::{Scores, attend, attend_backward};
 use crate::model::parameter::values;
 use crate::model::rotary::Rotary;
 
@@ -38,6 +38,8 @@ pub struct AttentionShape {
     pub columns: Columns,
     /// The angles of all positions.
     pub rotary: Arc<Rotary>,
+    /// What a query makes of the keys.
+    pub scores: Scores,
 }
 
 /// Query, key, value: the index of a part.
@@ -112,7 +114,7 @@ impl AttentionShape {
 
     fn head_context(&self, query: &[f32], key: &[f32], value: &[f32]) -> Vec<f32> {
         let mut context = vec![0f32; query.len()];
-        attend(query, key, value, &mut context, self.head_size);
+        attend(query, key, value, &mut context, self.head_size, self.scores);
         context
     }
 
@@ -144,7 +146,7 @@ impl AttentionShape {
                 let grad: Vec<f32> =
                     grad[start * width..].chunks_exact(width).take(length).flat_map(|row| &row[head * size..][..size]).copied().collect();
                 let (query, mut query_slope) = (part(0, head), vec![0f32; length * size]);
-                attend_backward([&query, &key, &value], &grad, &mut query_slope, [&mut key_slope, &mut value_slope], size);
+                attend_backward([&query, &key, &value], &grad, &mut query_slope, [&mut key_slope, &mut value_slope], size, self.scores);
                 turn_back(&mut query_slope);
                 columns.push((self.column(0, head), query_slope));
             }
@@ -284,8 +286,12 @@ pub fn attention_composed(qkv: &Tensor, shape: &AttentionShape) -> Answer<Tensor
         };
         let [query, key, value] = PARTS.map(split);
         let (query, key) = (rotate(&query?, &shape.rotary)?, rotate(&key?, &shape.rotary)?);
-        let scores = (query.matmul(&key.t()?)? / (size as f64).sqrt())?;
-        let mask: Vec<f32> = (0..time * time).map(|i| if i % time > i / time { f32::NEG_INFINITY } else { 0.0 }).collect();
+        let mut scores = (query.matmul(&key.t()?)? * f64::from(shape.scores.scale))?;
+        if let Some(cap) = shape.scores.cap {
+            scores = ((scores / f64::from(cap))?.tanh()? * f64::from(cap))?;
+        }
+        let seen = |i: usize| shape.scores.visible(i / time).contains(&(i % time));
+        let mask: Vec<f32> = (0..time * time).map(|i| if seen(i) { 0.0 } else { f32::NEG_INFINITY }).collect();
         let scores = scores.broadcast_add(&Tensor::from_vec(mask, (time, time), qkv.device())?)?;
         let context = candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&value?)?;
         contexts.push(context.transpose(0, 1)?.reshape((time, heads * size))?);

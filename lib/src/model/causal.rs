@@ -1,12 +1,10 @@
 //! A name → a language model that cells can hold, clone, print, train and save.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor};
 
 use crate::data::jsonl::write_whole;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,9 +14,8 @@ use crate::model::adapter::{self, LoraConfig};
 use crate::model::config::Config;
 use crate::model::decoder::{Cache, Decoder, Lesson};
 use crate::model::head::Targets;
-use crate::model::parameter::Parameter;
 use crate::model::weights::{self, Packed, Weights};
-use crate::model::{llama, neox};
+use crate::model::{llama, neox, phi};
 use crate::tokenizer::text::Tokenizer;
 
 /// Loads tokenizers by name, like its namesake in transformers.
@@ -84,6 +81,7 @@ pub fn parameter_shapes(config: &Config) -> Vec<(String, Vec<usize>)> {
     match config {
         Config::Neox(config) => neox::parameter_shapes(config),
         Config::Llama(config) => llama::parameter_shapes(config),
+        Config::Phi(config) => phi::parameter_shapes(config),
     }
 }
 
@@ -106,11 +104,17 @@ impl CausalLm {
         Ok(Self::new(config, weights, device, Some(folder.to_path_buf())))
     }
 
-    /// A model with random weights: normal with deviation 0.02, norms 1 and biases 0, as transformers starts one.
+    /// A model with random weights: normal with deviation 0.02, norms 1 (Gemma's: 0, which is the same) and biases 0, as transformers starts one.
     /// `tokenizer` is the one whose files belong into its checkpoints.
     pub fn random(config: impl Into<Config>, seed: u64, tokenizer: Option<&Tokenizer>, device: &Device) -> Result<Self> {
         let config = config.into();
         let weights = weights::random(&parameter_shapes(&config), seed, device)?;
+        if matches!(&config, Config::Llama(config) if config.is_gemma()) {
+            // Gemma's norms store the distance from 1.
+            for (_, norm) in weights.iter().filter(|(_, parameter)| parameter.rank() == 1) {
+                norm.set(&norm.zeros_like()?)?;
+            }
+        }
         Ok(Self::new(config, weights, device, tokenizer.map(|tokenizer| tokenizer.folder().to_path_buf())))
     }
 
@@ -121,50 +125,6 @@ impl CausalLm {
             copies.push((name.clone(), parameter.deep_clone()?));
         }
         Ok(self.assembled(copies, self.packed().clone(), self.lora().cloned()))
-    }
-
-    /// A model whose blocks' matrices are packed into numbers of fewer bits, such as `GgmlDType::Q8_0` or `Q4_0`: it takes less
-    /// memory, answers a little less exactly, and only an adapter on it can be trained (Dettmers et al. 2023). All other
-    /// weights are shared with this model, and frozen.
-    ///
-    /// # Errors
-    /// When a row of a matrix cannot be cut into the format's blocks.
-    pub fn quantized(&self, dtype: GgmlDType) -> Result<Self> {
-        if self.lora().is_some() {
-            return Err(Error::new(ErrorKind::Model, "the model has an adapter; quantized() packs a model without one")
-                .hint("call quantized() first and with_lora() on its result, or merge_adapter() before quantized()"));
-        }
-        let (mut weights, mut packed) = (Vec::new(), self.packed().clone());
-        for (name, parameter) in self.weights() {
-            if !(name.contains(".layers.") && parameter.rank() == 2) {
-                weights.push((name.clone(), parameter.frozen_view()));
-                continue;
-            }
-            let columns = parameter.dims()[1];
-            if !columns.is_multiple_of(dtype.block_size()) {
-                let message = format!("{name}: rows of {columns} numbers; {dtype:?} packs blocks of {}", dtype.block_size());
-                return Err(Error::new(ErrorKind::Model, message)
-                    .hint("choose `GgmlDType::Q8_0` or `GgmlDType::Q4_0`, whose blocks have 32 numbers"));
-            }
-            packed.push((name.clone(), Arc::new(QTensor::quantize(&parameter.detached(), dtype)?)));
-        }
-        Ok(self.assembled(weights, packed, None))
-    }
-
-    /// All weights without an adapter as f32, in the order of transformers; packed ones are unpacked, the others shared.
-    pub(crate) fn full_weights(&self) -> Result<Weights> {
-        let (parameters, packed): (HashMap<_, _>, HashMap<_, _>) =
-            (self.weights().iter().cloned().collect(), self.packed().iter().cloned().collect());
-        let mut weights = Vec::new();
-        for (name, _) in parameter_shapes(self.config()) {
-            let parameter = match (parameters.get(&name), packed.get(&name)) {
-                (Some(parameter), _) => parameter.clone(),
-                (None, Some(packed)) => Parameter::new(Var::from_tensor(&packed.dequantize(&self.device)?)?),
-                (None, None) => return Err(Error::new(ErrorKind::Model, format!("the model has no `{name}`"))),
-            };
-            weights.push((name, parameter));
-        }
-        Ok(weights)
     }
 
     /// The shape of the model.
@@ -198,7 +158,7 @@ impl CausalLm {
     }
 
     /// Logits `(B·T, V)` of ids `(B,T)`, row-major; `training` turns dropout on and records gradients, which a backward
-    /// pass adds to the weights' own (see [`Parameter::gradient`]).
+    /// pass adds to the weights' own (see [`crate::model::parameter::Parameter::gradient`]).
     pub fn forward(&self, ids: &[u32], batch: usize, training: bool) -> Result<Tensor> {
         Ok(self.decoder.logits(ids, &vec![ids.len() / batch; batch], training)?)
     }
@@ -255,7 +215,7 @@ impl CausalLm {
     /// older versions (first), and cached rotary tables besides in later ones (second).
     pub fn transformers_memory_footprint(&self) -> [usize; 2] {
         let config = self.config();
-        let (positions, rotary) = (config.max_position_embeddings(), 2 * self.decoder.heads.rotary.half());
+        let (positions, rotary) = (config.max_position_embeddings(), 2 * self.decoder.heads.first().map_or(0, |heads| heads.rotary.half()));
         let mask = positions * positions;
         let scalars = 4 + 4 * rotary / 2;
         let older = config.num_hidden_layers() * (mask + scalars + 4);
@@ -323,6 +283,7 @@ impl fmt::Display for CausalLm {
         match self.config() {
             Config::Neox(config) => neox::describe(config, formatter)?,
             Config::Llama(config) => llama::describe(config, formatter)?,
+            Config::Phi(config) => phi::describe(config, formatter)?,
         }
         self.lora().map_or(Ok(()), |lora| {
             let (trained, all) = (self.trainable_parameter_count(), self.parameter_count());

@@ -8,17 +8,20 @@ use crate::error::{Error, ErrorKind, Result};
 
 pub use crate::model::llama_config::LlamaConfig;
 pub use crate::model::neox_config::NeoxConfig;
+pub use crate::model::phi_config::PhiConfig;
 
 /// The families: `model_type` of a `config.json`.
-pub const FAMILIES: [&str; 4] = ["gpt_neox", "llama", "mistral", "qwen2"];
+pub const FAMILIES: [&str; 10] = ["gpt_neox", "llama", "mistral", "qwen2", "qwen3", "phi", "phi3", "gemma", "gemma2", "gemma3_text"];
 
 /// The shape of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Config {
     /// GPT-NeoX, Pythia.
     Neox(NeoxConfig),
-    /// Llama, SmolLM2, TinyLlama, Mistral, Qwen2.
+    /// Llama, SmolLM2, TinyLlama, Mistral, Qwen2, Qwen3, Phi-3, Gemma.
     Llama(LlamaConfig),
+    /// Phi-1, Phi-1.5, Phi-2.
+    Phi(PhiConfig),
 }
 
 impl Config {
@@ -39,8 +42,12 @@ impl Config {
         if value["torch_dtype"].is_null() && value["dtype"].is_string() {
             value["torch_dtype"] = value["dtype"].clone();
         }
+        if let Some((reason, hint)) = unhandled(&value) {
+            return Err(refuse(reason).hint(hint));
+        }
         let config = match family.as_str() {
             "gpt_neox" => NeoxConfig::from_value(value).map(Self::Neox),
+            "phi" => PhiConfig::from_value(value).map(Self::Phi),
             _ => LlamaConfig::from_value(value).map(Self::Llama),
         };
         config.map_err(|reason| refuse(reason).hint(format!("fetch the checkpoint again, or use another model of the family `{family}`")))
@@ -51,6 +58,7 @@ impl Config {
         let mut value = match self {
             Self::Neox(config) => serde_json::to_value(config),
             Self::Llama(config) => serde_json::to_value(config),
+            Self::Phi(config) => serde_json::to_value(config),
         }
         .unwrap_or_default();
         value["torch_dtype"] = dtype.into();
@@ -62,6 +70,7 @@ impl Config {
         match self {
             Self::Neox(config) => config.vocab_size,
             Self::Llama(config) => config.vocab_size,
+            Self::Phi(config) => config.vocab_size,
         }
     }
 
@@ -70,6 +79,7 @@ impl Config {
         match self {
             Self::Neox(config) => config.hidden_size,
             Self::Llama(config) => config.hidden_size,
+            Self::Phi(config) => config.hidden_size,
         }
     }
 
@@ -78,6 +88,7 @@ impl Config {
         match self {
             Self::Neox(config) => config.num_hidden_layers,
             Self::Llama(config) => config.num_hidden_layers,
+            Self::Phi(config) => config.num_hidden_layers,
         }
     }
 
@@ -86,6 +97,7 @@ impl Config {
         match self {
             Self::Neox(config) => config.max_position_embeddings,
             Self::Llama(config) => config.positions(),
+            Self::Phi(config) => config.max_position_embeddings,
         }
     }
 
@@ -94,19 +106,22 @@ impl Config {
         match self {
             Self::Neox(config) => config.tie_word_embeddings,
             Self::Llama(config) => config.tie_word_embeddings,
+            Self::Phi(config) => config.tie_word_embeddings,
         }
     }
 
     /// The ids that end a text: `eos_token_id`, a number or a list.
     pub fn eos_token_ids(&self) -> Vec<u32> {
         let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-        match self {
-            Self::Neox(config) => vec![config.eos_token_id],
-            Self::Llama(config) => match config.others.get("eos_token_id") {
-                Some(Value::Array(ids)) => ids.iter().filter_map(id).collect(),
-                Some(value) => id(value).into_iter().collect(),
-                None => Vec::new(),
-            },
+        let others = match self {
+            Self::Neox(config) => return vec![config.eos_token_id],
+            Self::Llama(config) => &config.others,
+            Self::Phi(config) => &config.others,
+        };
+        match others.get("eos_token_id") {
+            Some(Value::Array(ids)) => ids.iter().filter_map(id).collect(),
+            Some(value) => id(value).into_iter().collect(),
+            None => Vec::new(),
         }
     }
 
@@ -115,13 +130,39 @@ impl Config {
         match self {
             Self::Neox(config) => config.hidden_size,
             Self::Llama(config) => config.num_attention_heads * config.head_size(),
+            Self::Phi(config) => config.hidden_size,
         }
     }
+}
+
+/// A field that would change the numbers and is not handled in any family: why, and what to do.
+fn unhandled(value: &Value) -> Option<(String, &'static str)> {
+    if value["quantization_config"].is_object() {
+        let kind = value["quantization_config"]["quant_method"].as_str().unwrap_or("unknown");
+        return Some((
+            format!("quantization_config: the weights are stored by the method `{kind}`; this crate reads F32, F16 and BF16"),
+            "use the checkpoint that was quantised, and `quantized()` on it",
+        ));
+    }
+    if value["use_bidirectional_attention"] == true {
+        return Some(("use_bidirectional_attention is true; this crate knows causal attention".into(), "use a model that generates text"));
+    }
+    let dropped = value["attention_dropout"].as_f64().filter(|rate| *rate > 0.0)?;
+    Some((
+        format!("attention_dropout is {dropped}; this crate trains with 0"),
+        "set attention_dropout to 0 in config.json: answers stay as they are, only training differs",
+    ))
 }
 
 impl From<NeoxConfig> for Config {
     fn from(config: NeoxConfig) -> Self {
         Self::Neox(config)
+    }
+}
+
+impl From<PhiConfig> for Config {
+    fn from(config: PhiConfig) -> Self {
+        Self::Phi(config)
     }
 }
 

@@ -10,9 +10,10 @@ use candle_core::backprop::GradStore;
 use candle_core::{D, Device, Tensor, Var};
 
 use crate::model::activations::scramble;
+use crate::model::attend::Scores;
 use crate::model::attention::{AttentionShape, CachedAttention, Columns, LayerCache, attention};
 use crate::model::head::{Head, Targets};
-use crate::model::linear::{Embedding, Linear};
+use crate::model::linear::{Embedding, Linear, Weight};
 use crate::model::norm::Norm;
 use crate::model::ops;
 use crate::model::parameter::{Parameter, with_values};
@@ -33,7 +34,7 @@ pub trait Block: std::fmt::Debug + Send + Sync {
     fn linears(&mut self) -> Vec<(&'static str, &mut Linear)>;
 }
 
-/// How the heads of a model are laid out.
+/// How the heads of a layer are laid out, and what they see.
 #[derive(Debug, Clone)]
 pub struct Heads {
     /// Heads of queries, H.
@@ -46,6 +47,8 @@ pub struct Heads {
     pub columns: Columns,
     /// The angles of all positions.
     pub rotary: Arc<Rotary>,
+    /// What a query makes of the keys.
+    pub scores: Scores,
 }
 
 /// A language model: embedding, blocks, norm, output projection.
@@ -57,16 +60,24 @@ pub struct Decoder {
     pub packed: Packed,
     /// Ids → rows.
     pub embedding: Embedding,
+    /// Factor of these rows: √C in Gemma, else 1.
+    pub embedding_scale: f64,
     /// The layers.
     pub blocks: Vec<Box<dyn Block>>,
     /// After the last layer.
     pub norm: Norm,
     /// The output projection `(V,C)`; may be the embedding's weight.
-    pub head: Parameter,
-    /// The attention's shape.
-    pub heads: Heads,
-    /// Rate of dropout in training.
+    pub head: Weight,
+    /// Added to the logits `(V)`.
+    pub head_bias: Option<Parameter>,
+    /// Bound of a logit: `cap · tanh(logit / cap)`.
+    pub logit_cap: Option<f32>,
+    /// The attention's shape, layer by layer.
+    pub heads: Vec<Heads>,
+    /// Rate of dropout in the layers, in training.
     pub dropout: f64,
+    /// Rate of dropout of the embedding, in training.
+    pub embedding_dropout: f64,
     /// Names the random numbers of the next training pass.
     pub seed: AtomicU64,
     /// Memory for logits.
@@ -121,34 +132,41 @@ pub struct Lesson<'a> {
 
 impl Decoder {
     fn device(&self) -> &Device {
-        self.head.device()
+        self.norm.weight.device()
     }
 
-    fn shape(&self, lengths: &[usize]) -> AttentionShape {
-        let Heads { heads, groups, size, columns, rotary } = self.heads.clone();
-        AttentionShape { lengths: lengths.into(), heads, groups, head_size: size, columns, rotary }
+    /// The attention's shape in layer `index` for sequences of these lengths.
+    fn shape(&self, index: usize, lengths: &Arc<[usize]>) -> AttentionShape {
+        let Heads { heads, groups, size, columns, rotary, scores } = self.heads[index].clone();
+        AttentionShape { lengths: lengths.clone(), heads, groups, head_size: size, columns, rotary, scores }
+    }
+
+    /// The embedded rows of `ids`, `(N,C)`.
+    fn embed(&self, ids: &[u32], training: bool) -> Answer<Tensor> {
+        let rows = self.embedding.forward(ids, training)?;
+        if self.embedding_scale == 1.0 { Ok(rows) } else { rows * self.embedding_scale }
     }
 
     /// The rows that the output projection reads, `(N,C)`; `training` records gradients and drops.
     pub fn hidden(&self, ids: &[u32], lengths: &[usize], training: bool) -> Answer<Tensor> {
-        let shape = self.shape(lengths);
+        let lengths = lengths.into();
         let seed = training.then(|| self.seed.fetch_add(1, Ordering::Relaxed));
-        let mut x = self.drop(&self.embedding.forward(ids, training)?, seed, 0)?;
+        let mut x = self.drop(&self.embed(ids, training)?, self.embedding_dropout, seed, 0)?;
         for index in 0..self.blocks.len() {
-            x = self.block(index, &x, &shape, seed)?;
+            x = self.block(index, &x, &lengths, seed)?;
         }
         self.norm.forward(&x)
     }
 
-    fn block(&self, index: usize, x: &Tensor, shape: &AttentionShape, seed: Option<u64>) -> Answer<Tensor> {
+    fn block(&self, index: usize, x: &Tensor, lengths: &Arc<[usize]>, seed: Option<u64>) -> Answer<Tensor> {
         let place = std::cell::Cell::new(1 + 16 * index as u64);
-        let drop = |x: &Tensor| self.drop(x, seed, place.replace(place.get() + 1));
-        self.blocks[index].forward(x, &|qkv| attention(qkv, shape), &drop)
+        let drop = |x: &Tensor| self.drop(x, self.dropout, seed, place.replace(place.get() + 1));
+        self.blocks[index].forward(x, &|qkv| attention(qkv, &self.shape(index, lengths)), &drop)
     }
 
-    fn drop(&self, x: &Tensor, seed: Option<u64>, place: u64) -> Answer<Tensor> {
+    fn drop(&self, x: &Tensor, rate: f64, seed: Option<u64>, place: u64) -> Answer<Tensor> {
         match seed {
-            Some(seed) => ops::dropout(x, self.dropout, scramble(scramble(seed).wrapping_add(place))),
+            Some(seed) => ops::dropout(x, rate, scramble(scramble(seed).wrapping_add(place))),
             None => Ok(x.clone()),
         }
     }
@@ -159,7 +177,11 @@ impl Decoder {
     }
 
     fn project(&self, hidden: &Tensor) -> Answer<Tensor> {
-        Linear::new(self.head.clone(), None).forward(hidden)
+        let logits = Linear { weight: self.head.clone(), bias: self.head_bias.clone(), adapter: None }.forward(hidden)?;
+        match self.logit_cap.map(f64::from) {
+            Some(cap) => (logits / cap)?.tanh()? * cap,
+            None => Ok(logits),
+        }
     }
 
     /// Logits `(S,V)` after the last of some new ids of each of S sequences, which follow those in the cache.
@@ -173,9 +195,10 @@ impl Decoder {
         let lengths: Vec<usize> = rows.iter().map(|row| row.len()).collect();
         let hidden = if on_cpu {
             cache.layers.resize_with(self.blocks.len(), Default::default);
-            let shape = self.shape(&lengths);
-            let mut x = self.embedding.forward(&rows.concat(), false)?;
-            for (block, caches) in self.blocks.iter().zip(&cache.layers) {
+            let shared = lengths.as_slice().into();
+            let mut x = self.embed(&rows.concat(), false)?;
+            for (index, (block, caches)) in self.blocks.iter().zip(&cache.layers).enumerate() {
+                let shape = self.shape(index, &shared);
                 let attend =
                     |qkv: &Tensor| qkv.contiguous()?.apply_op1_no_bwd(&CachedAttention { shape: shape.clone(), caches: caches.clone() });
                 x = block.forward(&x, &attend, &|x| Ok(x.clone()))?;
@@ -206,9 +229,9 @@ impl Decoder {
     /// Adds the gradients of `Σ weight · loss` to all parameters that are not frozen; returns that loss.
     pub fn backward(&self, lesson: Lesson) -> Answer<f64> {
         let seed = self.seed.fetch_add(1, Ordering::Relaxed);
-        let shape = self.shape(lesson.lengths);
-        let embedded = self.embedding.forward(lesson.inputs, true)?;
-        let embedded = self.drop(&self.noisy(&embedded, lesson, seed)?, Some(seed), 0)?;
+        let lengths = lesson.lengths.into();
+        let embedded = self.noisy(&self.embed(lesson.inputs, true)?, lesson, seed)?;
+        let embedded = self.drop(&embedded, self.embedding_dropout, Some(seed), 0)?;
         // A leaf of its own: below it, candle's store finds nothing.
         let mut x = Var::from_tensor(&embedded.detach())?;
         let start = x.as_tensor().clone();
@@ -217,9 +240,9 @@ impl Decoder {
         for index in 0..self.blocks.len() {
             if lesson.checkpointing {
                 inputs.push(y.detach());
-                y = self.block(index, &y.detach(), &shape, Some(seed))?;
+                y = self.block(index, &y.detach(), &lengths, Some(seed))?;
             } else {
-                y = self.block(index, &y, &shape, Some(seed))?;
+                y = self.block(index, &y, &lengths, Some(seed))?;
             }
         }
         if lesson.checkpointing {
@@ -229,7 +252,7 @@ impl Decoder {
         let (loss, mut slope) = self.loss_backward(&self.norm.forward(&y)?, lesson.targets, &x)?;
         for (index, input) in inputs.iter().enumerate().rev() {
             let x = Var::from_tensor(input)?;
-            slope = self.pull_back(&self.block(index, x.as_tensor(), &shape, Some(seed))?, &slope, &x)?;
+            slope = self.pull_back(&self.block(index, x.as_tensor(), &lengths, Some(seed))?, &slope, &x)?;
         }
         self.collect(&(embedded * slope)?.sum_all()?)?;
         Ok(loss)
@@ -244,17 +267,19 @@ impl Decoder {
             let value = f64::from(loss.to_scalar::<f32>()?);
             return Ok((value, gradient(&self.collect(&loss)?, x)?));
         }
-        let (loss, slope) = with_values(hidden, |hidden| {
+        let (loss, slope, bias_slope) = with_values(hidden, |hidden| {
             self.with_head(|head| {
                 let mut result = None;
-                if self.head.is_frozen() {
-                    result = Some(head.backward(hidden, targets, None));
-                } else {
-                    self.head.accumulate(|sum, add| result = Some(head.backward(hidden, targets, Some((sum, add)))));
+                match self.head.parameter().filter(|parameter| !parameter.is_frozen()) {
+                    None => result = Some(head.backward(hidden, targets, None)),
+                    Some(parameter) => parameter.accumulate(|sum, add| result = Some(head.backward(hidden, targets, Some((sum, add))))),
                 }
                 result.unwrap_or_default()
             })
         })??;
+        if let Some(bias) = &self.head_bias {
+            bias.accumulate(|sum, add| sum.iter_mut().zip(&bias_slope).for_each(|(sum, own)| *sum = if add { *sum + own } else { *own }));
+        }
         let slope = Tensor::from_vec(slope, hidden.shape(), hidden.device())?;
         Ok((loss, self.pull_back(hidden, &slope, x)?))
     }
@@ -278,7 +303,11 @@ impl Decoder {
     }
 
     fn with_head<T>(&self, work: impl FnOnce(Head) -> T) -> Answer<T> {
-        with_values(&self.head, |weight| work(Head { weight, width: self.head.dims()[1], scratch: &self.scratch }))
+        let (width, cap, scratch) = (self.head.dims()[1], self.logit_cap, &self.scratch);
+        with_values(&self.head.tensor(&Device::Cpu)?, |weight| match &self.head_bias {
+            Some(bias) => with_values(bias, |bias| work(Head { weight, bias: Some(bias), cap, width, scratch })),
+            None => Ok(work(Head { weight, bias: None, cap, width, scratch })),
+        })?
     }
 
     /// Uniform noise of `noise / √(length · C)` on each sequence's embeddings.

@@ -8,7 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::model::kernels::{exp_sum, max, softmax_slope, sum};
+use crate::model::activations::tanh;
+use crate::model::kernels::{column_sum, exp_sum, max, softmax_slope, sum};
 use crate::model::simd::{Matrix, Threads, matmul, vectorised};
 
 /// Rows whose logits are held at a time.
@@ -33,6 +34,10 @@ pub struct Targets<'a> {
 pub struct Head<'a> {
     /// `(V,C)`.
     pub weight: &'a [f32],
+    /// `(V)`.
+    pub bias: Option<&'a [f32]>,
+    /// Bound of a logit: `cap · tanh(logit / cap)`.
+    pub cap: Option<f32>,
     /// C.
     pub width: usize,
     /// Memory for logits, kept from one call to the next: new memory is slower than the arithmetic on it.
@@ -62,10 +67,12 @@ impl Head<'_> {
         losses
     }
 
-    /// `Σ weight · loss`, its gradient by `hidden` `(N,C)`, and by the projection, which is added to `slope` or overwrites it.
-    pub fn backward(&self, hidden: &[f32], targets: Targets, mut slope: Option<(&mut [f32], bool)>) -> (f64, Vec<f32>) {
+    /// `Σ weight · loss`, its gradient by `hidden` `(N,C)` and by the bias `(V)`, where there is one; the gradient by the
+    /// projection is added to `slope` or overwrites it.
+    pub fn backward(&self, hidden: &[f32], targets: Targets, mut slope: Option<(&mut [f32], bool)>) -> (f64, Vec<f32>, Vec<f32>) {
         let width = self.width;
         let (mut loss, mut hidden_slope) = (0f64, vec![0f32; hidden.len()]);
+        let mut bias_slope = vec![0f32; self.bias.map_or(0, <[f32]>::len)];
         if let Some((slope, false)) = &mut slope
             && targets.weights.iter().all(|&weight| weight == 0.0)
         {
@@ -81,6 +88,10 @@ impl Head<'_> {
                 let count = words.len() / width;
                 let block = &mut logits.values[index * WORDS * rows.len()..][..count * rows.len()];
                 self.block_slope(block, index * WORDS, rows, &logits.log_sums, targets);
+                if self.bias.is_some() {
+                    let own = column_sum(block, count);
+                    bias_slope[index * WORDS..].iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
+                }
                 let block = Matrix::new(block, count);
                 matmul(&mut x_slope, block, Matrix::new(words, width), true, Threads::All);
                 if let Some((slope, add)) = &mut slope {
@@ -95,7 +106,7 @@ impl Head<'_> {
                 hidden_slope[row * width..][..width].copy_from_slice(x_slope);
             }
         });
-        (loss, hidden_slope)
+        (loss, hidden_slope, bias_slope)
     }
 
     /// Calls `work` with (rows, their hidden values, their logits) for each chunk of rows that count.
@@ -113,6 +124,16 @@ impl Head<'_> {
     }
 
     fn project(&self, x: &[f32], means: bool, logits: &mut Logits) {
+        vectorised! {
+            fn finish(row: &mut [f32], bias: Option<&[f32]>, cap: Option<f32>) {
+                if let Some(bias) = bias {
+                    row.iter_mut().zip(bias).for_each(|(logit, bias)| *logit += bias);
+                }
+                if let Some(cap) = cap {
+                    row.iter_mut().for_each(|logit| *logit = cap * tanh(*logit / cap));
+                }
+            }
+        }
         vectorised! {
             fn block_sums(row: &[f32], top: &mut f32, total: &mut f64) {
                 let own = max(row);
@@ -134,7 +155,9 @@ impl Head<'_> {
             let count = words.len() / self.width;
             let block = &mut logits.values[index * WORDS * rows..][..count * rows];
             matmul(block, Matrix::new(x, self.width), Matrix::new(words, self.width).t(), false, Threads::All);
-            block.par_chunks_exact(count).zip(&mut sums).with_min_len(16).for_each(|(row, (top, total, plain))| {
+            let bias = self.bias.map(|bias| &bias[index * WORDS..][..count]);
+            block.par_chunks_exact_mut(count).zip(&mut sums).with_min_len(16).for_each(|(row, (top, total, plain))| {
+                finish(row, bias, self.cap);
                 block_sums(row, top, total);
                 if means {
                     *plain += row.chunks(512).map(|part| f64::from(sum(part))).sum::<f64>();
@@ -159,11 +182,13 @@ impl Head<'_> {
         let even = smoothing / self.vocabulary() as f32;
         block.par_chunks_exact_mut(count).zip(rows.par_iter().zip(log_sums)).with_min_len(16).for_each(|(slope, (&row, &log_sum))| {
             let weight = targets.weights[row];
+            let bends: Option<Vec<f32>> = self.cap.map(|cap| slope.iter().map(|logit| 1.0 - (logit / cap) * (logit / cap)).collect());
             softmax_slope(slope, log_sum, weight, even);
             let target = targets.ids[row] as usize;
             if (start..start + count).contains(&target) {
                 slope[target - start] -= weight * (1.0 - smoothing);
             }
+            slope.iter_mut().zip(bends.iter().flatten()).for_each(|(slope, bend)| *slope *= bend);
         });
     }
 }

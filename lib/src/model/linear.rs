@@ -6,9 +6,10 @@ use candle_core::quantized::QTensor;
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
 
 use crate::model::kernels;
+use crate::model::packed::{self, Format};
 use crate::model::parameter::{Parameter, values, with_values};
 use crate::model::simd::{Matrix, Threads, matmul};
-use crate::model::thin::{FEW, rows_by_weight};
+use crate::model::thin::{self, FEW, FEW_PACKED, rows_by_weight};
 
 type Answer<T> = candle_core::Result<T>;
 
@@ -28,7 +29,7 @@ pub struct Linear {
 pub enum Weight {
     /// Numbers of 32 bits, which can be trained.
     Full(Parameter),
-    /// Blocks of numbers of few bits, which are unpacked for each product and never trained.
+    /// Numbers of fewer bits, which are unpacked for each product and never trained.
     Packed(Arc<QTensor>),
 }
 
@@ -50,12 +51,29 @@ impl Weight {
     }
 
     /// `(O,I)`, tracked by candle where it is to be trained.
-    fn tensor(&self, device: &Device) -> Answer<Tensor> {
+    pub fn tensor(&self, device: &Device) -> Answer<Tensor> {
         match self {
             Self::Full(parameter) if parameter.is_frozen() => Ok(parameter.detached()),
             Self::Full(parameter) => Ok(parameter.as_tensor().clone()),
+            Self::Packed(packed) if device.is_cpu() => Tensor::from_vec(packed::unpack(packed)?, packed.shape(), device),
             Self::Packed(packed) => packed.dequantize(device),
         }
+    }
+
+    /// `y += x · wᵀ`, or `y = x · wᵀ` where `y` is 0; on the CPU.
+    fn multiply(&self, y: &mut [f32], x: &[f32], add: bool) -> Answer<()> {
+        let inputs = self.dims()[1];
+        let rows = x.len() / inputs;
+        if let Self::Packed(packed) = self
+            && let Some(format) = Format::of(packed.dtype()).filter(|_| rows <= FEW_PACKED)
+        {
+            rows_by_weight(y, thin::Matrix::Packed(format, &packed.data()?), x, inputs);
+            return Ok(());
+        }
+        with_values(&self.tensor(&Device::Cpu)?, |w| match rows {
+            rows if rows <= FEW => rows_by_weight(y, thin::Matrix::Full(w), x, inputs),
+            _ => matmul(y, Matrix::new(x, inputs), Matrix::new(w, inputs).t(), add, Threads::All),
+        })
     }
 }
 
@@ -112,11 +130,7 @@ impl CustomOp1 for Linear {
             Some(bias) => with_values(bias, |bias| bias.repeat(rows))?,
             None => vec![0.0; rows * outputs],
         };
-        let add = self.bias.is_some();
-        with_values(&self.weight.tensor(&Device::Cpu)?, |w| match rows {
-            rows if rows <= FEW => rows_by_weight(&mut y, w, x, inputs),
-            _ => matmul(&mut y, Matrix::new(x, inputs), Matrix::new(w, inputs).t(), add, Threads::All),
-        })?;
+        self.weight.multiply(&mut y, x, self.bias.is_some())?;
         Ok((CpuStorage::F32(y), Shape::from((rows, outputs))))
     }
 
@@ -148,15 +162,25 @@ impl CustomOp1 for Linear {
 #[derive(Debug, Clone)]
 pub struct Embedding {
     /// `(V,C)`.
-    pub weight: Parameter,
+    pub weight: Weight,
 }
 
 impl Embedding {
     /// The rows of `ids`, `(N,C)`; `training` makes what follows record its gradient.
     pub fn forward(&self, ids: &[u32], training: bool) -> Answer<Tensor> {
-        let weight = if training { self.weight.as_tensor().clone() } else { self.weight.detached() };
+        let (parameter, width) = match &self.weight {
+            Weight::Full(parameter) => (parameter, parameter.dims()[1]),
+            Weight::Packed(packed) => {
+                let rows = packed::unpack_rows(packed, ids)?;
+                let Some(rows) = rows else {
+                    candle_core::bail!("a token id is outside of the vocabulary of {}", packed.shape().dims()[0])
+                };
+                return Tensor::from_vec(rows, (ids.len(), packed.shape().dims()[1]), &Device::Cpu)?.to_device(&packed.device());
+            }
+        };
+        let weight = if training { parameter.as_tensor().clone() } else { parameter.detached() };
         if weight.device().is_cpu() {
-            return weight.apply_op1(Lookup { ids: ids.to_vec(), weight: self.weight.clone() });
+            return weight.apply_op1(Lookup { ids: ids.to_vec(), width, weight: parameter.clone() });
         }
         weight.index_select(&Tensor::from_slice(ids, ids.len(), weight.device())?, 0)
     }
@@ -164,6 +188,7 @@ impl Embedding {
 
 struct Lookup {
     ids: Vec<u32>,
+    width: usize,
     weight: Parameter,
 }
 
@@ -173,7 +198,7 @@ impl CustomOp1 for Lookup {
     }
 
     fn cpu_fwd(&self, table: &CpuStorage, layout: &Layout) -> Answer<(CpuStorage, Shape)> {
-        let (table, width) = (values(table, layout)?, self.weight.dims()[1]);
+        let (table, width) = (values(table, layout)?, self.width);
         let mut rows = Vec::with_capacity(self.ids.len() * width);
         for &id in &self.ids {
             match table.get(id as usize * width..(id as usize + 1) * width) {

@@ -1,4 +1,4 @@
-//! Ids → logits, losses and gradients: a family's [`neox`] or [`llama`] page on the fused operations, behind one
+//! Ids → logits, losses and gradients: a family's [`neox`], [`llama`] or [`phi`] page on the fused operations, behind one
 //! [`decoder`]; [`causal`] is the model that lessons hold.
 
 pub mod activations;
@@ -18,8 +18,12 @@ pub mod neox;
 pub mod neox_config;
 pub mod norm;
 pub mod ops;
+pub(crate) mod packed;
 pub mod parameter;
 pub mod peft;
+pub mod phi;
+pub mod phi_config;
+mod quantize;
 pub mod rotary;
 pub(crate) mod simd;
 pub(crate) mod thin;

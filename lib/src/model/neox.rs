@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
+use crate::model::attend::Scores;
 use crate::model::attention::Columns;
 use crate::model::config::NeoxConfig;
 use crate::model::decoder::{Attend, Block, Decoder, Drop, Heads};
-use crate::model::linear::{Embedding, Linear};
+use crate::model::linear::{Embedding, Linear, Weight};
 use crate::model::norm::Norm;
 use crate::model::ops;
 use crate::model::rotary::Rotary;
@@ -64,6 +65,7 @@ pub fn decoder(config: &NeoxConfig, weights: Weights) -> Decoder {
         weight: find(&format!("{name}.weight")),
         bias: Some(find(&format!("{name}.bias"))),
         epsilon: config.layer_norm_eps,
+        offset: 0.0,
     };
     let linear = |name: String| Linear::new(find(&format!("{name}.weight")), Some(find(&format!("{name}.bias"))));
     let block = |index: usize| {
@@ -79,19 +81,25 @@ pub fn decoder(config: &NeoxConfig, weights: Weights) -> Decoder {
         }) as Box<dyn Block>
     };
     let rotary = Rotary::new(config.rotary_dimensions(), config.max_position_embeddings, config.rotary_emb_base, None);
+    let heads = Heads {
+        heads: config.num_attention_heads,
+        groups: config.num_attention_heads,
+        size: config.head_size(),
+        columns: Columns::Interleaved,
+        rotary: Arc::new(rotary),
+        scores: Scores::of_size(config.head_size()),
+    };
     Decoder {
-        embedding: Embedding { weight: find("gpt_neox.embed_in.weight") },
+        embedding: Embedding { weight: Weight::Full(find("gpt_neox.embed_in.weight")) },
         blocks: (0..config.num_hidden_layers).map(block).collect(),
         norm: norm("gpt_neox.final_layer_norm".into()),
-        head: find("embed_out.weight"),
-        heads: Heads {
-            heads: config.num_attention_heads,
-            groups: config.num_attention_heads,
-            size: config.head_size(),
-            columns: Columns::Interleaved,
-            rotary: Arc::new(rotary),
-        },
+        head: Weight::Full(find("embed_out.weight")),
+        head_bias: None,
+        logit_cap: None,
+        heads: vec![heads; config.num_hidden_layers],
         dropout: config.hidden_dropout,
+        embedding_dropout: config.hidden_dropout,
+        embedding_scale: 1.0,
         seed: Default::default(),
         scratch: Default::default(),
         packed: Vec::new(),

@@ -18,6 +18,8 @@ pub struct Norm {
     pub bias: Option<Parameter>,
     /// Added to the variance.
     pub epsilon: f64,
+    /// Added to the weight: 1 in Gemma, whose weights are stored as distances from 1.
+    pub offset: f32,
 }
 
 impl Norm {
@@ -31,11 +33,22 @@ impl Norm {
             None => x.clone(),
         };
         let variance = x.sqr()?.mean_keepdim(D::Minus1)?;
-        let y = x.broadcast_div(&(variance + self.epsilon)?.sqrt()?)?.broadcast_mul(&self.weight)?;
+        let weight = (self.weight.as_tensor() + f64::from(self.offset))?;
+        let y = x.broadcast_div(&(variance + self.epsilon)?.sqrt()?)?.broadcast_mul(&weight)?;
         match &self.bias {
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
         }
+    }
+}
+
+impl Norm {
+    /// Lets `read` see what the rows are multiplied by.
+    fn with_factors<T>(&self, read: impl FnOnce(&[f32]) -> T) -> Answer<T> {
+        with_values(&self.weight, |weight| match self.offset {
+            0.0 => read(weight),
+            offset => read(&weight.iter().map(|weight| weight + offset).collect::<Vec<f32>>()),
+        })
     }
 }
 
@@ -46,7 +59,7 @@ impl CustomOp1 for Norm {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Answer<(CpuStorage, Shape)> {
         let (x, epsilon) = (values(x, layout)?, self.epsilon as f32);
-        let y = with_values(&self.weight, |weight| match &self.bias {
+        let y = self.with_factors(|weight| match &self.bias {
             Some(bias) => with_values(bias, |bias| kernels::layer_norm(x, weight, bias, epsilon)),
             None => Ok(kernels::rms_norm(x, weight, epsilon)),
         })??;
@@ -65,7 +78,7 @@ impl CustomOp1 for Norm {
                     parameter
                         .accumulate(|sum, add| sum.iter_mut().zip(own).for_each(|(sum, own)| *sum = if add { *sum + own } else { *own }));
                 }
-                with_values(&self.weight, |weight| match self.bias {
+                self.with_factors(|weight| match self.bias {
                     Some(_) => kernels::layer_norm_grad_input(x, weight, grad, epsilon),
                     None => kernels::rms_norm_grad_input(x, weight, grad, epsilon),
                 })

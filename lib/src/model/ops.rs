@@ -5,7 +5,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 
-use crate::model::activations;
+use crate::model::activations::{self, GELU_TANH, Sigmoidal};
 use crate::model::parameter::{values, with_values};
 
 type Answer<T> = candle_core::Result<T>;
@@ -32,29 +32,54 @@ pub fn gelu(x: &Tensor) -> Answer<Tensor> {
     if x.device().is_cpu() { x.contiguous()?.apply_op1(Gelu) } else { x.gelu_erf() }
 }
 
-struct Swiglu;
+struct GeluTanh;
 
-impl CustomOp2 for Swiglu {
+impl CustomOp1 for GeluTanh {
     fn name(&self) -> &'static str {
-        "swiglu"
+        "gelu_tanh"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Answer<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(activations::activate(values(x, layout)?, GELU_TANH)), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Answer<Option<Tensor>> {
+        let slope = with_values(&grad.contiguous()?, |grad| with_values(x, |x| activations::activate_grad(x, grad, GELU_TANH)))??;
+        Ok(Some(Tensor::from_vec(slope, x.shape(), x.device())?))
+    }
+}
+
+/// GELU with a tanh (`gelu_new`, `gelu_pytorch_tanh`), any shape.
+pub fn gelu_tanh(x: &Tensor) -> Answer<Tensor> {
+    if x.device().is_cpu() { x.contiguous()?.apply_op1(GeluTanh) } else { x.gelu() }
+}
+
+struct Gated(Sigmoidal);
+
+impl CustomOp2 for Gated {
+    fn name(&self) -> &'static str {
+        "gated"
     }
 
     fn cpu_fwd(&self, gate: &CpuStorage, lg: &Layout, up: &CpuStorage, lu: &Layout) -> Answer<(CpuStorage, Shape)> {
-        Ok((CpuStorage::F32(activations::swiglu(values(gate, lg)?, values(up, lu)?)), lg.shape().clone()))
+        Ok((CpuStorage::F32(activations::gated(values(gate, lg)?, values(up, lu)?, self.0)), lg.shape().clone()))
     }
 
     fn bwd(&self, gate: &Tensor, up: &Tensor, _: &Tensor, grad: &Tensor) -> Answer<(Option<Tensor>, Option<Tensor>)> {
         let (by_gate, by_up) = with_values(&grad.contiguous()?, |grad| {
-            with_values(gate, |gate| with_values(up, |up| activations::swiglu_grad(gate, up, grad)))
+            with_values(gate, |gate| with_values(up, |up| activations::gated_grad(gate, up, grad, self.0)))
         })???;
         let tensor = |slope| Tensor::from_vec(slope, gate.shape(), gate.device());
         Ok((Some(tensor(by_gate)?), Some(tensor(by_up)?)))
     }
 }
 
-/// `silu(gate) · up` (Shazeer 2020), any shape.
-pub fn swiglu(gate: &Tensor, up: &Tensor) -> Answer<Tensor> {
-    if gate.device().is_cpu() { gate.contiguous()?.apply_op2(&up.contiguous()?, Swiglu) } else { gate.silu()?.mul(up) }
+/// `activation(gate) · up` (Shazeer 2020), any shape: SwiGLU with [`activations::SILU`], GeGLU with [`GELU_TANH`].
+pub fn gated(gate: &Tensor, up: &Tensor, form: Sigmoidal) -> Answer<Tensor> {
+    if gate.device().is_cpu() {
+        return gate.contiguous()?.apply_op2(&up.contiguous()?, Gated(form));
+    }
+    if form == GELU_TANH { gate.gelu()?.mul(up) } else { gate.silu()?.mul(up) }
 }
 
 struct Dropout {

@@ -10,59 +10,114 @@ pub struct Rotary {
     sin: Vec<f32>,
 }
 
-/// How Llama 3 stretches the slow frequencies over a longer context: `rope_scaling` of type `llama3`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Stretch {
-    /// How much slower the slowest frequencies turn.
-    pub factor: f64,
-    /// Wavelengths above `original_positions / low` are stretched whole.
-    pub low: f64,
-    /// Wavelengths below `original_positions / high` stay.
-    pub high: f64,
-    /// Positions of the model before it was stretched.
-    pub original_positions: f64,
+/// How positions are stretched over a longer context: `rope_scaling` of a `config.json`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stretch {
+    /// All frequencies turn slower by this factor: `linear`.
+    Linear(f64),
+    /// The slow frequencies turn slower: `llama3`.
+    Llama3 {
+        /// How much slower the slowest frequencies turn.
+        factor: f64,
+        /// Wavelengths above `original_positions / low` are stretched whole.
+        low: f64,
+        /// Wavelengths below `original_positions / high` stay.
+        high: f64,
+        /// Positions of the model before it was stretched.
+        original_positions: f64,
+    },
+    /// Each frequency has its factor: `longrope` (Ding et al. 2024) with the factors for texts within the original positions.
+    Long {
+        /// How much slower each frequency turns.
+        factors: Vec<f64>,
+        /// Factor of query and key.
+        attention: f64,
+        /// Positions up to which these factors hold; beyond them a model has others, which this crate does not use.
+        original_positions: usize,
+    },
 }
 
 impl Stretch {
     /// Reads `rope_scaling` (or `rope_parameters`) of a `config.json`; `Err` names a kind that is not known.
-    pub fn from_config(value: &Value) -> Result<Option<Self>, String> {
-        let kind = value["rope_type"].as_str().or(value["type"].as_str()).unwrap_or("default");
-        let number = |name: &str| value[name].as_f64().ok_or_else(|| format!("rope_scaling has no number `{name}`"));
+    pub fn from_config(rope: &Value, config: &Value) -> Result<Option<Self>, String> {
+        let kind = rope["rope_type"].as_str().or(rope["type"].as_str()).unwrap_or("default");
+        let number = |name: &str| rope[name].as_f64().ok_or_else(|| format!("rope_scaling has no number `{name}`"));
         match kind {
             "default" => Ok(None),
-            "llama3" => Ok(Some(Self {
+            "linear" => Ok(Some(Self::Linear(number("factor")?))),
+            "llama3" => Ok(Some(Self::Llama3 {
                 factor: number("factor")?,
                 low: number("low_freq_factor")?,
                 high: number("high_freq_factor")?,
                 original_positions: number("original_max_position_embeddings")?,
             })),
-            other => Err(format!("rope_scaling is of type `{other}`; this crate knows `default` and `llama3`")),
+            "longrope" | "su" => {
+                let factors = rope["short_factor"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
+                let original =
+                    config["original_max_position_embeddings"].as_f64().map_or_else(|| number("original_max_position_embeddings"), Ok)?;
+                let longer = config["max_position_embeddings"].as_f64().unwrap_or(original) / original;
+                let stretched = rope["factor"].as_f64().unwrap_or(longer);
+                let usual = if stretched > 1.0 { (1.0 + stretched.ln() / original.ln()).sqrt() } else { 1.0 };
+                let attention = rope["attention_factor"].as_f64().unwrap_or(usual);
+                Ok(Some(Self::Long { factors, attention, original_positions: original as usize }))
+            }
+            other => Err(format!("rope_scaling is of type `{other}`; this crate knows `default`, `linear`, `llama3` and `longrope`")),
         }
     }
 
-    fn apply(self, frequency: f64) -> f64 {
+    /// The positions that may be computed, where the stretch bounds them.
+    pub fn positions(&self) -> Option<usize> {
+        match self {
+            Self::Long { original_positions, .. } => Some(*original_positions),
+            _ => None,
+        }
+    }
+
+    /// Why this many rotated dimensions cannot be stretched so.
+    pub fn misfit(&self, dimensions: usize) -> Option<String> {
+        match self {
+            Self::Long { factors, .. } if factors.len() != dimensions / 2 => Some(format!(
+                "rope_scaling has {} numbers in short_factor; {dimensions} rotary dimensions need {}",
+                factors.len(),
+                dimensions / 2
+            )),
+            _ => None,
+        }
+    }
+
+    /// The stretched form of the frequency with this index.
+    fn apply(&self, index: usize, frequency: f64) -> f64 {
+        let (factor, low, high, original_positions) = match self {
+            Self::Linear(factor) => return frequency / factor,
+            Self::Long { factors, .. } => return frequency / factors[index],
+            Self::Llama3 { factor, low, high, original_positions } => (factor, low, high, original_positions),
+        };
         let wavelength = 2.0 * std::f64::consts::PI / frequency;
-        let smooth = (self.original_positions / wavelength - self.low) / (self.high - self.low);
-        if wavelength < self.original_positions / self.high {
+        let smooth = (original_positions / wavelength - low) / (high - low);
+        if wavelength < original_positions / high {
             frequency
-        } else if wavelength > self.original_positions / self.low {
-            frequency / self.factor
+        } else if wavelength > original_positions / low {
+            frequency / factor
         } else {
-            (1.0 - smooth) * frequency / self.factor + smooth * frequency
+            (1.0 - smooth) * frequency / factor + smooth * frequency
         }
     }
 }
 
 impl Rotary {
     /// The table for `dimensions` rotated dimensions (even) and this many positions; angles are `p · base^(−2i/d)`.
-    pub fn new(dimensions: usize, positions: usize, base: f64, stretch: Option<Stretch>) -> Self {
+    pub fn new(dimensions: usize, positions: usize, base: f64, stretch: Option<&Stretch>) -> Self {
         let half = dimensions / 2;
         let frequencies: Vec<f32> = (0..half)
-            .map(|i| 1.0 / base.powf(2.0 * i as f64 / dimensions as f64))
-            .map(|frequency| stretch.map_or(frequency, |stretch| stretch.apply(frequency)) as f32)
+            .map(|i| (i, 1.0 / base.powf(2.0 * i as f64 / dimensions as f64)))
+            .map(|(i, frequency)| stretch.map_or(frequency, |stretch| stretch.apply(i, frequency)) as f32)
             .collect();
+        let size = match stretch {
+            Some(Stretch::Long { attention, .. }) => *attention as f32,
+            _ => 1.0,
+        };
         let angles = (0..positions).flat_map(|position| frequencies.iter().map(move |frequency| position as f32 * frequency));
-        let (cos, sin) = angles.map(|angle| (angle.cos(), angle.sin())).unzip();
+        let (cos, sin) = angles.map(|angle| (angle.cos() * size, angle.sin() * size)).unzip();
         Self { half, cos, sin }
     }
 

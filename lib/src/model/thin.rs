@@ -2,88 +2,146 @@
 //!
 //! The weight is walked once, four of its rows at a time against two input rows: what is loaded is used more than once.
 
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::model::kernels::dot;
-use crate::model::simd::vectorised;
+use crate::model::packed::Format;
 
 /// Up to this many input rows the walk is faster than a general matrix product.
-pub const FEW: usize = 8;
+pub const FEW: usize = 32;
+/// The same where the product would have to unpack the whole weight first.
+pub const FEW_PACKED: usize = 96;
 const TILE: usize = 4;
-const LANES: usize = 16;
+/// Numbers of a row that are multiplied before the next rows' turn: four rows of the weight stay in the first cache.
+const STRETCH: usize = 1024;
 /// Numbers of the weight that one task reads: less is done before another thread wakes.
 const SPAN: usize = 1 << 16;
 
-/// Sums over the lanes of every pair of two input rows and four rows of the weight.
-#[inline(always)]
-fn tile(x: [&[f32]; 2], w: [&[f32]; TILE]) -> [[f32; TILE]; 2] {
-    let (x, w) = (x.map(<[f32]>::as_chunks::<LANES>), w.map(<[f32]>::as_chunks::<LANES>));
-    let count = x[0].0.len();
-    let (x0, x1) = (&x[0].0[..count], &x[1].0[..count]);
-    let [w0, w1, w2, w3] = w.map(|w| &w.0[..count]);
-    let mut sums = [[[0f32; LANES]; TILE]; 2];
-    for i in 0..count {
-        for lane in 0..LANES {
-            sums[0][0][lane] = x0[i][lane].mul_add(w0[i][lane], sums[0][0][lane]);
-            sums[0][1][lane] = x0[i][lane].mul_add(w1[i][lane], sums[0][1][lane]);
-            sums[0][2][lane] = x0[i][lane].mul_add(w2[i][lane], sums[0][2][lane]);
-            sums[0][3][lane] = x0[i][lane].mul_add(w3[i][lane], sums[0][3][lane]);
-            sums[1][0][lane] = x1[i][lane].mul_add(w0[i][lane], sums[1][0][lane]);
-            sums[1][1][lane] = x1[i][lane].mul_add(w1[i][lane], sums[1][1][lane]);
-            sums[1][2][lane] = x1[i][lane].mul_add(w2[i][lane], sums[1][2][lane]);
-            sums[1][3][lane] = x1[i][lane].mul_add(w3[i][lane], sums[1][3][lane]);
-        }
-    }
-    let mut out = [[0f32; TILE]; 2];
-    for row in 0..2 {
-        for word in 0..TILE {
-            let tail: f32 = x[row].1.iter().zip(w[word].1).map(|(x, w)| x * w).sum();
-            out[row][word] = sums[row][word].iter().sum::<f32>() + tail;
-        }
-    }
-    out
+/// A weight `(O,I)`, or some of its rows.
+#[derive(Debug, Clone, Copy)]
+pub enum Matrix<'a> {
+    /// Numbers.
+    Full(&'a [f32]),
+    /// Numbers in a format, unpacked tile by tile while they are in the cache.
+    Packed(Format, &'a [u8]),
 }
 
-vectorised! {
-    /// `y (R, O)` += `x (R, I) · w (O, I)ᵀ` for some outputs O.
-    fn part(y: &mut [f32], w: &[f32], x: &[f32], inputs: usize) {
-        let (outputs, rows) = (w.len() / inputs, x.len() / inputs);
-        let input = |row: usize| &x[row * inputs..][..inputs];
-        for (block, w) in w.chunks(TILE * inputs).enumerate() {
-            let words = w.len() / inputs;
-            let weight = |word: usize| &w[word * inputs..][..inputs];
-            let mut row = 0;
-            while words == TILE && row + 2 <= rows {
-                let sums = tile([input(row), input(row + 1)], std::array::from_fn(weight));
-                for (place, sums) in sums.iter().enumerate() {
-                    y[(row + place) * outputs + block * TILE..][..TILE].iter_mut().zip(sums).for_each(|(y, sum)| *y += sum);
-                }
-                row += 2;
+impl Matrix<'_> {
+    fn rows(&self, inputs: usize) -> usize {
+        match self {
+            Self::Full(values) => values.len() / inputs,
+            Self::Packed(format, bytes) => bytes.len() / format.bytes(inputs),
+        }
+    }
+
+    #[inline(always)]
+    fn part(&self, start: usize, rows: usize, inputs: usize) -> Self {
+        match *self {
+            Self::Full(values) => Self::Full(&values[start * inputs..][..rows * inputs]),
+            Self::Packed(format, bytes) => {
+                let row = format.bytes(inputs);
+                Self::Packed(format, &bytes[start * row..][..rows * row])
             }
-            for row in row..rows {
-                for word in 0..words {
-                    y[row * outputs + block * TILE + word] += dot(input(row), weight(word));
+        }
+    }
+}
+
+/// Defines the sums over every pair of some input rows and four rows of the weight.
+macro_rules! tile {
+    ($name:ident, $($row:literal)+) => {
+        #[inline(always)]
+        fn $name<S: Simd>(simd: S, x: [&[f32]; [$($row),+].len()], w: [&[f32]; TILE]) -> [[f32; TILE]; [$($row),+].len()] {
+            let (x, w) = (x.map(S::as_simd_f32s), w.map(S::as_simd_f32s));
+            let count = x[0].0.len();
+            let rows = x.map(|x| &x.0[..count]);
+            let [w0, w1, w2, w3] = w.map(|w| &w.0[..count]);
+            let mut sums = [[simd.splat_f32s(0.0); TILE]; [$($row),+].len()];
+            for i in 0..count {
+                $(
+                    sums[$row][0] = simd.mul_add_f32s(rows[$row][i], w0[i], sums[$row][0]);
+                    sums[$row][1] = simd.mul_add_f32s(rows[$row][i], w1[i], sums[$row][1]);
+                    sums[$row][2] = simd.mul_add_f32s(rows[$row][i], w2[i], sums[$row][2]);
+                    sums[$row][3] = simd.mul_add_f32s(rows[$row][i], w3[i], sums[$row][3]);
+                )+
+            }
+            let tail = |row: usize, word: usize| x[row].1.iter().zip(w[word].1).map(|(x, w)| x * w).sum::<f32>();
+            std::array::from_fn(|row| std::array::from_fn(|word| simd.reduce_sum_f32s(sums[row][word]) + tail(row, word)))
+        }
+    };
+}
+tile!(two_rows, 0 1);
+tile!(one_row, 0);
+
+/// `y (R, O)` += `x (R, I) · w (O, I)ᵀ` for some outputs O.
+struct Part<'a> {
+    y: &'a mut [f32],
+    w: Matrix<'a>,
+    x: &'a [f32],
+    inputs: usize,
+}
+
+impl WithSimd for Part<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { y, w, x, inputs } = self;
+        let (outputs, rows) = (w.rows(inputs), x.len() / inputs);
+        let mut unpacked = match w {
+            Matrix::Full(_) => Vec::new(),
+            Matrix::Packed(..) => vec![0f32; TILE * inputs],
+        };
+        for start in (0..outputs).step_by(TILE) {
+            let words = TILE.min(outputs - start);
+            let block: &[f32] = match w.part(start, words, inputs) {
+                Matrix::Full(values) => values,
+                Matrix::Packed(format, bytes) => {
+                    format.unpack(bytes, &mut unpacked[..words * inputs]);
+                    &unpacked
+                }
+            };
+            for from in (0..inputs).step_by(STRETCH) {
+                let length = STRETCH.min(inputs - from);
+                let input = |row: usize| &x[row * inputs + from..][..length];
+                // Where the last tile is ragged, its last row stands in for what is missing.
+                let w = std::array::from_fn(|word| &block[word.min(words - 1) * inputs + from..][..length]);
+                let mut add = |row: usize, sums: &[f32; TILE]| {
+                    y[row * outputs + start..][..words].iter_mut().zip(sums).for_each(|(y, sum)| *y += sum);
+                };
+                for row in (0..rows - rows % 2).step_by(2) {
+                    let [first, second] = two_rows(simd, [input(row), input(row + 1)], w);
+                    add(row, &first);
+                    add(row + 1, &second);
+                }
+                if rows % 2 == 1 {
+                    add(rows - 1, &one_row(simd, [input(rows - 1)], w)[0]);
                 }
             }
         }
     }
+}
+
+fn part(y: &mut [f32], w: Matrix, x: &[f32], inputs: usize) {
+    Arch::new().dispatch(Part { y, w, x, inputs });
 }
 
 /// `y += x · wᵀ`: `y (R,O)`, `w (O,I)`, `x (R,I)`.
-pub fn rows_by_weight(y: &mut [f32], w: &[f32], x: &[f32], inputs: usize) {
-    let (outputs, rows) = (w.len() / inputs, x.len() / inputs);
+pub fn rows_by_weight(y: &mut [f32], w: Matrix, x: &[f32], inputs: usize) {
+    let (outputs, rows) = (w.rows(inputs), x.len() / inputs);
     // A multiple of the tile, so that only the last task has a ragged end.
     let words = SPAN.div_ceil(inputs).max(outputs.div_ceil(8 * rayon::current_num_threads())).next_multiple_of(TILE);
     if outputs <= words {
         return part(y, w, x, inputs);
     }
+    let cut = |index: usize| w.part(index * words, words.min(outputs - index * words), inputs);
     if rows == 1 {
-        return y.par_chunks_mut(words).zip(w.par_chunks(words * inputs)).for_each(|(y, w)| part(y, w, x, inputs));
+        return y.par_chunks_mut(words).enumerate().for_each(|(index, y)| part(y, cut(index), x, inputs));
     }
-    let parts: Vec<Vec<f32>> = w
-        .par_chunks(words * inputs)
-        .map(|w| {
-            let mut y = vec![0f32; w.len() / inputs * rows];
+    let parts: Vec<Vec<f32>> = (0..outputs.div_ceil(words))
+        .into_par_iter()
+        .map(|index| {
+            let w = cut(index);
+            let mut y = vec![0f32; w.rows(inputs) * rows];
             part(&mut y, w, x, inputs);
             y
         })
@@ -101,11 +159,11 @@ mod tests {
 
     #[test]
     fn every_shape_is_the_plain_product() {
-        for (rows, outputs, inputs) in [(1, 5, 37), (3, 700, 100), (4, 8, 16), (9, 1030, 129), (16, 3, 512)] {
+        for (rows, outputs, inputs) in [(1, 5, 37), (3, 700, 100), (4, 8, 16), (9, 1030, 129), (16, 3, 512), (2, 6, 2100)] {
             let value = |i: usize| ((i * 7919 % 101) as f32 - 50.0) / 50.0;
             let (x, w): (Vec<f32>, Vec<f32>) = ((0..rows * inputs).map(value).collect(), (3..3 + outputs * inputs).map(value).collect());
             let mut y = vec![1f32; rows * outputs];
-            rows_by_weight(&mut y, &w, &x, inputs);
+            rows_by_weight(&mut y, Matrix::Full(&w), &x, inputs);
             for (place, y) in y.iter().enumerate() {
                 let (row, word) = (place / outputs, place % outputs);
                 let exact: f64 = (0..inputs).map(|i| f64::from(x[row * inputs + i]) * f64::from(w[word * inputs + i])).sum();

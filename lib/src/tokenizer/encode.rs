@@ -41,16 +41,14 @@ pub fn tokenize_with_length(example: &Example, tokenizer: &Tokenizer, max_length
             .hint("use 2048, or the model's max_position_embeddings"));
     }
     let (prompt, completion) = prompt_and_completion(example)?;
-    let mut ids = tokenizer.encode(&(prompt.to_string() + completion))?;
-    if tokenizer.add_eos() {
-        ids.push(tokenizer.eos_id());
-    }
+    let mut ids = tokenizer.encode_prompt(&(prompt.to_string() + completion))?;
+    ids.extend_from_slice(tokenizer.ending());
     if ids.is_empty() {
         return Err(Error::new(ErrorKind::Data, format!("the example has no text: {example}")).hint("remove the empty row"));
     }
     let cut = ids.len().saturating_sub(max_length);
     let input_ids = truncate(&ids, max_length, Side::Left);
-    let prompt_length = tokenizer.encode(prompt)?.len().saturating_sub(cut).min(input_ids.len());
+    let prompt_length = tokenizer.encode_prompt(prompt)?.len().saturating_sub(cut).min(input_ids.len());
     Ok(Tokens { attention_mask: vec![1; input_ids.len()], labels: input_ids.clone(), input_ids, prompt_length })
 }
 

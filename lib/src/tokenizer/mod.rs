@@ -1,5 +1,7 @@
-//! Text ↔ ids: [`text`] encodes and decodes, [`template`] fills prompts, [`encode`] turns rows into training tokens.
+//! Text ↔ ids: [`text`] encodes and decodes, [`template`] fills prompts, [`chat`] lays out conversations, [`encode`] turns rows
+//! into training tokens.
 
+pub mod chat;
 pub mod encode;
 pub mod template;
 pub mod text;

@@ -12,9 +12,15 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Tokenizer {
     inner: Inner,
     folder: PathBuf,
+    configuration: Value,
+    special: Vec<(String, String)>,
     eos: u32,
-    add_eos: bool,
+    /// What stands before and after a text.
+    around: [Vec<u32>; 2],
 }
+
+/// The special tokens that a configuration may name.
+const SPECIAL: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 /// The side of a row that is cut off or filled up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,34 +35,51 @@ impl Tokenizer {
     /// Reads `tokenizer.json` and, if it is there, `tokenizer_config.json` of a checkpoint folder.
     ///
     /// The end-of-sequence token is `eos_token` of the configuration, else `<|endoftext|>`; it also pads, as in the
-    /// course. `add_eos_token: true` in the configuration ends every training row with it.
+    /// course. Special tokens that the configuration
+    /// does not name are those of `special_tokens_map.json`, which older checkpoints have.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let path = folder.join("tokenizer.json");
         let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, error))?;
         let inner = Inner::from_bytes(bytes).map_err(|error| {
             Error::new(ErrorKind::Tokenizer, format!("`{}` is not a tokenizer: {error}", path.display())).hint("fetch the checkpoint again")
         })?;
-        let config = match std::fs::read(folder.join("tokenizer_config.json")) {
-            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-            Err(_) => Value::Null,
-        };
-        let eos_token = match &config["eos_token"] {
-            Value::String(token) => token.clone(),
-            Value::Object(token) => token["content"].as_str().unwrap_or("<|endoftext|>").to_string(),
-            _ => "<|endoftext|>".to_string(),
-        };
-        let eos = inner.token_to_id(&eos_token).ok_or_else(|| {
+        let configuration = optional_json(&folder.join("tokenizer_config.json"))?;
+        let older = optional_json(&folder.join("special_tokens_map.json"))?;
+        let text = |token: &Value| token.as_str().or(token["content"].as_str()).map(String::from);
+        let special: Vec<(String, String)> = SPECIAL
+            .iter()
+            .filter_map(|&name| Some((name.to_string(), text(&configuration[name]).or_else(|| text(&older[name]))?)))
+            .collect();
+        let eos_token = special.iter().find(|(name, _)| name == "eos_token").map_or("<|endoftext|>", |(_, token)| token);
+        let eos = inner.token_to_id(eos_token).ok_or_else(|| {
             Error::new(ErrorKind::Tokenizer, format!("`{}` has no token `{eos_token}`", path.display()))
                 .hint("name the end-of-sequence token as `eos_token` in tokenizer_config.json")
         })?;
-        let add_eos = config["add_eos_token"].as_bool().unwrap_or(false);
-        Ok(Self { inner, folder: folder.to_path_buf(), eos, add_eos })
+        let mut around = around(&inner).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("`{}`: {error}", path.display())))?;
+        if around[1].is_empty() && configuration["add_eos_token"] == true {
+            around[1].push(eos);
+        }
+        Ok(Self { inner, folder: folder.to_path_buf(), configuration, special, eos, around })
     }
 
     /// The ids of a text, without any special token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let encoding = self.inner.encode(text, false).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("encode: {error}")))?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The ids of a text that a model goes on from: [`Tokenizer::encode`] after the tokens that the model expects before a
+    /// text, such as Llama's `<s>`, unless the text begins with them. With [`Tokenizer::ending`], what `tokenizer(text)` of
+    /// transformers gives.
+    pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>> {
+        let (before, ids) = (&self.around[0], self.encode(text)?);
+        Ok(if ids.starts_with(before) { ids } else { [before.as_slice(), &ids].concat() })
+    }
+
+    /// The ids that stand after a text in training: what `tokenizer.json` puts there, else the end-of-sequence token where
+    /// the configuration says `add_eos_token: true` (which transformers 5 ignores), else nothing.
+    pub fn ending(&self) -> &[u32] {
+        &self.around[1]
     }
 
     /// The ids of each text.
@@ -94,15 +117,36 @@ impl Tokenizer {
         self.eos
     }
 
-    /// Whether training rows end with the end-of-sequence token (`add_eos_token` of the configuration).
-    pub fn add_eos(&self) -> bool {
-        self.add_eos
-    }
-
     /// The folder whose tokenizer files belong into a checkpoint.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
+
+    /// `tokenizer_config.json`; null where there is none.
+    pub(crate) fn configuration(&self) -> &Value {
+        &self.configuration
+    }
+
+    /// The texts of the special tokens by name, such as `bos_token`; those that the checkpoint does not name are left out.
+    pub fn special_tokens(&self) -> &[(String, String)] {
+        &self.special
+    }
+}
+
+/// The ids that the post-processor of `tokenizer.json` puts before and after a text.
+fn around(inner: &Inner) -> std::result::Result<[Vec<u32>; 2], tokenizers::Error> {
+    let encode = |special| inner.encode("a", special).map(|encoding| encoding.get_ids().to_vec());
+    let (plain, whole) = (encode(false)?, encode(true)?);
+    let start = (!plain.is_empty()).then(|| whole.windows(plain.len()).position(|window| window == plain)).flatten();
+    Ok(start.map_or_else(Default::default, |start| [whole[..start].to_vec(), whole[start + plain.len()..].to_vec()]))
+}
+
+/// A JSON file; null where there is none.
+fn optional_json(path: &Path) -> Result<Value> {
+    let Ok(bytes) = std::fs::read(path) else { return Ok(Value::Null) };
+    serde_json::from_slice(&bytes).map_err(|error| {
+        Error::new(ErrorKind::Tokenizer, format!("`{}` is not valid JSON: {error}", path.display())).hint("fetch the checkpoint again")
+    })
 }
 
 /// Fills every row up on the right to the length of the longest.

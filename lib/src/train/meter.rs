@@ -15,15 +15,15 @@ use crate::train::curve::StepReport;
 pub fn multiplying_parameters(model: &CausalLm) -> (usize, usize) {
     let (config, weights) = (model.config(), model.weights());
     let tied = config.tie_word_embeddings();
-    // The input embedding comes first, by the order of transformers; tied, it is the output projection.
-    let matrices = weights.iter().enumerate().filter(|(index, (_, weight))| weight.dims().len() == 2 && (*index > 0 || tied));
+    // Tied, the input embedding is the output projection as well.
+    let multiplies = |name: &str| tied || !(name.ends_with("embed_in.weight") || name.ends_with("embed_tokens.weight"));
     let (mut all, mut trained) = (0, 0);
-    for (_, (_, weight)) in matrices {
+    for (_, weight) in weights.iter().filter(|(name, weight)| weight.dims().len() == 2 && multiplies(name)) {
         all += weight.elem_count();
         trained += if weight.is_frozen() { 0 } else { weight.elem_count() };
     }
-    let packed = model.packed().iter().map(|(_, matrix)| matrix.shape().elem_count()).sum::<usize>();
-    (all + packed, trained)
+    let packed = model.packed().iter().filter(|(name, _)| multiplies(name));
+    (all + packed.map(|(_, matrix)| matrix.shape().elem_count()).sum::<usize>(), trained)
 }
 
 /// Operations of one training pass over rows of these lengths, forward and backward.

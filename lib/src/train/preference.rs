@@ -39,7 +39,7 @@ impl PreferencePair {
 /// When a column is missing, the prompt or an answer is empty, or the prompt leaves no room for an answer.
 pub fn tokenize_preference(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<PreferencePair> {
     let text = example.field("prompt")?;
-    let prompt = tokenizer.encode(text)?;
+    let prompt = tokenizer.encode_prompt(text)?;
     if prompt.is_empty() {
         return Err(Error::new(ErrorKind::Data, "`prompt` is empty; the first id of an answer is predicted from the prompt")
             .hint("give every row a prompt of at least one character"));
@@ -56,7 +56,7 @@ pub fn tokenize_preference(example: &Example, tokenizer: &Tokenizer, max_length:
             return Err(Error::new(ErrorKind::Data, format!("`{name}` is empty")).hint("remove the row, or write the answer"));
         }
         // Where the seam of the texts falls inside a token, the answer is encoded alone.
-        let whole = tokenizer.encode(&format!("{text}{answer}"))?;
+        let whole = tokenizer.encode_prompt(&format!("{text}{answer}"))?;
         let mut ids = match whole.strip_prefix(prompt.as_slice()) {
             Some(rest) if !rest.is_empty() => rest.to_vec(),
             _ => tokenizer.encode(answer)?,

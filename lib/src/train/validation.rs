@@ -128,9 +128,9 @@ pub fn bad_gradients(weights: &Weights) -> Vec<&str> {
 pub fn needed_bytes(model: &CausalLm, tokens: usize, checkpointing: bool, optimizer: usize) -> usize {
     let config = model.config();
     let (layers, width) = (config.num_hidden_layers().max(1), config.hidden_size());
-    let matrices = model.weights().iter().skip(1).filter(|(_, weight)| weight.dims().len() == 2 && weight.dims()[0] != config.vocab_size());
-    let packed = model.packed().iter().map(|(_, matrix)| matrix.shape().dims().iter().sum::<usize>());
-    let kept: usize = matrices.map(|(_, weight)| weight.dims().iter().sum::<usize>()).chain(packed).sum();
+    let full = model.weights().iter().map(|(_, weight)| weight.dims());
+    let matrices = full.chain(model.packed().iter().map(|(_, matrix)| matrix.shape().dims()));
+    let kept: usize = matrices.filter(|dims| dims.len() == 2 && dims[0] != config.vocab_size()).flatten().sum();
     let kept = if checkpointing { kept / layers + layers * width } else { kept };
     let gradients: usize = model.weights().iter().filter(|(_, weight)| !weight.is_frozen()).map(|(_, weight)| weight.elem_count()).sum();
     4 * (tokens * kept + gradients) + optimizer
