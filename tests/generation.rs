@@ -10,6 +10,8 @@ fn config(options: &Value, max_new_tokens: usize, eos: u32) -> GenerationConfig 
     let number = |name: &str, default: f64| options[name].as_f64().unwrap_or(default);
     GenerationConfig {
         max_new_tokens,
+        min_new_tokens: number("min_new_tokens", 0.0) as usize,
+        num_return_sequences: number("num_return_sequences", 1.0) as usize,
         eos_token_id: vec![eos],
         temperature: number("temperature", 1.0),
         top_k: number("top_k", 0.0) as usize,
@@ -34,14 +36,21 @@ fn texts_are_transformers_and_a_batch_is_its_prompts() {
         for run in case["cases"].as_array().unwrap() {
             let config = config(&run["options"], case["max_new_tokens"].as_u64().unwrap() as usize, case["eos"].as_u64().unwrap() as u32);
             let ours = generate_batch(&model, &prompts, &config, None, |_, _| Ok(())).unwrap();
+            assert_eq!(ours.len(), run["outputs"].as_array().unwrap().len());
             for (row, theirs) in run["outputs"].as_array().unwrap().iter().enumerate() {
                 assert_eq!(ours[row].ids, ids(theirs), "{name} {} prompt {row}", run["options"]);
                 assert_eq!(ours[row].ended, ids(theirs).last() == Some(&35), "{name} {} prompt {row}", run["options"]);
                 compared += 1;
             }
+            if run["options"].as_object().unwrap().is_empty() {
+                for (ours, theirs) in ours.iter().zip(case["log_probabilities"].as_array().unwrap()) {
+                    let ours: Vec<f32> = ours.log_probabilities.iter().map(|p| *p as f32).collect();
+                    assert_close(&format!("{name} log-probabilities"), &ours, &numbers(theirs), 1e-5, 0.0);
+                }
+            }
         }
     }
-    assert_eq!(compared, 2 * 7 * 3);
+    assert_eq!(compared, 2 * (8 * 3 + 9 + 6));
 }
 
 #[test]
@@ -50,7 +59,7 @@ fn filters_are_transformers() {
     for run in case["processors"].as_array().unwrap() {
         let config = config(&run["options"], 1, 0);
         let mut logits = numbers(&case["logits"]);
-        config.penalise(&mut logits, &ids(&case["past"]));
+        config.penalise(&mut logits, &ids(&case["past"]), 0);
         config.filter(&mut logits);
         let ours: Vec<f32> = softmax(&logits).iter().map(|p| *p as f32).collect();
         assert_close(&run["options"].to_string(), &ours, &numbers(&run["probabilities"]), 1e-6, 0.0);
@@ -66,6 +75,10 @@ fn samples_follow_their_seed_and_their_probabilities() {
     };
     assert_eq!(draw(1, 1)[0].ids, draw(1, 3)[2].ids, "a prompt draws the same in company");
     assert_ne!(draw(1, 1)[0].ids, draw(2, 1)[0].ids);
+    // Several texts of one prompt are those of the seeds from the first on.
+    let config = GenerationConfig { do_sample: true, max_new_tokens: 12, seed: 1, num_return_sequences: 3, ..Default::default() };
+    let three = generate_batch(&model, &[vec![3, 4, 5]], &config, None, |_, _| Ok(())).unwrap();
+    assert!(three.iter().zip(1..).all(|(text, seed)| text.ids == draw(seed, 1)[0].ids) && three.len() == 3);
     // The first id of many seeds, against the model's own probabilities.
     let logits = crate::support::values(&model.forward(&[3, 4, 5], 1, false).unwrap());
     let probabilities = softmax(&logits[2 * 96..]);
@@ -97,17 +110,24 @@ fn tokens_come_one_by_one_and_a_stop_string_ends_the_text() {
     let stopping = GenerationConfig { stop_strings: vec![stop.clone()], ..config };
     let short = generate_batch(&model, &[prompt], &stopping, Some(&tokenizer), |_, _| Ok(())).unwrap().remove(0);
     assert!(short.ended && short.ids.len() < whole.ids.len() && tokenizer.decode(&short.ids).unwrap().contains(&stop), "{text}");
-    // The probabilities are those of a forward pass over the whole text.
-    assert!(whole.log_probabilities.iter().all(|p| *p <= 0.0 && *p > -20.0));
 }
 
 #[test]
-fn a_batch_of_questions_gets_the_answers_of_single_ones() {
-    let runner = BasicModelRunner::new("builtin:tuned").unwrap();
-    let prompts = ["What is a tokenizer?", "How do I save a model?", "Tell me a joke about cats."];
-    let together = runner.ask_batch(&prompts).unwrap();
-    for (prompt, answer) in prompts.iter().zip(&together) {
-        assert_eq!(*answer, runner.ask(prompt).unwrap());
+fn a_character_comes_when_its_bytes_are_there() {
+    let tokenizer = AutoTokenizer::from_pretrained("builtin:tuned").unwrap();
+    let text = "naïve — 漢字 🙂, end";
+    let ids = tokenizer.encode(text).unwrap();
+    assert!(ids.iter().any(|&id| tokenizer.decode(&[id]).unwrap().contains('\u{fffd}')), "no character is split: {ids:?}");
+    let mut streamer = TextStreamer::new(&tokenizer);
+    let pieces: Vec<String> = ids.iter().map(|&id| streamer.push(id).unwrap()).collect();
+    assert_eq!((pieces.concat(), streamer.end().unwrap()), (text.to_string(), String::new()));
+    assert!(pieces.iter().all(|piece| !piece.contains('\u{fffd}')) && pieces.iter().any(String::is_empty), "{pieces:?}");
+    // Bytes whose character never comes: at the end, and before other text.
+    let half = &tokenizer.encode("🙂").unwrap()[..1];
+    for ids in [half.to_vec(), [half, &tokenizer.encode("abc").unwrap()[..]].concat(), [half, half].concat()] {
+        let mut streamer = TextStreamer::new(&tokenizer);
+        let pieces: String = ids.iter().map(|&id| streamer.push(id).unwrap()).collect();
+        assert_eq!(pieces + &streamer.end().unwrap(), tokenizer.decode(&ids).unwrap());
     }
 }
 
@@ -125,7 +145,18 @@ fn what_cannot_be_generated_is_refused() {
         (refuse(&[vec![1]], GenerationConfig { temperature: 0.0, ..settings() }), "temperature is 0; it must be above 0"),
         (refuse(&[vec![1]], GenerationConfig { top_p: 1.5, ..settings() }), "top_p is 1.5"),
         (refuse(&[vec![1]], GenerationConfig { num_beams: 2, do_sample: true, ..settings() }), "num_beams is 2"),
+        (
+            refuse(&[vec![1]], GenerationConfig { num_beams: 2, stop_strings: vec!["x".into()], ..settings() }),
+            "1 when there are stop_strings",
+        ),
+        (refuse(&[vec![1]], GenerationConfig { num_return_sequences: 2, ..settings() }), "num_return_sequences is 2"),
+        (refuse(&[vec![1]], GenerationConfig { min_new_tokens: 21, ..settings() }), "at most max_new_tokens"),
     ] {
         assert!(error.contains(words) && error.contains("hint:"), "{error}");
     }
+    let (model, tokenizer) =
+        (AutoModelForCausalLM::from_pretrained("builtin:base").unwrap(), AutoTokenizer::from_pretrained("builtin:base").unwrap());
+    let beams = GenerationConfig { num_beams: 2, ..settings() };
+    let error = stream_text("a", &model, &tokenizer, &beams).unwrap_err().to_string();
+    assert!(error.contains("num_beams is 2") && error.contains("generate_texts"), "{error}");
 }

@@ -115,7 +115,7 @@ fn three_steps_are_not_enough_and_a_short_run_is() {
     runner.load_data_from_jsonlines("builtin:lab_docs", "question", "answer").unwrap();
     let arguments = TrainingArguments { output_dir: crate::support::fresh_folder(), ..BasicModelRunner::default_arguments() };
     runner.train_with(false, arguments).unwrap();
-    let after = evaluate_answers(runner.model(), &tokenizer, &questions, -1).unwrap();
+    let after = evaluate_answers(runner.model().unwrap(), &tokenizer, &questions, -1).unwrap();
     println!("after three steps: {before}");
-    assert_learnt("the short run", &after, runner.model(), &tokenizer);
+    assert_learnt("the short run", &after, runner.model().unwrap(), &tokenizer);
 }

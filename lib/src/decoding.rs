@@ -4,12 +4,15 @@ use candle_core::Tensor;
 
 use crate::data::split::Pcg64;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::kernels;
 
 /// How text is generated; names, meanings and defaults are those of transformers' `GenerationConfig`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GenerationConfig {
     /// Most ids that follow the prompt. Default 20.
     pub max_new_tokens: usize,
+    /// No end id before this many ids follow the prompt. Default 0.
+    pub min_new_tokens: usize,
     /// Draw from the probabilities; otherwise the most probable id is taken. Default false.
     pub do_sample: bool,
     /// Divides the logits: below 1 is more certain, above 1 more varied. Default 1.
@@ -30,6 +33,8 @@ pub struct GenerationConfig {
     pub length_penalty: f64,
     /// Stop when as many beams have ended as are followed. Default false: until none can become better.
     pub early_stopping: bool,
+    /// Texts for each prompt: drawn anew, or the best of the beams (at most `num_beams`). Default 1.
+    pub num_return_sequences: usize,
     /// Ids that end a text; they are kept. Default none.
     pub eos_token_id: Vec<u32>,
     /// Texts that end a text; they are kept.
@@ -42,6 +47,7 @@ impl Default for GenerationConfig {
     fn default() -> Self {
         Self {
             max_new_tokens: 20,
+            min_new_tokens: 0,
             do_sample: false,
             temperature: 1.0,
             top_k: 50,
@@ -52,6 +58,7 @@ impl Default for GenerationConfig {
             num_beams: 1,
             length_penalty: 1.0,
             early_stopping: false,
+            num_return_sequences: 1,
             eos_token_id: Vec::new(),
             stop_strings: Vec::new(),
             seed: 42,
@@ -64,6 +71,7 @@ impl GenerationConfig {
     pub fn validate(&self) -> Result<()> {
         let checks = [
             ("max_new_tokens", self.max_new_tokens as f64, self.max_new_tokens > 0, "at least 1"),
+            ("min_new_tokens", self.min_new_tokens as f64, self.min_new_tokens <= self.max_new_tokens, "at most max_new_tokens"),
             (
                 "temperature",
                 self.temperature,
@@ -80,7 +88,15 @@ impl GenerationConfig {
             ),
             ("num_beams", self.num_beams as f64, self.num_beams > 0, "at least 1"),
             ("num_beams", self.num_beams as f64, self.num_beams == 1 || !self.do_sample, "1 when do_sample is true"),
+            ("num_beams", self.num_beams as f64, self.num_beams == 1 || self.stop_strings.is_empty(), "1 when there are stop_strings"),
             ("length_penalty", self.length_penalty, self.length_penalty.is_finite(), "a finite number"),
+            ("num_return_sequences", self.num_return_sequences as f64, self.num_return_sequences > 0, "at least 1"),
+            (
+                "num_return_sequences",
+                self.num_return_sequences as f64,
+                self.do_sample || self.num_return_sequences <= self.num_beams.max(1),
+                "at most num_beams, or do_sample true: a greedy text is always the same",
+            ),
         ];
         match checks.iter().find(|(_, _, valid, _)| !valid) {
             Some((field, value, _, allowed)) => {
@@ -91,8 +107,9 @@ impl GenerationConfig {
         }
     }
 
-    /// Changes logits by what was read and written so far: repetition penalty, then forbidden runs.
-    pub fn penalise(&self, logits: &mut [f32], past: &[u32]) {
+    /// Changes logits by what was read and written so far: repetition penalty, then forbidden runs, then, while fewer than
+    /// `min_new_tokens` ids are `written`, no end.
+    pub fn penalise(&self, logits: &mut [f32], past: &[u32], written: usize) {
         if self.repetition_penalty != 1.0 {
             let penalty = self.repetition_penalty as f32;
             let mut seen: Vec<u32> = past.to_vec();
@@ -108,6 +125,13 @@ impl GenerationConfig {
             let start = &past[past.len() + 1 - size..];
             for run in past.windows(size).filter(|run| run[..size - 1] == *start) {
                 logits[run[size - 1] as usize] = f32::NEG_INFINITY;
+            }
+        }
+        if written < self.min_new_tokens {
+            for &id in &self.eos_token_id {
+                if let Some(logit) = logits.get_mut(id as usize) {
+                    *logit = f32::NEG_INFINITY;
+                }
             }
         }
     }
@@ -185,6 +209,12 @@ pub fn log_softmax(logits: &[f32]) -> Vec<f64> {
     let top = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let sum: f64 = logits.iter().map(|&logit| (f64::from(logit) - top).exp()).sum();
     logits.iter().map(|&logit| f64::from(logit) - top - sum.ln()).collect()
+}
+
+/// The logarithm of one id's probability, to about 1e-6.
+pub fn log_probability_of(id: u32, logits: &[f32]) -> f64 {
+    let top = kernels::max(logits);
+    f64::from(logits[id as usize] - top) - f64::from(kernels::exp_sum(logits, top)).ln()
 }
 
 /// The rows of `(S,V)` logits.

@@ -21,6 +21,8 @@ pub enum ErrorKind {
     Training,
     /// A file or a folder that cannot be read or written.
     File,
+    /// A hosted model: its service is away, refuses, or answers nonsense.
+    Service,
     /// Somebody asked the running cell to stop.
     Interrupted,
 }
@@ -49,6 +51,12 @@ impl Error {
     /// The same error with the place where it happened in front.
     pub fn at(mut self, place: impl fmt::Display) -> Self {
         self.message = format!("{place}: {}", self.message);
+        self
+    }
+
+    /// The same error without a secret.
+    pub(crate) fn without(mut self, secret: &str) -> Self {
+        self.message = self.message.replace(secret, "…");
         self
     }
 
@@ -89,6 +97,12 @@ impl std::error::Error for Error {}
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
         Self::new(ErrorKind::Model, format!("tensor computation: {error}"))
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(ErrorKind::Data, format!("file: {error}"))
     }
 }
 

@@ -7,7 +7,7 @@ use candle_transformers::generation::{LogitsProcessor, Sampling};
 
 use crate::beams::beam_search;
 use crate::data::split::Pcg64;
-use crate::decoding::{Generation, GenerationConfig, log_softmax, rows};
+use crate::decoding::{Generation, GenerationConfig, log_probability_of, rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt;
 use crate::model::causal::CausalLm;
@@ -82,8 +82,9 @@ pub fn generate_until(model: &CausalLm, prompt: &[u32], max_length: usize, stop:
     Ok(ids)
 }
 
-/// Continues several prompts of any lengths at once; each gets what it would get alone. `tokenizer` is needed for stop
-/// strings only. `on_token` is told (prompt, new id) as it comes; its error ends the loop.
+/// Continues several prompts of any lengths at once; each gets what it would get alone, `num_return_sequences` rows that
+/// follow each other. `tokenizer` is needed for stop strings only. `on_token` is told (row, new id) as it comes, of beams
+/// nothing; its error ends the loop.
 ///
 /// # Errors
 /// When a prompt is empty, has an id that the model does not know, or leaves no room for a token.
@@ -100,14 +101,17 @@ pub fn generate_batch(
         check_prompt(model, prompt, room).map_err(|error| error.at(format_args!("prompt {index}")))?;
     }
     if config.num_beams > 1 {
-        return prompts.iter().map(|prompt| beam_search(model, prompt, config)).collect();
+        let found = prompts.iter().map(|prompt| beam_search(model, prompt, config)).collect::<Result<Vec<_>>>()?;
+        return Ok(found.into_iter().flatten().collect());
     }
-    let mut done = vec![Generation::default(); prompts.len()];
+    let each = config.num_return_sequences;
+    let mut texts: Vec<Vec<u32>> = prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt.clone(), each)).collect();
+    let mut done = vec![Generation::default(); texts.len()];
     // A prompt draws the same numbers in any company.
-    let mut random: Vec<Pcg64> = (0..prompts.len()).map(|_| Pcg64::new(config.seed)).collect();
-    let mut active: Vec<usize> = (0..prompts.len()).collect();
-    let (mut cache, mut texts) = (Cache::new(), prompts.to_vec());
-    let mut fresh: Vec<usize> = vec![0; prompts.len()];
+    let mut random: Vec<Pcg64> = (0..texts.len()).map(|row| Pcg64::new(config.seed.wrapping_add((row % each) as u64))).collect();
+    let mut active: Vec<usize> = (0..texts.len()).collect();
+    let mut cache = Cache::new();
+    let mut fresh: Vec<usize> = vec![0; texts.len()];
     while !active.is_empty() {
         let written = done[active[0]].ids.len();
         interrupt::check(format_args!("after {written} of at most {} tokens", config.max_new_tokens))?;
@@ -116,13 +120,13 @@ pub fn generate_batch(
         let mut stay = Vec::new();
         for (place, (&row, mut logits)) in active.iter().zip(logits).enumerate() {
             fresh[row] = texts[row].len();
-            let own = log_softmax(&logits);
-            config.penalise(&mut logits, &texts[row]);
+            let own = logits.clone();
+            config.penalise(&mut logits, &texts[row], done[row].ids.len());
             let id = config.choose(logits, &mut random[row]);
             texts[row].push(id);
             let generation = &mut done[row];
             generation.ids.push(id);
-            generation.log_probabilities.push(own[id as usize]);
+            generation.log_probabilities.push(log_probability_of(id, &own));
             on_token(row, id)?;
             generation.ended = config.eos_token_id.contains(&id) || stopped(&generation.ids, config, tokenizer)?;
             if !generation.ended && generation.ids.len() < config.max_new_tokens && texts[row].len() < room {
@@ -155,28 +159,66 @@ pub fn generate_texts(
     done.iter().map(|generation| tokenizer.decode(&generation.ids)).collect()
 }
 
-/// Writes the text that follows a prompt to standard output as it is generated, and returns it. A character whose bytes
-/// are spread over several tokens appears when it is whole.
+/// Ids, one by one → the text that each completes. A character whose bytes are spread over several tokens comes when it is
+/// whole; bytes that form none come as U+FFFD.
+#[derive(Debug)]
+pub struct TextStreamer<'a> {
+    tokenizer: &'a Tokenizer,
+    ids: Vec<u32>,
+    /// Bytes of the text that were given out.
+    shown: usize,
+}
+
+impl<'a> TextStreamer<'a> {
+    /// A stream that has seen nothing.
+    pub fn new(tokenizer: &'a Tokenizer) -> Self {
+        Self { tokenizer, ids: Vec::new(), shown: 0 }
+    }
+
+    /// The text that is complete with one more id; may be empty.
+    pub fn push(&mut self, id: u32) -> Result<String> {
+        self.ids.push(id);
+        let text = self.tokenizer.decode(&self.ids)?;
+        Ok(if text.ends_with(char::REPLACEMENT_CHARACTER) { String::new() } else { self.rest(&text) })
+    }
+
+    /// The text that was held back for bytes that did not come.
+    pub fn end(&mut self) -> Result<String> {
+        let text = self.tokenizer.decode(&self.ids)?;
+        Ok(self.rest(&text))
+    }
+
+    fn rest(&mut self, text: &str) -> String {
+        let rest = text.get(self.shown..).unwrap_or_default().to_string();
+        self.shown += rest.len();
+        rest
+    }
+}
+
+/// Writes the text that follows a prompt to standard output as it is generated, and returns it (see [`TextStreamer`]).
+///
+/// # Errors
+/// Those of [`generate_batch`], and a configuration that gives more than one text, or one only at its end (beams).
 pub fn stream_text(prompt: &str, model: &CausalLm, tokenizer: &Tokenizer, config: &GenerationConfig) -> Result<String> {
+    if config.num_beams > 1 || config.num_return_sequences > 1 {
+        let given = format!("num_beams is {} and num_return_sequences is {}", config.num_beams, config.num_return_sequences);
+        return Err(Error::new(ErrorKind::Model, format!("{given}; a stream is one text, so both must be 1")).hint("use `generate_texts`"));
+    }
     let config = with_end(config, model, tokenizer);
-    let (mut ids, mut shown) = (Vec::new(), 0);
+    let (mut streamer, mut whole) = (TextStreamer::new(tokenizer), String::new());
     let mut out = std::io::stdout();
     let mut print = |text: &str| {
+        whole.push_str(text);
+        // A closed pipe means that nobody is left to read.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     };
     generate_batch(model, &[tokenizer.encode_prompt(prompt)?], &config, Some(tokenizer), |_, id| {
-        ids.push(id);
-        let text = tokenizer.decode(&ids)?;
-        if !text.ends_with(char::REPLACEMENT_CHARACTER) && text.is_char_boundary(shown) {
-            print(&text[shown.min(text.len())..]);
-            shown = text.len();
-        }
+        print(&streamer.push(id)?);
         Ok(())
     })?;
-    let text = tokenizer.decode(&ids)?;
-    print(text.get(shown..).unwrap_or_default());
-    print("\n");
-    Ok(text)
+    print(&streamer.end()?);
+    println!();
+    Ok(whole)
 }
 
 /// The end ids of model and tokenizer end a text, too.
@@ -188,7 +230,7 @@ fn with_end(config: &GenerationConfig, model: &CausalLm, tokenizer: &Tokenizer) 
 }
 
 /// Refuses a prompt that the model cannot continue.
-fn check_prompt(model: &CausalLm, prompt: &[u32], limit: usize) -> Result<()> {
+pub(crate) fn check_prompt(model: &CausalLm, prompt: &[u32], limit: usize) -> Result<()> {
     let (room, vocabulary) = (model.config().max_position_embeddings(), model.config().vocab_size());
     if prompt.is_empty() {
         return Err(Error::new(ErrorKind::Tokenizer, "the prompt has no tokens").hint("give a text, and max_input_tokens of at least 1"));
@@ -198,7 +240,10 @@ fn check_prompt(model: &CausalLm, prompt: &[u32], limit: usize) -> Result<()> {
             ErrorKind::Tokenizer,
             format!("the prompt has {} tokens; prompt and answer together may have {}", prompt.len(), limit.min(room)),
         )
-        .hint(format!("raise max_output_tokens (up to {room}) or lower max_input_tokens")));
+        .hint(match limit < room {
+            true => format!("raise max_output_tokens (up to {room}) or lower max_input_tokens"),
+            false => format!("the model reads {room} tokens at most: shorten the text, or keep a part of it with `truncate`"),
+        }));
     }
     if let Some(id) = prompt.iter().find(|&&id| id as usize >= vocabulary) {
         return Err(Error::new(ErrorKind::Tokenizer, format!("token id {id} is outside of the model's vocabulary of {vocabulary}"))

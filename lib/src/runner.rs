@@ -1,86 +1,152 @@
 //! A name → something to ask, train and evaluate in three lines: `BasicModelRunner` of the course.
 
-use std::path::Path;
+use polars::prelude::DataFrame;
 
 use crate::data::dataset::Dataset;
 use crate::data::example::Example;
 use crate::decoding::GenerationConfig;
-use crate::display::{Html, Show, last_expression, show, table};
+use crate::display::show;
 use crate::error::{Error, ErrorKind, Result};
-use crate::evaluate::{AnswerReport, evaluate_answers};
-use crate::generate::{generate_texts, inference};
+use crate::evaluate::evaluate_answers;
+use crate::generate::{check_prompt, generate_texts};
+use crate::hosted::{Hosted, HostedConfig};
 use crate::hub;
+use crate::job::{Comparison, TrainingJob};
 use crate::model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm};
 use crate::tokenizer::encode::{MAX_LENGTH, TokenizedDataset, tokenize_dataset};
 use crate::tokenizer::text::Tokenizer;
 use crate::train::arguments::TrainingArguments;
 use crate::train::config::{SPLIT_SEED, TEST_SIZE};
-use crate::train::meter::TrainOutput;
 use crate::train::trainer::Trainer;
 
-/// Tokens of prompt and answer together that [`BasicModelRunner::ask`] allows.
+/// The prefix of names of hosted models.
+const HOSTED: &str = "openai:";
+/// Most tokens of an answer, unless [`BasicModelRunner::with_generation`] says another number.
 const ASK_TOKENS: usize = 100;
+/// Prompts that a local model continues at once.
+const BATCH: usize = 32;
 
-/// A model with its tokenizer, data and training, for people who want answers before details.
+/// A model with its data and training, for people who want answers before details.
 #[derive(Debug)]
 pub struct BasicModelRunner {
     name: String,
+    source: Source,
+    generation: GenerationConfig,
+    data: Option<Dataset>,
+}
+
+/// Where the answers come from.
+#[derive(Debug)]
+enum Source {
+    Local(Box<Local>),
+    Hosted(Box<Hosted>),
+}
+
+#[derive(Debug)]
+struct Local {
     base: CausalLm,
     model: CausalLm,
     tokenizer: Tokenizer,
-    data: Option<Dataset>,
     /// A run that was interrupted.
     stopped: Option<Trainer>,
 }
 
-/// What `train` leaves behind: where the model is and how to try it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrainingJob {
-    /// The name by which `BasicModelRunner::new` and `from_pretrained` load the trained model.
-    pub model_id: String,
-    /// Whether the name may be given to others (a mark only: nothing is uploaded).
-    pub is_public: bool,
-    /// The loss curve as a file to open in a browser.
-    pub dashboard: String,
-    /// The call that asks the model.
-    pub playground: String,
-    /// Steps, loss and time.
-    pub output: TrainOutput,
-}
-
 impl BasicModelRunner {
-    /// A runner for a `builtin:` name, a folder or a hub repository.
+    /// A runner for a `builtin:` name, a folder, a hub repository, or `openai:NAME`, the model NAME of the service at
+    /// `OPENAI_BASE_URL` (`openai:NAME@http://…/v1` names the address, too). A hosted model's key is taken from
+    /// `OPENAI_API_KEY`; see [`BasicModelRunner::hosted`].
     pub fn new(name: &str) -> Result<Self> {
+        if let Some(hosted) = name.strip_prefix(HOSTED) {
+            let address = ["@http://", "@https://"].iter().find_map(|start| hosted.find(start));
+            let config = HostedConfig::default();
+            return match address {
+                Some(at) => Self::hosted(&hosted[..at], HostedConfig { base_url: hosted[at + 1..].into(), ..config }),
+                None => Self::hosted(hosted, config),
+            };
+        }
         let (base, tokenizer) = (AutoModelForCausalLM::from_pretrained(name)?, AutoTokenizer::from_pretrained(name)?);
-        Ok(Self { name: name.into(), model: base.clone(), base, tokenizer, data: None, stopped: None })
+        Ok(Self::from(name, Source::Local(Box::new(Local { model: base.clone(), base, tokenizer, stopped: None }))))
     }
 
-    /// The model's answer to a prompt, prompt and answer together at most 100 tokens longer than the prompt.
+    /// A runner for a model of an OpenAI-compatible service. Nothing is asked before the first prompt.
+    pub fn hosted(model: &str, config: HostedConfig) -> Result<Self> {
+        Ok(Self::from(&format!("{HOSTED}{model}"), Source::Hosted(Box::new(Hosted::new(model, config)?))))
+    }
+
+    fn from(name: &str, source: Source) -> Self {
+        let generation = GenerationConfig { max_new_tokens: ASK_TOKENS, ..Default::default() };
+        Self { name: name.into(), source, generation, data: None }
+    }
+
+    /// The same runner with other settings for its answers. The default is greedy, at most 100 tokens an answer.
+    pub fn with_generation(self, generation: GenerationConfig) -> Self {
+        Self { generation, ..self }
+    }
+
+    /// The model's answer to a prompt, without white space around it.
     pub fn ask(&self, prompt: &str) -> Result<String> {
-        let length = self.tokenizer.encode_prompt(prompt)?.len();
-        Ok(inference(prompt, &self.model, &self.tokenizer, length, length + ASK_TOKENS)?.trim().to_string())
+        self.try_ask_batch(&[prompt]).pop().unwrap_or_else(|| Ok(String::new()))
     }
 
-    /// The answers to several prompts, written together; each is the one that [`BasicModelRunner::ask`] gives.
+    /// The answers to several prompts in their order; each is the one that [`BasicModelRunner::ask`] gives.
+    ///
+    /// # Errors
+    /// When a prompt fails: the error names each row that did, and why. [`BasicModelRunner::try_ask_batch`] keeps the rest.
     pub fn ask_batch(&self, prompts: &[impl AsRef<str>]) -> Result<Vec<String>> {
-        let config = GenerationConfig { max_new_tokens: ASK_TOKENS, ..Default::default() };
-        let answers = generate_texts(prompts, &self.model, &self.tokenizer, &config)?;
-        Ok(answers.iter().map(|answer| answer.trim().to_string()).collect())
+        let answers = self.try_ask_batch(prompts);
+        let failed: Vec<(usize, &Error)> =
+            answers.iter().enumerate().filter_map(|(row, answer)| Some((row, answer.as_ref().err()?))).collect();
+        let Some((_, first)) = failed.first() else { return answers.into_iter().collect() };
+        if let Some((_, error)) = failed.iter().find(|(_, error)| error.kind() == ErrorKind::Interrupted) {
+            return Err((*error).clone());
+        }
+        let rows: Vec<String> = failed.iter().map(|(row, error)| format!("row {row}: {}", error.to_string().replace('\n', "; "))).collect();
+        Err(Error::new(first.kind(), format!("{} of {} prompts failed\n{}", failed.len(), prompts.len(), rows.join("\n")))
+            .hint("`try_ask_batch` keeps the answers to the other prompts"))
     }
 
-    /// Loads rows with two named fields; the file's other fields are left out.
-    pub fn load_data_from_jsonlines(&mut self, path: &str, input_key: &str, output_key: &str) -> Result<()> {
-        let pair = |example: &Example| -> Result<Example> {
-            Ok(Example::new([("question", example.field(input_key)?), ("answer", example.field(output_key)?)]))
+    /// The answer to each prompt, or why it has none, in their order. A local model continues 32 prompts at once; a hosted
+    /// one is asked [`HostedConfig::concurrency`] at once. After an interrupt each row that has no answer yet says so.
+    pub fn try_ask_batch(&self, prompts: &[impl AsRef<str>]) -> Vec<Result<String>> {
+        let prompts: Vec<String> = prompts.iter().map(|prompt| prompt.as_ref().to_string()).collect();
+        let answers = match &self.source {
+            Source::Hosted(hosted) => hosted.ask(&prompts, &self.generation),
+            Source::Local(local) => prompts.chunks(BATCH).flat_map(|prompts| local.ask(prompts, &self.generation)).collect(),
         };
-        let rows = hub::load_dataset(path)?;
-        let rows = rows.iter().enumerate().map(|(row, example)| pair(example).map_err(|error| error.at(format_args!("{path}, row {row}"))));
-        self.data = Some(Dataset::from_examples(rows.collect::<Result<_>>()?));
-        self.stopped = None;
+        answers.into_iter().map(|answer| Ok(answer?.trim().to_string())).collect()
+    }
+
+    /// Takes rows with two named fields as questions and answers; other fields are left out.
+    pub fn load_data(&mut self, data: &Dataset, input_key: &str, output_key: &str) -> Result<()> {
+        let pair = |(row, example): (usize, &Example)| {
+            let pair = || Ok(Example::new([("question", example.field(input_key)?), ("answer", example.field(output_key)?)]));
+            pair().map_err(|error: Error| error.at(format_args!("row {row}")))
+        };
+        let rows = data.iter().enumerate().map(pair).collect::<Result<Vec<_>>>()?;
+        if rows.is_empty() {
+            return Err(Error::new(ErrorKind::Data, "the data has no rows").hint("give at least two, each with a question and its answer"));
+        }
+        self.data = Some(Dataset::from_examples(rows));
+        if let Source::Local(local) = &mut self.source {
+            local.stopped = None;
+        }
         Ok(())
     }
 
+    /// [`BasicModelRunner::load_data`] of a file (.jsonl, .parquet), a `builtin:` name or a data set of the hub.
+    pub fn load_data_from_jsonlines(&mut self, path: &str, input_key: &str, output_key: &str) -> Result<()> {
+        self.load_data(&hub::load_dataset(path)?, input_key, output_key).map_err(|error| error.at(path))
+    }
+
+    /// [`BasicModelRunner::load_data`] of a polars table; a null in one of the two columns is an error that names its row.
+    pub fn load_data_from_dataframe(&mut self, frame: &DataFrame, input_key: &str, output_key: &str) -> Result<()> {
+        self.load_data(&Dataset::from_frame(frame)?, input_key, output_key).map_err(|error| error.at("the table"))
+    }
+
     /// Finetunes on the loaded rows with settings that suit small models.
+    ///
+    /// `is_public` says whether others may have the model: its card says so, and the folder of one that is not public can
+    /// be read by you alone. Nothing is uploaded.
     pub fn train(&mut self, is_public: bool) -> Result<TrainingJob> {
         let output_dir = format!("{}_finetuned", self.name.replace([':', '/'], "_")).into();
         self.train_with(is_public, TrainingArguments { output_dir, ..Self::default_arguments() })
@@ -104,18 +170,20 @@ impl BasicModelRunner {
     /// After an interrupt the same call goes on where it stopped; a call with other settings begins anew.
     pub fn train_with(&mut self, is_public: bool, arguments: TrainingArguments) -> Result<TrainingJob> {
         let output_dir = arguments.output_dir.clone();
-        let mut trainer = match self.stopped.take() {
+        let Source::Local(local) = &mut self.source else { return Err(elsewhere(&self.name)) };
+        let rows = self.data.as_ref().ok_or_else(no_data)?;
+        let mut trainer = match local.stopped.take() {
             Some(stopped) if *stopped.arguments() == arguments => stopped,
             _ => {
-                let (train, test) = self.tokens()?.train_test_split(TEST_SIZE, SPLIT_SEED)?;
-                self.model = self.base.deep_clone()?;
-                Trainer::new(&self.model, arguments, train, test)?
+                let (train, test) = local.tokens(rows)?.train_test_split(TEST_SIZE, SPLIT_SEED)?;
+                local.model = local.base.deep_clone()?;
+                Trainer::new(&local.model, arguments, train, test)?
             }
         };
         let output = match trainer.train() {
             Ok(output) => output,
             Err(error) => {
-                self.stopped = Some(trainer).filter(|_| error.kind() == ErrorKind::Interrupted);
+                local.stopped = Some(trainer).filter(|_| error.kind() == ErrorKind::Interrupted);
                 return Err(error);
             }
         };
@@ -128,94 +196,80 @@ impl BasicModelRunner {
         let model_id = folder.display().to_string();
         let playground = format!("BasicModelRunner::new({model_id:?})?.ask(\"…\")?");
         let job = TrainingJob { model_id, is_public, dashboard: dashboard.display().to_string(), playground, output };
+        job.publish(&self.name, rows.len())?;
         show(&job);
         Ok(job)
     }
 
     /// Question, trained answer and base answer for the first ten test rows, and the scores of both over all of them.
     pub fn evaluate(&self) -> Result<Comparison> {
-        let (_, test) = self.rows()?.train_test_split(TEST_SIZE, SPLIT_SEED)?;
-        let trained = evaluate_answers(&self.model, &self.tokenizer, &test, -1)?;
-        let base = evaluate_answers(&self.base, &self.tokenizer, &test, -1)?;
+        let local = self.local()?;
+        let (_, test) = self.data.as_ref().ok_or_else(no_data)?.train_test_split(TEST_SIZE, SPLIT_SEED)?;
+        let trained = evaluate_answers(&local.model, &local.tokenizer, &test, -1)?;
+        let base = evaluate_answers(&local.base, &local.tokenizer, &test, -1)?;
         Ok(Comparison { trained, base })
     }
 
     /// The model that `train` changed; before training it is the base model.
-    pub fn model(&self) -> &CausalLm {
-        &self.model
+    ///
+    /// # Errors
+    /// When the model is a hosted one.
+    pub fn model(&self) -> Result<&CausalLm> {
+        Ok(&self.local()?.model)
     }
 
     /// The tokenizer.
-    pub fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+    ///
+    /// # Errors
+    /// When the model is a hosted one.
+    pub fn tokenizer(&self) -> Result<&Tokenizer> {
+        Ok(&self.local()?.tokenizer)
     }
 
-    fn rows(&self) -> Result<&Dataset> {
-        self.data.as_ref().ok_or_else(|| {
-            Error::new(ErrorKind::Data, "no data is loaded")
-                .hint("call load_data_from_jsonlines(\"builtin:lab_docs\", \"question\", \"answer\")? first")
-        })
-    }
-
-    fn tokens(&self) -> Result<TokenizedDataset> {
-        tokenize_dataset(self.rows()?, &self.tokenizer, MAX_LENGTH.min(self.base.config().max_position_embeddings()))
-    }
-}
-
-impl Show for TrainingJob {
-    fn text(&self) -> String {
-        format!(
-            "model id: {}\ndashboard: {}\nplayground: {}\n{}",
-            self.model_id,
-            Path::new(&self.dashboard).display(),
-            self.playground,
-            self.output
-        )
-    }
-
-    fn rich(&self) -> Vec<(&'static str, serde_json::Value)> {
-        let cell = |name: &str, text: &str| vec![name.to_string(), text.to_string()];
-        let rows = [
-            cell("model id", &self.model_id),
-            cell("dashboard", &self.dashboard),
-            cell("playground", &self.playground),
-            cell("result", &self.output.to_string()),
-        ];
-        table(&["training", ""], &rows).rich()
+    fn local(&self) -> Result<&Local> {
+        match &self.source {
+            Source::Local(local) => Ok(local),
+            Source::Hosted(_) => Err(elsewhere(&self.name)),
+        }
     }
 }
 
-/// Two models' answers to the same questions.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Comparison {
-    /// The trained model's answers.
-    pub trained: AnswerReport,
-    /// The base model's answers.
-    pub base: AnswerReport,
+fn no_data() -> Error {
+    Error::new(ErrorKind::Data, "no data is loaded")
+        .hint("call load_data_from_jsonlines(\"builtin:lab_docs\", \"question\", \"answer\")? first")
 }
 
-impl Comparison {
-    fn table(&self) -> Html {
-        let rows = self.trained.rows.iter().zip(&self.base.rows).take(10);
-        let rows: Vec<Vec<String>> = rows
-            .map(|(trained, base)| vec![trained.question.clone(), trained.predicted_answer.clone(), base.predicted_answer.clone()])
-            .collect();
-        let mut shown = table(&["question", "trained model", "base model"], &rows);
-        let summary = format!("trained: {}\nbase: {}", self.trained, self.base);
-        shown.html.push_str(&format!("<pre>{}</pre>", crate::display::escape(&summary)));
-        shown.text.push_str(&format!("\n{summary}"));
-        shown
-    }
+/// What cannot be done with weights that are on another machine.
+fn elsewhere(name: &str) -> Error {
+    Error::new(
+        ErrorKind::Service,
+        format!("`{name}` is hosted: its weights are with the service, so it can be asked here and nothing else"),
+    )
+    .hint("to train or to evaluate, take a model of this machine: BasicModelRunner::new(\"builtin:base\")?")
 }
 
-impl Show for Comparison {
-    fn text(&self) -> String {
-        self.table().text
+impl Local {
+    fn tokens(&self, rows: &Dataset) -> Result<TokenizedDataset> {
+        tokenize_dataset(rows, &self.tokenizer, MAX_LENGTH.min(self.base.config().max_position_embeddings()))
     }
 
-    fn rich(&self) -> Vec<(&'static str, serde_json::Value)> {
-        self.table().rich()
+    /// The answers to prompts that are continued together; one that cannot be continued leaves the others as they are.
+    fn ask(&self, prompts: &[String], generation: &GenerationConfig) -> Vec<Result<String>> {
+        if generation.num_return_sequences != 1 {
+            let message = format!("num_return_sequences is {}; a runner gives one answer to a prompt", generation.num_return_sequences);
+            let error = Error::new(ErrorKind::Model, message).hint("call `generate_texts` with model()? and tokenizer()?");
+            return vec![Err(error); prompts.len()];
+        }
+        let room = self.model.config().max_position_embeddings();
+        let check = |prompt: &String| check_prompt(&self.model, &self.tokenizer.encode_prompt(prompt)?, room);
+        let checked: Vec<Result<()>> = prompts.iter().map(check).collect();
+        let good: Vec<&String> = prompts.iter().zip(&checked).filter(|(_, checked)| checked.is_ok()).map(|(prompt, _)| prompt).collect();
+        let mut answers = match generate_texts(&good, &self.model, &self.tokenizer, generation) {
+            Ok(answers) => answers.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error); good.len()],
+        }
+        .into_iter();
+        let answer = |checked: Result<()>| checked.and_then(|()| answers.next().unwrap_or_else(|| Ok(String::new())));
+        checked.into_iter().map(answer).collect()
     }
 }
-
-last_expression!(TrainingJob, Comparison);

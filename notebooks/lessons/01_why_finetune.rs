@@ -22,8 +22,8 @@ pub fn lesson() -> finetuning::Result<()> {
     // %%
     let base: BasicModelRunner = BasicModelRunner::new("builtin:base")?;
     let tuned: BasicModelRunner = BasicModelRunner::new("builtin:tuned")?;
-    println!("base:  {} parameters", base.model().parameter_count());
-    println!("tuned: {} parameters", tuned.model().parameter_count());
+    println!("base:  {} parameters", base.model()?.parameter_count());
+    println!("tuned: {} parameters", tuned.model()?.parameter_count());
 
     // %% [markdown]
     // ## Ask the base model
@@ -167,7 +167,7 @@ pub fn lesson() -> finetuning::Result<()> {
         let started = std::time::Instant::now();
         let answer = runner.ask(&questions[3])?;
         let seconds = started.elapsed().as_secs_f64();
-        println!("{name}: {} parameters, {seconds:.2} s", runner.model().parameter_count());
+        println!("{name}: {} parameters, {seconds:.2} s", runner.model()?.parameter_count());
         println!("  {answer}");
     }
 

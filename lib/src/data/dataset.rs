@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use polars::prelude::{Column, DataFrame};
+use polars::prelude::{AnyValue, Column, DataFrame};
 
 use crate::data::example::Example;
 use crate::data::jsonl;
@@ -27,6 +27,23 @@ impl Dataset {
     pub fn from_jsonl(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::from_stream(ExampleStream::open(path)?, &path.display().to_string())
+    }
+
+    /// The rows of a polars table, each value as text; where a value is null the row has no such field.
+    pub fn from_frame(frame: &DataFrame) -> Result<Self> {
+        let mut examples = vec![Example::default(); frame.height()];
+        for column in frame.columns() {
+            for (row, example) in examples.iter_mut().enumerate() {
+                match column.get(row)? {
+                    AnyValue::Null => {}
+                    // polars shows six digits of a float; the field has them all.
+                    AnyValue::Float64(number) => example.set(column.name().as_str(), number.to_string()),
+                    AnyValue::Float32(number) => example.set(column.name().as_str(), number.to_string()),
+                    value => example.set(column.name().as_str(), value.str_value()),
+                }
+            }
+        }
+        Ok(Self { examples })
     }
 
     /// Reads a stream to its end; no row at all is an error that says `name`.

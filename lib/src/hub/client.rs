@@ -3,21 +3,22 @@
 //! The network is used in a thread of its own, so that a network that says nothing does not hold the cell.
 
 use std::cell::RefCell;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use serde_json::Value;
 use ureq::http::{HeaderMap, Request};
-use ureq::{Agent, SendBody};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Proxy};
 
 use crate::error::{Error, Result};
 use crate::hub::failure::{self, Place};
 use crate::hub::meter::Meter;
 use crate::hub::options::HubOptions;
+use crate::hub::payload::{Payload, Stop, body};
 use crate::interrupt;
 
 /// How often a request is tried.
@@ -28,20 +29,6 @@ const LONGEST: Duration = Duration::from_secs(300);
 const REDIRECTS: usize = 10;
 /// Bytes that are read at once.
 const CHUNK: usize = 1 << 16;
-
-/// What a request carries.
-#[derive(Debug, Clone, Default)]
-pub(crate) enum Payload {
-    #[default]
-    Empty,
-    Bytes(Vec<u8>),
-    /// Some bytes of a file.
-    Part {
-        path: PathBuf,
-        start: u64,
-        length: u64,
-    },
-}
 
 /// A request.
 #[derive(Debug, Clone, Default)]
@@ -185,8 +172,13 @@ impl Client {
             .accept_encoding("identity")
             .user_agent("finetuning-rs/0.1");
         let config = config.timeout_connect(Some(timeout)).timeout_resolve(Some(timeout)).timeout_per_read(Some(timeout));
-        let agent = config.timeout_per_write(Some(timeout)).build().new_agent();
+        // The certificates that the machine trusts, its owner's own among them.
+        let trusted = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
         let (endpoint, token) = (options.address()?, options.access_token()?);
+        let here =
+            ["127.", "localhost", "[::1]"].iter().any(|start| endpoint.split("://").last().is_some_and(|host| host.starts_with(start)));
+        let proxy = if here { None } else { Proxy::try_from_env() };
+        let agent = config.timeout_per_write(Some(timeout)).tls_config(trusted).proxy(proxy).build().new_agent();
         Ok(Self { agent, endpoint, token, timeout, sleep: options.sleep, meter: RefCell::default() })
     }
 
@@ -292,57 +284,6 @@ impl Client {
     }
 }
 
-/// Tells an upload that nobody waits any more.
-struct Stop(Arc<AtomicBool>);
-
-impl Drop for Stop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Bytes on their way out.
-struct Upload<R> {
-    bytes: R,
-    stopped: Arc<AtomicBool>,
-    sent: Arc<AtomicU64>,
-}
-
-impl<R: Read> Read for Upload<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.stopped.load(Ordering::Relaxed) {
-            return Err(io::Error::other("stopped"));
-        }
-        let read = self.bytes.read(buffer)?;
-        self.sent.fetch_add(read as u64, Ordering::Relaxed);
-        Ok(read)
-    }
-}
-
-fn body(
-    payload: Payload,
-    request: &mut ureq::http::request::Builder,
-    stopped: Arc<AtomicBool>,
-    sent: Arc<AtomicU64>,
-) -> std::result::Result<SendBody<'static>, ureq::Error> {
-    let (bytes, length): (Box<dyn Read + Send>, u64) = match payload {
-        Payload::Empty => return Ok(SendBody::none()),
-        Payload::Bytes(bytes) => {
-            let length = bytes.len() as u64;
-            (Box::new(io::Cursor::new(bytes)), length)
-        }
-        Payload::Part { path, start, length } => {
-            let mut file = std::fs::File::open(path)?;
-            file.seek(SeekFrom::Start(start))?;
-            (Box::new(file.take(length)), length)
-        }
-    };
-    if let Some(headers) = request.headers_mut() {
-        headers.insert("content-length", length.into());
-    }
-    Ok(SendBody::from_owned_reader(Upload { bytes, stopped, sent }))
-}
-
 /// Passes an answer on, until nobody listens.
 fn tell(response: ureq::http::Response<ureq::Body>, events: &SyncSender<Event>) -> std::result::Result<(), ureq::Error> {
     let (head, body) = response.into_parts();
@@ -368,7 +309,13 @@ fn trouble(error: ureq::Error, timeout: Duration) -> Trouble {
     match error {
         ureq::Error::Timeout(_) => Trouble::Silent(timeout),
         ureq::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => Trouble::Silent(timeout),
-        ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => Trouble::Unreachable(error.to_string()),
+        // What rustls says of a certificate comes as InvalidData; a name that nobody knows has no kind of its own.
+        ureq::Error::Io(error)
+            if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::InvalidData)
+                || error.to_string().contains("lookup") =>
+        {
+            Trouble::Unreachable(error.to_string())
+        }
         error @ (ureq::Error::HostNotFound
         | ureq::Error::ConnectionFailed
         | ureq::Error::BadUri(_)

@@ -146,6 +146,10 @@ pub(crate) fn gave_up(trouble: &Trouble, place: &Place, attempts: u32) -> Error 
             .hint("run this again: what was fetched is kept, and it goes on from there"),
         Trouble::Silent(time) => name_error(place, format_args!("{endpoint} said nothing for {:?}, {times}", time))
             .hint("run this again: it goes on from there; HF_HUB_DOWNLOAD_TIMEOUT=60 waits longer (seconds)"),
+        Trouble::Unreachable(reason) if reason.contains("certificate") => {
+            name_error(place, format_args!("there is no safe connection to {endpoint}: {reason}"))
+                .hint("check HF_ENDPOINT; SSL_CERT_FILE names a file with certificates of your own network")
+        }
         Trouble::Unreachable(reason) => name_error(place, format_args!("{endpoint} could not be reached: {reason}"))
             .hint("check the network and HF_ENDPOINT; HF_HUB_OFFLINE=1 uses what is in the cache; `builtin:` names need no network"),
     }

@@ -9,6 +9,7 @@ pub(crate) mod failure;
 mod fetch;
 mod meter;
 pub mod options;
+mod payload;
 pub mod push;
 mod repository;
 

@@ -82,6 +82,11 @@ impl Tokenizer {
         &self.around[1]
     }
 
+    /// Whether the end-of-sequence token ends every training row.
+    pub fn add_eos(&self) -> bool {
+        self.around[1].contains(&self.eos)
+    }
+
     /// The ids of each text.
     pub fn encode_batch(&self, texts: &[impl AsRef<str>]) -> Result<Vec<Vec<u32>>> {
         texts.iter().map(|text| self.encode(text.as_ref())).collect()
