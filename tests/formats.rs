@@ -2,7 +2,7 @@
 
 use finetuning::*;
 
-use crate::support::{largest_difference, refused, tiny_llama_of, tiny_model, values};
+use crate::support::{largest_difference, tiny_llama_of, tiny_model, values};
 
 const FORMATS: [GgmlDType; 5] = [GgmlDType::F16, GgmlDType::BF16, GgmlDType::Q8_0, GgmlDType::Q4_0, GgmlDType::Q4_1];
 
@@ -41,17 +41,4 @@ fn answers_in_fewer_bits_are_almost_those_of_32() {
         println!("{dtype:?}: {equal} of 30 answers are the same, {:.3} of the memory", share);
         assert!(equal >= same, "{dtype:?}: {equal}");
     }
-}
-
-#[test]
-fn a_model_of_16_bits_is_half_as_large_and_takes_an_adapter() {
-    let base = tiny_model(5);
-    let half = base.to_dtype(DType::BF16).unwrap();
-    assert_eq!(half.parameter_count(), base.parameter_count());
-    let small: usize = half.weights().iter().map(|(_, weight)| 4 * weight.elem_count()).sum();
-    assert_eq!(2 * (half.memory_footprint() - small), base.memory_footprint() - small);
-    let adapted = half.with_lora(&LoraConfig::default()).unwrap();
-    assert!(adapted.trainable_parameter_count() > 0);
-    refused(base.to_dtype(DType::U8), &["U8", "DType::BF16"]);
-    refused(adapted.to_dtype(DType::F16), &["adapter", "merge_adapter()"]);
 }

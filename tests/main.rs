@@ -28,3 +28,4 @@ mod support;
 mod teaching;
 mod tokens;
 mod trajectories;
+mod weights;

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 use serde_json::Value;
 
 /// (name, words for both sides): what is compared.
-const CASES: [(&str, &str); 15] = [
+const CASES: [(&str, &str); 16] = [
     ("train 1x128, accumulation 4, Adafactor", "train --batch 1 --length 128 --accumulation 4 --steps 5"),
     ("train 1x512, accumulation 4, Adafactor", "train --batch 1 --length 512 --accumulation 4 --steps 4"),
     ("train 8x128, accumulation 4, Adafactor", "train --batch 8 --length 128 --accumulation 4 --steps 3"),
@@ -25,6 +25,7 @@ const CASES: [(&str, &str); 15] = [
     ("generate 1 x 100 greedy, Q4_0 weights", "generate --batch 1 --new 100 --weights q4"),
     ("generate 16 x 100 greedy, bf16 weights", "generate --batch 16 --new 100 --weights bf16"),
     ("generate 32 x 100 greedy, bf16 weights", "generate --batch 32 --new 100 --weights bf16"),
+    ("load 282 MB of f32", "load"),
     ("matrix products", "gemm"),
 ];
 
@@ -106,6 +107,9 @@ fn line(name: &str, ours: &Value, theirs: &Value) -> String {
         }
         if let Some(share) = value["share_of_bandwidth"].as_f64() {
             parts.push(format!("{:.0} % of the memory's speed", 100.0 * share));
+        }
+        if let Some(seconds) = value["load_seconds"].as_f64() {
+            parts.push(format!("{seconds:.2} s"));
         }
         if let Some(seconds) = value["optimizer_seconds"].as_f64() {
             parts.push(format!("{seconds:.2} s"));

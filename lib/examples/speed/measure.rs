@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use finetuning::model::machine::{memory_speed, peak_memory, product_speed};
+use finetuning::model::machine::{memory_speed, peak_memory, product_speed, read_speed};
 use finetuning::*;
 use serde_json::{Value, json};
 
@@ -18,6 +18,7 @@ pub fn run(words: &[String]) -> Result<Value> {
         "train" => train(words, number("--batch", 1), number("--length", 512), number("--accumulation", 4), number("--steps", 5)),
         "train-rows" => train_rows(words, number("--batch", 8), number("--limit", usize::MAX)),
         "generate" => generate_tokens(option(words, "--weights"), number("--batch", 1), number("--prompt", 16), number("--new", 100)),
+        "load" => load(),
         "gemm" => Ok(json!({ "gflops": product_speed(Duration::from_secs(2)) / 1e9 })),
         "bandwidth" => Ok(json!({ "gb_per_second": memory_speed(Duration::from_secs(2)) / 1e9 })),
         other => Err(Error::new(ErrorKind::Training, format!("`{other}` is no measurement")).hint("see benches/pytorch.py")),
@@ -100,6 +101,20 @@ fn train_rows(words: &[String], batch: usize, limit: usize) -> Result<Value> {
     Ok(json!({ "tokens_per_second": tokens as f64 / seconds, "peak_rss_bytes": peak_memory(), "rss_before_bytes": 0 }))
 }
 
+/// The time of reading a checkpoint of pythia-70m's shape that was just written, so that it is in the system's cache.
+fn load() -> Result<Value> {
+    let folder = std::env::temp_dir().join(format!("finetuning-load-{}", std::process::id()));
+    model()?.save_pretrained(&folder)?;
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let started = Instant::now();
+        CausalLm::from_folder(&folder, &Device::Cpu)?;
+        times.push(started.elapsed().as_secs_f64());
+    }
+    let _ = std::fs::remove_dir_all(folder);
+    Ok(json!({ "load_seconds": median(times), "peak_rss_bytes": peak_memory() }))
+}
+
 fn generate_tokens(weights: Option<&String>, batch: usize, prompt: usize, new: usize) -> Result<Value> {
     let model = match weights.map(String::as_str) {
         Some("bf16") => model()?.to_dtype(DType::BF16)?,
@@ -125,7 +140,7 @@ fn generate_tokens(weights: Option<&String>, batch: usize, prompt: usize, new: u
     let seconds = median(vec![write(new)?, write(new)?, write(new)?]);
     // What each step reads: all matrices but the input embedding.
     let bytes = model.memory_footprint() as f64 * MULTIPLYING as f64 / model.parameter_count() as f64;
-    let bandwidth = memory_speed(PATIENCE);
+    let bandwidth = read_speed(PATIENCE);
     Ok(json!({
         "tokens_per_second": (batch * new) as f64 / seconds, "share_of_bandwidth": bytes * new as f64 / seconds / bandwidth,
         "memory_gb_per_second": bandwidth / 1e9, "peak_rss_bytes": peak_memory(),

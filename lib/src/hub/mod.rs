@@ -46,6 +46,13 @@ fn find(name: &str, options: &HubOptions, files: &[&str], get: fn(&Repository) -
     if files.iter().any(|file| path.join(file).is_file()) {
         return Ok(path.to_path_buf());
     }
+    let gguf = |path: &Path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+    if path.is_file() && gguf(path) {
+        return Ok(path.parent().unwrap_or(Path::new("")).to_path_buf());
+    }
+    if std::fs::read_dir(path).into_iter().flatten().flatten().any(|entry| gguf(&entry.path())) {
+        return Ok(path.to_path_buf());
+    }
     if path.exists() {
         return Err(Error::new(ErrorKind::Name, format!("`{name}` holds no checkpoint: config.json is missing"))
             .hint("name the folder that `save_model` wrote, such as `<output_dir>/final`"));

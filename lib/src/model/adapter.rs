@@ -98,14 +98,12 @@ pub(crate) fn decoder(config: &Config, weights: Weights, packed: Packed, scale: 
             }
         }
     }
-    let matrix = |ends: [&str; 2]| packed.iter().find(|(name, _)| ends.iter().any(|end| name.ends_with(end)));
-    let embedding = matrix(["embed_in.weight", "embed_tokens.weight"]);
-    let head = matrix(["embed_out.weight", "lm_head.weight"]).or(embedding.filter(|_| config.tie_word_embeddings()));
-    if let Some((_, matrix)) = embedding {
-        decoder.embedding.weight = Weight::Packed(matrix.clone());
+    let matrix = |name: &str| packed.iter().find(|(own, _)| own == name).map(|(_, matrix)| Weight::Packed(matrix.clone()));
+    if let Some(weight) = matrix(config.embedding_name()) {
+        decoder.embedding.weight = weight;
     }
-    if let Some((_, matrix)) = head {
-        decoder.head = Weight::Packed(matrix.clone());
+    if let Some(weight) = matrix(config.head_name()) {
+        decoder.head = weight;
     }
     decoder.weights = weights;
     decoder.packed = packed;

@@ -110,6 +110,23 @@ impl Config {
         }
     }
 
+    /// The name of the input embedding.
+    pub fn embedding_name(&self) -> &'static str {
+        match self {
+            Self::Neox(_) => "gpt_neox.embed_in.weight",
+            _ => "model.embed_tokens.weight",
+        }
+    }
+
+    /// The name of the output projection, which may be the embedding.
+    pub fn head_name(&self) -> &'static str {
+        match self {
+            _ if self.tie_word_embeddings() => self.embedding_name(),
+            Self::Neox(_) => "embed_out.weight",
+            _ => "lm_head.weight",
+        }
+    }
+
     /// The ids that end a text: `eos_token_id`, a number or a list.
     pub fn eos_token_ids(&self) -> Vec<u32> {
         let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());

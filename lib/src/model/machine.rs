@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
+use crate::model::kernels::sum;
 use crate::model::simd::{Matrix, Threads, matmul, vectorised};
 
 /// Speed that the products of a transformer's layer reach on all threads, in floating point operations a second: the peak
@@ -32,6 +33,21 @@ pub fn memory_speed(patience: Duration) -> f64 {
     let (mut x, y) = (vec![1f32; COUNT], vec![1f32; COUNT]);
     let seconds = typical(patience, || x.par_chunks_mut(1 << 16).zip(y.par_chunks(1 << 16)).for_each(|(x, y)| part(x, y)));
     12.0 * COUNT as f64 / seconds
+}
+
+/// Speed of adding up an array far larger than the caches, on all threads, in bytes a second: what decoding is compared with.
+pub fn read_speed(patience: Duration) -> f64 {
+    vectorised! {
+        fn part(x: &[f32]) -> f64 {
+            x.chunks(1 << 12).map(|x| f64::from(sum(x))).sum()
+        }
+    }
+    const COUNT: usize = 64 << 20;
+    let x = vec![1f32; COUNT];
+    let seconds = typical(patience, || {
+        std::hint::black_box(x.par_chunks(1 << 18).map(part).sum::<f64>());
+    });
+    4.0 * COUNT as f64 / seconds
 }
 
 /// The highest memory that this process has held, in bytes; 0 where the system does not say.

@@ -8,6 +8,7 @@ pub mod attention;
 pub mod causal;
 pub mod config;
 pub mod decoder;
+mod gguf;
 pub mod head;
 pub mod kernels;
 pub mod linear;

@@ -116,9 +116,14 @@ pub fn unpack(matrix: &QTensor) -> candle_core::Result<Vec<f32>> {
     let Some(format) = Format::of(matrix.dtype()) else {
         return matrix.dequantize(&candle_core::Device::Cpu)?.flatten_all()?.to_vec1();
     };
-    let (bytes, mut out) = (matrix.data()?, vec![0f32; matrix.shape().elem_count()]);
-    out.par_chunks_mut(SPAN).zip(bytes.par_chunks(format.bytes(SPAN))).for_each(|(out, bytes)| unpack_part(format, bytes, out));
+    let mut out = vec![0f32; matrix.shape().elem_count()];
+    widen(format, &matrix.data()?, &mut out);
     Ok(out)
+}
+
+/// Unpacks as many numbers as `out` has room for, on all threads.
+pub fn widen(format: Format, bytes: &[u8], out: &mut [f32]) {
+    out.par_chunks_mut(SPAN).zip(bytes.par_chunks(format.bytes(SPAN))).for_each(|(out, bytes)| unpack_part(format, bytes, out));
 }
 
 /// Some rows of a matrix `(V,C)` → `(N,C)`; none where an id is not below V.

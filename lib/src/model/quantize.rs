@@ -12,22 +12,37 @@ use crate::model::packed::unpack;
 use crate::model::parameter::Parameter;
 use crate::model::weights::Weights;
 
+/// The packed format of a number format; none for f32, which is not packed.
+pub(crate) fn packed_format(dtype: DType) -> Result<Option<GgmlDType>> {
+    match dtype {
+        DType::F32 => Ok(None),
+        DType::F16 => Ok(Some(GgmlDType::F16)),
+        DType::BF16 => Ok(Some(GgmlDType::BF16)),
+        other => Err(Error::new(ErrorKind::Model, format!("a model cannot have numbers of type {other:?}"))
+            .hint("choose DType::F32, DType::F16 or DType::BF16; for fewer bits `quantized(GgmlDType::Q8_0)`")),
+    }
+}
+
 impl CausalLm {
-    /// The model with its matrices in 16 bits (`DType::F16` or `DType::BF16`), or unpacked again (`DType::F32`). In 16 bits it
+    /// The model with its matrices in 16 bits (`DType::F16` or `DType::BF16`), or a model of its own in 32 (`DType::F32`),
+    /// which can be trained again. In 16 bits it
     /// answers almost twice as fast, since reading the weights is the work; only an adapter on it can be trained. All other
     /// weights are shared with this model, and frozen.
     ///
     /// # Errors
     /// For other types, and for a model with an adapter.
     pub fn to_dtype(&self, dtype: DType) -> Result<Self> {
-        match dtype {
-            DType::F16 => self.quantized(GgmlDType::F16),
-            DType::BF16 => self.quantized(GgmlDType::BF16),
-            DType::F32 if self.packed().is_empty() => Ok(self.clone()),
-            DType::F32 => Ok(self.assembled(self.full_weights()?, Vec::new(), None)),
-            other => Err(Error::new(ErrorKind::Model, format!("a model cannot have numbers of type {other:?}"))
-                .hint("choose DType::F32, DType::F16 or DType::BF16; for fewer bits `quantized(GgmlDType::Q8_0)`")),
+        if let Some(format) = packed_format(dtype)? {
+            return self.quantized(format);
         }
+        self.check_plain()?;
+        let mut copies = Vec::new();
+        for (name, parameter) in self.full_weights()? {
+            let copy = parameter.deep_clone()?;
+            copy.set_frozen(false);
+            copies.push((name, copy));
+        }
+        Ok(self.assembled(copies, Vec::new(), None))
     }
 
     /// A model whose matrices are packed into numbers of fewer bits, such as `GgmlDType::Q8_0` or `Q4_0`: it takes less memory,
@@ -37,10 +52,7 @@ impl CausalLm {
     /// # Errors
     /// When a row of a matrix cannot be cut into the format's blocks, and for a model with an adapter.
     pub fn quantized(&self, dtype: GgmlDType) -> Result<Self> {
-        if self.lora().is_some() {
-            return Err(Error::new(ErrorKind::Model, "the model has an adapter; quantized() packs a model without one")
-                .hint("call quantized() first and with_lora() on its result, or merge_adapter() before quantized()"));
-        }
+        self.check_plain()?;
         let (mut weights, mut packed) = (Vec::new(), Vec::new());
         for (name, parameter) in self.full_weights()? {
             if parameter.rank() != 2 {
@@ -58,6 +70,14 @@ impl CausalLm {
             packed.push((name, Arc::new(QTensor::quantize(&parameter.detached(), dtype)?)));
         }
         Ok(self.assembled(weights, packed, None))
+    }
+
+    fn check_plain(&self) -> Result<()> {
+        match self.lora() {
+            None => Ok(()),
+            Some(_) => Err(Error::new(ErrorKind::Model, "the model has an adapter; quantized() and to_dtype() take a model without one")
+                .hint("call them first and with_lora() on their result, or merge_adapter() before quantized()")),
+        }
     }
 
     /// All weights without an adapter as f32, in the order of transformers; packed ones are unpacked, the others shared.

@@ -16,7 +16,7 @@ pub fn multiplying_parameters(model: &CausalLm) -> (usize, usize) {
     let (config, weights) = (model.config(), model.weights());
     let tied = config.tie_word_embeddings();
     // Tied, the input embedding is the output projection as well.
-    let multiplies = |name: &str| tied || !(name.ends_with("embed_in.weight") || name.ends_with("embed_tokens.weight"));
+    let multiplies = |name: &str| tied || name != config.embedding_name();
     let (mut all, mut trained) = (0, 0);
     for (_, weight) in weights.iter().filter(|(name, weight)| weight.dims().len() == 2 && multiplies(name)) {
         all += weight.elem_count();
