@@ -10,6 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use crate::data::jsonl::write_whole;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hub;
+use crate::hub::options::HubOptions;
 use crate::model::adapter::{self, LoraConfig};
 use crate::model::config::Config;
 use crate::model::decoder::{Cache, Decoder, Lesson};
@@ -26,7 +27,12 @@ pub struct AutoTokenizer;
 impl AutoTokenizer {
     /// The tokenizer of a `builtin:` name, a folder or a hub repository.
     pub fn from_pretrained(name: &str) -> Result<Tokenizer> {
-        Tokenizer::from_folder(&hub::model_folder(name)?)
+        Self::from_pretrained_with(name, &HubOptions::default())
+    }
+
+    /// [`AutoTokenizer::from_pretrained`] with a revision, a token, or another cache.
+    pub fn from_pretrained_with(name: &str, options: &HubOptions) -> Result<Tokenizer> {
+        Tokenizer::from_folder(&hub::tokenizer_folder(name, options)?)
     }
 }
 
@@ -39,22 +45,29 @@ impl AutoModelForCausalLM {
     /// gives the model that its `adapter_config.json` names, with the adapter on it. The weights are f32; those of a `.gguf` file stay
     /// packed as they are (see [`CausalLm::quantized`]).
     pub fn from_pretrained(name: &str) -> Result<CausalLm> {
-        Self::load(name, None)
+        Self::from_pretrained_with(name, &HubOptions::default())
+    }
+
+    /// [`AutoModelForCausalLM::from_pretrained`] with a revision, a token, or another cache. The model below an adapter comes
+    /// with the same options, from its `main`.
+    pub fn from_pretrained_with(name: &str, options: &HubOptions) -> Result<CausalLm> {
+        Self::load(name, None, options)
     }
 
     /// [`AutoModelForCausalLM::from_pretrained`] with the matrices in a number format of 16 bits, F16 or BF16: transformers'
     /// `from_pretrained(name, dtype=...)`, for generation with half the memory and about twice the speed (see [`CausalLm::to_dtype`]).
     /// F32 unpacks the weights of a `.gguf` file, so that they can be trained.
     pub fn from_pretrained_as(name: &str, dtype: DType) -> Result<CausalLm> {
-        Self::load(name, Some(dtype))
+        Self::load(name, Some(dtype), &HubOptions::default())
     }
 
-    fn load(name: &str, dtype: Option<DType>) -> Result<CausalLm> {
+    fn load(name: &str, dtype: Option<DType>, options: &HubOptions) -> Result<CausalLm> {
         let format = dtype.map(packed_format).transpose()?.flatten();
-        let (folder, device) = (hub::model_folder(name)?, best_device());
+        let (folder, device) = (hub::model_folder(name, options)?, best_device());
         if folder.join(adapter::CONFIG).is_file() {
             let base = adapter::base_name(&folder)?;
-            return CausalLm { name: Some(base.clone()), ..Self::load(&base, dtype)? }.load_adapter(folder);
+            let options = HubOptions { revision: HubOptions::default().revision, ..options.clone() };
+            return CausalLm { name: Some(base.clone()), ..Self::load(&base, dtype, &options)? }.load_adapter(folder);
         }
         let model = match gguf::file(name, &folder)? {
             Some(path) => {
