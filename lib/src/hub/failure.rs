@@ -4,6 +4,8 @@ use std::fmt;
 
 use ureq::http::HeaderMap;
 
+use hf_hub::{Repo, RepoType};
+
 use crate::error::{Error, ErrorKind};
 use crate::hub::client::Trouble;
 
@@ -53,6 +55,12 @@ impl Place {
             Some(file) => format!("while {} {file} of `{}`", self.verb, self.name),
             None => format!("while {} `{}`", self.verb, self.name),
         }
+    }
+
+    /// The repository at its revision, as `hf_hub` names it.
+    pub(crate) fn repo(&self) -> Repo {
+        let kind = if self.kind == RepoKind::Model { RepoType::Model } else { RepoType::Dataset };
+        Repo::with_revision(self.name.clone(), kind, self.revision.clone())
     }
 
     /// `datasets/` or nothing.

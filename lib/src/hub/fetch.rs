@@ -1,6 +1,6 @@
 //! A file of a repository → a checked file of the cache: resumed after a cut, locked against a second process.
 //!
-//! The layout is that of Python's `huggingface_hub`: the content lies in `blobs/<tag>`, `snapshots/<commit>/<file>` links to
+//! The layout is that of `hf_hub` and of Python's `huggingface_hub`: the content lies in `blobs/<tag>`, `snapshots/<commit>/<file>` links to
 //! it, `refs/<revision>` names the commit, and `.locks` holds a lock for each content.
 
 use std::fs::{File, TryLockError};
@@ -8,6 +8,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use hf_hub::{Cache, Repo};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::hub::client::{Call, Client, Trouble};
@@ -19,35 +21,37 @@ use crate::interrupt;
 /// The folder of one repository in the cache.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
+    cache: Cache,
+    repo: Repo,
     pub(crate) folder: PathBuf,
     locks: PathBuf,
-    revision: String,
 }
 
 impl Store {
     pub(crate) fn new(cache: PathBuf, place: &Place) -> Self {
-        let name = format!("{}--{}", place.kind.plural(), place.name.replace('/', "--"));
-        Self { folder: cache.join(&name), locks: cache.join(".locks").join(&name), revision: place.revision.clone() }
+        let repo = place.repo();
+        let name = repo.folder_name();
+        Self { folder: cache.join(&name), locks: cache.join(".locks").join(&name), cache: Cache::new(cache), repo }
     }
 
     /// The commit that the revision had when it was last asked for.
     pub(crate) fn commit(&self) -> Option<String> {
-        let known = std::fs::read_to_string(self.folder.join("refs").join(&self.revision)).ok();
+        let known = std::fs::read_to_string(self.folder.join("refs").join(self.repo.revision())).ok();
         let commit = known.map(|text| text.trim().to_string()).filter(|text| !text.is_empty());
-        commit.or_else(|| self.folder.join("snapshots").join(&self.revision).is_dir().then(|| self.revision.clone()))
+        commit.or_else(|| self.snapshot(self.repo.revision()).is_dir().then(|| self.repo.revision().to_string()))
     }
 
     /// The folder of a commit's files.
     pub(crate) fn snapshot(&self, commit: &str) -> PathBuf {
-        self.folder.join("snapshots").join(commit)
+        self.cache.repo(self.repo.clone()).pointer_path(commit)
     }
 
     /// Remembers the commit of the revision.
     pub(crate) fn remember(&self, commit: &str) -> Result<()> {
-        if commit == self.revision {
+        if commit == self.repo.revision() {
             return Ok(());
         }
-        let path = self.folder.join("refs").join(&self.revision);
+        let path = self.folder.join("refs").join(self.repo.revision());
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         if text == commit { Ok(()) } else { replace(&path, |aside| std::fs::write(aside, commit)) }
     }
