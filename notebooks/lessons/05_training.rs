@@ -336,7 +336,8 @@ pub fn lesson() -> finetuning::Result<()> {
     //   Python course, learned the questions too.
     // - Watch the curve. The line above it says how many seconds are left. An interrupt keeps what was
     //   learned: run the cell again, and it goes on.
-    // - `true` marks the model as public. It is a mark only: nothing is uploaded.
+    // - `true` makes the model public: its card says so. With `false` only you can read its folder. Nothing is
+    //   uploaded; `push_to_hub` does that.
 
     // %%
     let runner_args: TrainingArguments = TrainingArguments {

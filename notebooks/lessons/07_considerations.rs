@@ -276,7 +276,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // %% [markdown]
     // ## Fewer bits below the adapter
     //
-    // - Frozen weights need not be exact: `quantized` packs the matrices of the blocks into 8 or 4 bits a number.
+    // - Frozen weights need not be exact: `quantized` packs the matrices into 8 or 4 bits a number.
     // - An adapter on a packed model trains in the same way (QLoRA). Compare memory and answers.
 
     // %%
