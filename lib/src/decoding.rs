@@ -5,6 +5,7 @@ use candle_core::Tensor;
 use crate::data::split::Pcg64;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::kernels;
+use crate::model::simd::vectorised;
 
 /// How text is generated; names, meanings and defaults are those of transformers' `GenerationConfig`.
 #[derive(Debug, Clone, PartialEq)]
@@ -196,7 +197,13 @@ pub struct Generation {
 
 /// The first id with the highest logit.
 pub fn best(logits: &[f32]) -> u32 {
-    logits.iter().enumerate().fold((0, f32::NEG_INFINITY), |best, (id, &logit)| if logit > best.1 { (id, logit) } else { best }).0 as u32
+    vectorised! {
+        fn top(logits: &[f32]) -> f32 {
+            kernels::max(logits)
+        }
+    }
+    let top = top(logits);
+    logits.iter().position(|logit| *logit == top).unwrap_or(0) as u32
 }
 
 /// Probabilities of logits.
@@ -213,8 +220,14 @@ pub fn log_softmax(logits: &[f32]) -> Vec<f64> {
 
 /// The logarithm of one id's probability, to about 1e-6.
 pub fn log_probability_of(id: u32, logits: &[f32]) -> f64 {
-    let top = kernels::max(logits);
-    f64::from(logits[id as usize] - top) - f64::from(kernels::exp_sum(logits, top)).ln()
+    vectorised! {
+        fn top_and_sum(logits: &[f32]) -> [f32; 2] {
+            let top = kernels::max(logits);
+            [top, logits.chunks(512).map(|part| kernels::exp_sum(part, top)).sum()]
+        }
+    }
+    let [top, sum] = top_and_sum(logits);
+    f64::from(logits[id as usize] - top) - f64::from(sum).ln()
 }
 
 /// The rows of `(S,V)` logits.

@@ -9,7 +9,7 @@ use crate::model::kernels;
 use crate::model::packed::{self, Format};
 use crate::model::parameter::{Parameter, values, with_values};
 use crate::model::simd::{Matrix, Threads, matmul};
-use crate::model::thin::{self, FEW, FEW_PACKED, rows_by_weight};
+use crate::model::thin::{self, FEW_PACKED, is_few, rows_by_weight};
 
 type Answer<T> = candle_core::Result<T>;
 
@@ -71,7 +71,7 @@ impl Weight {
             return Ok(());
         }
         with_values(&self.tensor(&Device::Cpu)?, |w| match rows {
-            rows if rows <= FEW => rows_by_weight(y, thin::Matrix::Full(w), x, inputs),
+            rows if is_few(rows, w.len()) => rows_by_weight(y, thin::Matrix::Full(w), x, inputs),
             _ => matmul(y, Matrix::new(x, inputs), Matrix::new(w, inputs).t(), add, Threads::All),
         })
     }

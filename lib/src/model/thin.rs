@@ -7,8 +7,11 @@ use rayon::prelude::*;
 
 use crate::model::packed::Format;
 
-/// Up to this many input rows the walk is faster than a general matrix product.
-pub const FEW: usize = 32;
+/// Up to this many input rows the walk is faster than a general matrix product, where the weight stays in the last cache.
+const FEW: usize = 32;
+/// The same for a weight of more numbers than this, which comes from memory.
+const FEW_OF_LARGE: usize = 8;
+const LARGE: usize = 4 << 20;
 /// The same where the product would have to unpack the whole weight first.
 pub const FEW_PACKED: usize = 96;
 const TILE: usize = 4;
@@ -16,6 +19,11 @@ const TILE: usize = 4;
 const STRETCH: usize = 1024;
 /// Numbers of the weight that one task reads: less is done before another thread wakes.
 const SPAN: usize = 1 << 16;
+
+/// Whether the walk is faster for so many input rows and numbers of the weight.
+pub fn is_few(rows: usize, numbers: usize) -> bool {
+    rows <= if numbers > LARGE { FEW_OF_LARGE } else { FEW }
+}
 
 /// A weight `(O,I)`, or some of its rows.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +80,17 @@ macro_rules! tile {
 tile!(two_rows, 0 1);
 tile!(one_row, 0);
 
+/// The sum over a pair of rows, added up as in a tile.
+#[inline(always)]
+fn product<S: Simd>(simd: S, x: &[f32], w: &[f32]) -> f32 {
+    let ((x, x_tail), (w, w_tail)) = (S::as_simd_f32s(x), S::as_simd_f32s(w));
+    let mut sum = simd.splat_f32s(0.0);
+    for (x, w) in x.iter().zip(w) {
+        sum = simd.mul_add_f32s(*x, *w, sum);
+    }
+    simd.reduce_sum_f32s(sum) + x_tail.iter().zip(w_tail).map(|(x, w)| x * w).sum::<f32>()
+}
+
 /// `y (R, O)` += `x (R, I) · w (O, I)ᵀ` for some outputs O.
 struct Part<'a> {
     y: &'a mut [f32],
@@ -87,6 +106,15 @@ impl WithSimd for Part<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { y, w, x, inputs } = self;
         let (outputs, rows) = (w.rows(inputs), x.len() / inputs);
+        // One row is multiplied in the order of memory: a weight that is read once comes fastest so.
+        if let (Matrix::Full(values), 1) = (w, rows) {
+            for (y, w) in y.iter_mut().zip(values.chunks_exact(inputs)) {
+                for (x, w) in x.chunks(STRETCH).zip(w.chunks(STRETCH)) {
+                    *y += product(simd, x, w);
+                }
+            }
+            return;
+        }
         let mut unpacked = match w {
             Matrix::Full(_) => Vec::new(),
             Matrix::Packed(..) => vec![0f32; TILE * inputs],
