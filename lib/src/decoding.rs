@@ -222,8 +222,12 @@ pub fn log_softmax(logits: &[f32]) -> Vec<f64> {
 pub fn log_probability_of(id: u32, logits: &[f32]) -> f64 {
     vectorised! {
         fn top_and_sum(logits: &[f32]) -> [f32; 2] {
-            let top = kernels::max(logits);
-            [top, logits.chunks(512).map(|part| kernels::exp_sum(part, top)).sum()]
+            let (top, mut sum) = (kernels::max(logits), 0.0);
+            // A loop: a closure would stay compiled for any machine.
+            for part in logits.chunks(512) {
+                sum += kernels::exp_sum(part, top);
+            }
+            [top, sum]
         }
     }
     let [top, sum] = top_and_sum(logits);
