@@ -4,6 +4,7 @@ mod adapters;
 mod architecture;
 mod bad_input;
 mod chat;
+mod composed;
 mod event_files;
 mod families;
 mod formats;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
 use finetuning::model::attend::Scores;
-use finetuning::model::attention::{AttentionShape, Columns, attention, attention_composed};
+use finetuning::model::attention::{AttentionShape, Columns, attention};
+use finetuning::model::backend::composed;
 use finetuning::model::head::{Head, Targets};
 use finetuning::model::norm::Norm;
 use finetuning::model::ops;
@@ -119,7 +120,7 @@ fn fused_attention_is_composed_attention() {
         shape.scores = Scores { window, cap, ..shape.scores };
         let qkv = Var::randn(0f32, 1f32, (160, (heads[0] + 2 * heads[1]) * 20), &Device::Cpu).unwrap();
         let dy = Tensor::randn(0f32, 1f32, (160, heads[0] * 20), &Device::Cpu).unwrap();
-        let [fused, composed] = [attention(qkv.as_tensor(), &shape).unwrap(), attention_composed(qkv.as_tensor(), &shape).unwrap()];
+        let [fused, composed] = [attention(qkv.as_tensor(), &shape).unwrap(), composed(|| attention(qkv.as_tensor(), &shape)).unwrap()];
         assert_close("context", &values(&fused), &values(&composed), 2e-6, 2e-6);
         let grad = |y: &Tensor| values((y * &dy).unwrap().sum_all().unwrap().backward().unwrap().get(qkv.as_tensor()).unwrap());
         assert_close("gradient", &grad(&fused), &grad(&composed), 1e-5, 1e-5);

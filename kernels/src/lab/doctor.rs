@@ -27,6 +27,7 @@ pub fn doctor(places: &Places, port: Option<u16>) -> Result<(), Failure> {
         ("environment", ready(python::is_fresh(places), "JupyterLab is installed", "JupyterLab is not installed")),
         ("kernel", ready(jupyter::is_installed(places), "Jupyter knows it", "Jupyter does not know it")),
         ("companion", companion(places)),
+        ("GPU", Ok(gpu())),
         ("port", system::choose_port(port).map(|port| format!("{port} is free"))),
         (
             "models",
@@ -64,6 +65,15 @@ fn rust() -> Finding {
     let version = text.split_whitespace().nth(1).unwrap_or_default().to_string();
     let number = |version: &str| version.split('.').take(2).map(|part| part.parse().unwrap_or(0)).collect::<Vec<u32>>();
     if number(&version) >= number(RUST) { Ok(version) } else { Err(Failure::new(format!("{version} is older than {RUST}"), update)) }
+}
+
+/// Whether models can compute on a GPU; the lessons need none.
+fn gpu() -> String {
+    match std::fs::read_to_string("/proc/driver/nvidia/version") {
+        Err(_) => "no NVIDIA driver, the CPU computes".into(),
+        Ok(_) if std::env::var_os(warm::CUDA).is_some() => "an NVIDIA driver runs, the companion is built for CUDA".into(),
+        Ok(_) => "an NVIDIA driver runs; `cargo lab kernel install --cuda` adds a kernel that computes on it".into(),
+    }
 }
 
 fn linker() -> Finding {

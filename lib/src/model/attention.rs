@@ -5,10 +5,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 use crate::model::attend::{Scores, attend, attend_backward};
+use crate::model::backend::is_fused;
+use crate::model::composed;
 use crate::model::parameter::values;
 use crate::model::rotary::Rotary;
 
@@ -42,9 +44,6 @@ pub struct AttentionShape {
     pub scores: Scores,
 }
 
-/// Query, key, value: the index of a part.
-const PARTS: [usize; 3] = [0, 1, 2];
-
 impl AttentionShape {
     /// Columns of a row of `qkv`.
     fn input_width(&self) -> usize {
@@ -60,7 +59,7 @@ impl AttentionShape {
     }
 
     /// First column of a part of a head (query) or group (key, value).
-    fn column(&self, part: usize, index: usize) -> usize {
+    pub(crate) fn column(&self, part: usize, index: usize) -> usize {
         let place = match (self.columns, part) {
             (Columns::Interleaved, part) => 3 * index + part,
             (Columns::Blocks, 0) => index,
@@ -206,6 +205,8 @@ type KeysAndValues = (Vec<f32>, Vec<f32>);
 #[derive(Debug, Clone, Default)]
 pub struct LayerCache {
     heads: Vec<KeysAndValues>,
+    /// The same on another device, `(G, positions, D)` each.
+    pub(crate) tensors: Option<(Tensor, Tensor)>,
 }
 
 impl LayerCache {
@@ -245,18 +246,28 @@ impl CustomOp2 for AttentionGrad {
 
 /// Causal attention with rotary positions: `qkv (N, (H+2G)·D)` → context `(N, H·D)`.
 pub fn attention(qkv: &Tensor, shape: &AttentionShape) -> Answer<Tensor> {
-    if qkv.device().is_cpu() {
+    if is_fused(qkv.device()) {
         return qkv.contiguous()?.apply_op1(Attention(shape.clone()));
     }
-    attention_composed(qkv, shape)
+    composed::attention(qkv, shape, &mut [])
 }
 
-/// Attention of new positions over those in the caches of one layer, which grow by them; no gradient.
-pub struct CachedAttention {
+/// [`attention`] of new positions over those in the caches of one layer, which grow by them; no gradient. A sequence without
+/// a cache gets one.
+pub fn attention_cached(qkv: &Tensor, shape: &AttentionShape, caches: &Arc<Mutex<Vec<LayerCache>>>) -> Answer<Tensor> {
+    if is_fused(qkv.device()) {
+        return qkv.contiguous()?.apply_op1_no_bwd(&CachedAttention { shape: shape.clone(), caches: caches.clone() });
+    }
+    let mut caches = caches.lock().unwrap_or_else(PoisonError::into_inner);
+    caches.resize_with(shape.lengths.len(), Default::default);
+    composed::attention(qkv, shape, &mut caches)
+}
+
+struct CachedAttention {
     /// New positions of each sequence.
-    pub shape: AttentionShape,
+    shape: AttentionShape,
     /// One cache a sequence.
-    pub caches: Arc<Mutex<Vec<LayerCache>>>,
+    caches: Arc<Mutex<Vec<LayerCache>>>,
 }
 
 impl CustomOp1 for CachedAttention {
@@ -270,49 +281,4 @@ impl CustomOp1 for CachedAttention {
         let context = self.shape.forward_cached(values(qkv, layout)?, &mut caches);
         Ok((CpuStorage::F32(context), Shape::from((self.shape.rows(), self.shape.output_width()))))
     }
-}
-
-/// [`attention`] from candle's own differentiable operations, sequence by sequence, on any device.
-pub fn attention_composed(qkv: &Tensor, shape: &AttentionShape) -> Answer<Tensor> {
-    let (heads, groups, size) = (shape.heads, shape.groups, shape.head_size);
-    let mut contexts = Vec::with_capacity(shape.lengths.len());
-    let mut start = 0;
-    for &time in shape.lengths.iter() {
-        let rows = qkv.narrow(0, start, time)?;
-        let split = |part: usize| -> Answer<Tensor> {
-            let index = |head: usize| if part == 0 { head } else { head * groups / heads };
-            let columns = (0..heads).map(|head| rows.narrow(1, shape.column(part, index(head)), size));
-            Tensor::stack(&columns.collect::<Answer<Vec<Tensor>>>()?, 0)
-        };
-        let [query, key, value] = PARTS.map(split);
-        let (query, key) = (rotate(&query?, &shape.rotary)?, rotate(&key?, &shape.rotary)?);
-        let mut scores = (query.matmul(&key.t()?)? * f64::from(shape.scores.scale))?;
-        if let Some(cap) = shape.scores.cap {
-            scores = ((scores / f64::from(cap))?.tanh()? * f64::from(cap))?;
-        }
-        let seen = |i: usize| shape.scores.visible(i / time).contains(&(i % time));
-        let mask: Vec<f32> = (0..time * time).map(|i| if seen(i) { 0.0 } else { f32::NEG_INFINITY }).collect();
-        let scores = scores.broadcast_add(&Tensor::from_vec(mask, (time, time), qkv.device())?)?;
-        let context = candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&value?)?;
-        contexts.push(context.transpose(0, 1)?.reshape((time, heads * size))?);
-        start += time;
-    }
-    Tensor::cat(&contexts, 0)
-}
-
-/// Rotary positions on the first dimensions of `x (H,T,D)`, from position 0.
-fn rotate(x: &Tensor, rotary: &Rotary) -> Answer<Tensor> {
-    let (_, time, size) = x.dims3()?;
-    let half = rotary.half();
-    if half == 0 {
-        return Ok(x.clone());
-    }
-    let (cos, sin) = rotary.tables();
-    let table = |values: &[f32]| Tensor::from_slice(&values[..time * half], (time, half), x.device());
-    let (cos, sin) = (table(cos)?, table(sin)?);
-    let (first, second) = (x.narrow(D::Minus1, 0, half)?, x.narrow(D::Minus1, half, half)?);
-    let turned = (first.broadcast_mul(&cos)? - second.broadcast_mul(&sin)?)?;
-    let other = (second.broadcast_mul(&cos)? + first.broadcast_mul(&sin)?)?;
-    let rest = x.narrow(D::Minus1, 2 * half, size - 2 * half)?;
-    if size == 2 * half { Tensor::cat(&[&turned, &other], D::Minus1) } else { Tensor::cat(&[&turned, &other, &rest], D::Minus1) }
 }

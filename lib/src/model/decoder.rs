@@ -11,7 +11,9 @@ use candle_core::{D, Device, Tensor, Var};
 
 use crate::model::activations::scramble;
 use crate::model::attend::Scores;
-use crate::model::attention::{AttentionShape, CachedAttention, Columns, LayerCache, attention};
+use crate::model::attention::{AttentionShape, Columns, LayerCache, attention, attention_cached};
+use crate::model::backend::is_fused;
+use crate::model::composed;
 use crate::model::head::{Head, Targets};
 use crate::model::linear::{Embedding, Linear, Weight};
 use crate::model::norm::Norm;
@@ -88,8 +90,7 @@ pub struct Decoder {
 #[derive(Debug, Default)]
 pub struct Cache {
     layers: Vec<Arc<Mutex<Vec<LayerCache>>>>,
-    /// The ids so far, for devices on which the keys and values are made anew.
-    ids: Vec<Vec<u32>>,
+    sequences: usize,
 }
 
 impl Cache {
@@ -98,20 +99,24 @@ impl Cache {
         Self::default()
     }
 
-    /// Keeps these sequences, in this order; one may be named twice, and goes on in two ways.
+    /// Keeps these sequences, in this order; one may be named twice, and goes on in two ways. What is named once is moved, not
+    /// copied.
     pub fn keep(&mut self, sequences: &[usize]) {
-        if sequences.iter().copied().eq(0..self.sequences()) {
+        if sequences.iter().copied().eq(0..self.sequences) {
             return;
         }
         for layer in &self.layers {
             let mut caches = layer.lock().unwrap_or_else(PoisonError::into_inner);
-            *caches = sequences.iter().map(|&sequence| caches[sequence].clone()).collect();
+            let mut uses = vec![0usize; caches.len()];
+            sequences.iter().for_each(|&sequence| uses[sequence] += 1);
+            let mut next = |sequence: usize| {
+                uses[sequence] -= 1;
+                if uses[sequence] == 0 { std::mem::take(&mut caches[sequence]) } else { caches[sequence].clone() }
+            };
+            let kept = sequences.iter().map(|&sequence| next(sequence)).collect();
+            *caches = kept;
         }
-        self.ids = sequences.iter().map(|&sequence| self.ids[sequence].clone()).collect();
-    }
-
-    fn sequences(&self) -> usize {
-        self.ids.len()
+        self.sequences = sequences.len();
     }
 }
 
@@ -184,32 +189,24 @@ impl Decoder {
         }
     }
 
-    /// Logits `(S,V)` after the last of some new ids of each of S sequences, which follow those in the cache.
+    /// Logits `(S,V)` after the last of some new ids of each of S sequences, which follow those in the cache; a sequence
+    /// behind the cache's last is a new one.
     pub fn logits_cached(&self, ids: &[&[u32]], cache: &mut Cache) -> Answer<Tensor> {
-        cache.ids.resize_with(ids.len(), Vec::new);
-        let on_cpu = self.device().is_cpu();
-        if !on_cpu {
-            cache.ids.iter_mut().zip(ids).for_each(|(past, new)| past.extend_from_slice(new));
+        let lengths: Arc<[usize]> = ids.iter().map(|ids| ids.len()).collect();
+        if lengths.contains(&0) || lengths.len() < cache.sequences {
+            candle_core::bail!("{} sequences with {lengths:?} new ids after {} of the cache: each needs one", ids.len(), cache.sequences);
         }
-        let rows: Vec<&[u32]> = if on_cpu { ids.to_vec() } else { cache.ids.iter().map(Vec::as_slice).collect() };
-        let lengths: Vec<usize> = rows.iter().map(|row| row.len()).collect();
-        let hidden = if on_cpu {
-            cache.layers.resize_with(self.blocks.len(), Default::default);
-            let shared = lengths.as_slice().into();
-            let mut x = self.embed(&rows.concat(), false)?;
-            for (index, (block, caches)) in self.blocks.iter().zip(&cache.layers).enumerate() {
-                let shape = self.shape(index, &shared);
-                let attend =
-                    |qkv: &Tensor| qkv.contiguous()?.apply_op1_no_bwd(&CachedAttention { shape: shape.clone(), caches: caches.clone() });
-                x = block.forward(&x, &attend, &|x| Ok(x.clone()))?;
-            }
-            self.norm.forward(&x)?
-        } else {
-            self.hidden(&rows.concat(), &lengths, false)?
-        };
+        cache.sequences = lengths.len();
+        cache.layers.resize_with(self.blocks.len(), Default::default);
+        let mut x = self.embed(&ids.concat(), false)?;
+        for (index, (block, caches)) in self.blocks.iter().zip(&cache.layers).enumerate() {
+            let shape = self.shape(index, &lengths);
+            x = block.forward(&x, &|qkv| attention_cached(qkv, &shape, caches), &|x| Ok(x.clone()))?;
+        }
+        let hidden = self.norm.forward(&x)?;
         let mut ends = Vec::with_capacity(lengths.len());
         let mut end = 0u32;
-        for length in &lengths {
+        for length in lengths.iter() {
             end += *length as u32;
             ends.push(end - 1);
         }
@@ -219,10 +216,10 @@ impl Decoder {
     /// Negative log-probability of each target; 0 where its weight is 0.
     pub fn losses(&self, ids: &[u32], lengths: &[usize], targets: Targets) -> Answer<Vec<f32>> {
         let hidden = self.hidden(ids, lengths, false)?;
-        if hidden.device().is_cpu() {
+        if is_fused(hidden.device()) {
             return with_values(&hidden, |hidden| self.with_head(|head| head.losses(hidden, targets)))?;
         }
-        let losses = composed_losses(&self.project(&hidden)?, targets)?.to_vec1::<f32>()?;
+        let losses = composed::losses(&self.project(&hidden)?, targets)?.to_vec1::<f32>()?;
         Ok(losses.iter().zip(targets.weights).map(|(loss, weight)| if *weight == 0.0 { 0.0 } else { *loss }).collect())
     }
 
@@ -260,10 +257,10 @@ impl Decoder {
 
     /// The loss of hidden rows, and its gradient by the leaf `x` that they were computed from.
     fn loss_backward(&self, hidden: &Tensor, targets: Targets, x: &Var) -> Answer<(f64, Tensor)> {
-        if !hidden.device().is_cpu() {
+        if !is_fused(hidden.device()) {
             let logits = self.project(hidden)?;
             let weights = Tensor::from_slice(targets.weights, targets.weights.len(), hidden.device())?;
-            let loss = composed_losses(&logits, targets)?.mul(&weights)?.sum_all()?;
+            let loss = composed::losses(&logits, targets)?.mul(&weights)?.sum_all()?;
             let value = f64::from(loss.to_scalar::<f32>()?);
             return Ok((value, gradient(&self.collect(&loss)?, x)?));
         }
@@ -292,7 +289,7 @@ impl Decoder {
     /// Runs candle's backward pass and adds what it finds of the weights to the parameters.
     fn collect(&self, loss: &Tensor) -> Answer<GradStore> {
         let store = loss.backward()?;
-        if !loss.device().is_cpu() {
+        if !is_fused(loss.device()) {
             for (_, parameter) in &self.weights {
                 if let Some(slope) = store.get(parameter.as_tensor()) {
                     parameter.accumulate_tensor(slope)?;
@@ -333,16 +330,4 @@ fn gradient(store: &GradStore, x: &Var) -> Answer<Tensor> {
         Some(slope) => Ok(slope.clone()),
         None => candle_core::bail!("an operation of the model has no backward pass"),
     }
-}
-
-/// Each row's loss from candle's own differentiable operations, on any device.
-pub fn composed_losses(logits: &Tensor, targets: Targets) -> Answer<Tensor> {
-    let log_probabilities = candle_nn::ops::log_softmax(logits, D::Minus1)?;
-    let ids = Tensor::from_slice(targets.ids, (targets.ids.len(), 1), logits.device())?;
-    let own = log_probabilities.gather(&ids, 1)?.squeeze(1)?.neg()?;
-    if targets.smoothing == 0.0 {
-        return Ok(own);
-    }
-    let even = log_probabilities.mean(D::Minus1)?.neg()?;
-    (own * f64::from(1.0 - targets.smoothing))? + (even * f64::from(targets.smoothing))?
 }

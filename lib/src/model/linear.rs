@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::quantized::QTensor;
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
 
+use crate::model::backend::{is_fused, product};
 use crate::model::kernels;
 use crate::model::packed::{self, Format};
 use crate::model::parameter::{Parameter, values, with_values};
@@ -107,10 +108,10 @@ impl Linear {
     }
 
     fn product(&self, x: &Tensor) -> Answer<Tensor> {
-        if x.device().is_cpu() {
+        if is_fused(x.device()) {
             return x.contiguous()?.apply_op1(self.clone());
         }
-        let y = x.matmul(&self.weight.tensor(x.device())?.t()?)?;
+        let y = product(x, &self.weight.tensor(x.device())?.t()?)?;
         match &self.bias {
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
@@ -179,7 +180,7 @@ impl Embedding {
             }
         };
         let weight = if training { parameter.as_tensor().clone() } else { parameter.detached() };
-        if weight.device().is_cpu() {
+        if is_fused(weight.device()) {
             return weight.apply_op1(Lookup { ids: ids.to_vec(), width, weight: parameter.clone() });
         }
         weight.index_select(&Tensor::from_slice(ids, ids.len(), weight.device())?, 0)

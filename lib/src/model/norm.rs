@@ -4,6 +4,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Shape, Tensor};
 
+use crate::model::backend::is_fused;
 use crate::model::kernels;
 use crate::model::parameter::{Parameter, values, with_values};
 
@@ -25,7 +26,7 @@ pub struct Norm {
 impl Norm {
     /// The normalised rows, with gradients.
     pub fn forward(&self, x: &Tensor) -> Answer<Tensor> {
-        if x.device().is_cpu() {
+        if is_fused(x.device()) {
             return x.contiguous()?.apply_op1(self.clone());
         }
         let x = match &self.bias {

@@ -86,9 +86,9 @@ pub struct TrainingArguments {
     /// Keep only the blocks' inputs and compute their activations again in the backward pass: less memory, a third more
     /// work (Chen et al. 2016). Default false.
     pub gradient_checkpointing: bool,
-    /// Train in bfloat16. Default false; refused: this crate trains in f32.
+    /// Products in bfloat16 with weights in f32, as autocast does. Default false; for GPUs, refused on the CPU.
     pub bf16: bool,
-    /// Train in float16. Default false; refused: this crate trains in f32.
+    /// Products in float16 with weights in f32 and a scaled loss. Default false; for GPUs, refused on the CPU.
     pub fp16: bool,
     /// The optimizer. Default AdamW.
     pub optim: Optim,
@@ -239,6 +239,7 @@ impl TrainingArguments {
             weight_decay: self.weight_decay,
             betas: (self.adam_beta1, self.adam_beta2),
             epsilon: self.adam_epsilon,
+            product_type: self.product_type(),
         }
     }
 

@@ -17,6 +17,7 @@ use crate::train::batch::{Batch, epoch_order};
 use crate::train::optimizer::{Optimizer, gradient_norm};
 use crate::train::preference::PreferencePair;
 use crate::train::step::{GROUP, pass_ids};
+use crate::train::validate::refuse;
 use crate::train::validation::check_weights;
 
 /// Settings of preference training; TRL's `DPOConfig`.
@@ -96,6 +97,10 @@ impl DpoTrainer {
     /// now: the weights below a fresh adapter, which cost no memory, else a copy.
     pub fn new(model: &CausalLm, reference: Option<&CausalLm>, config: DpoConfig, pairs: Vec<PreferencePair>) -> Result<Self> {
         config.arguments.validate()?;
+        config.arguments.check_device(model.device())?;
+        if config.arguments.fp16 {
+            return Err(refuse("fp16", true, "false in a DpoTrainer, which does not scale its loss; bf16 is possible"));
+        }
         for (field, value, fits, allowed) in [
             ("beta", config.beta, config.beta > 0.0 && config.beta.is_finite(), "above 0"),
             ("label_smoothing", config.label_smoothing, (0.0..0.5).contains(&config.label_smoothing), "at least 0 and below 0.5"),
@@ -158,7 +163,7 @@ impl DpoTrainer {
         let indices = order[start..(start + size).min(order.len())].to_vec();
         let unknown: Vec<usize> = indices.iter().copied().filter(|&index| self.known[index].is_none()).collect();
         let asked: Vec<PreferencePair> = unknown.iter().map(|&index| self.pairs[index].clone()).collect();
-        for (index, sums) in unknown.into_iter().zip(log_probabilities(&self.reference, &asked)?) {
+        for (index, sums) in unknown.into_iter().zip(self.config.arguments.autocast(|| log_probabilities(&self.reference, &asked))?) {
             self.known[index] = Some(sums);
         }
         let pairs: Vec<PreferencePair> = indices.iter().map(|&index| self.pairs[index].clone()).collect();
@@ -172,7 +177,7 @@ impl DpoTrainer {
             return Err(Error::new(ErrorKind::Data, "a step needs at least one pair").hint("give step_on some pairs"));
         }
         check_pairs(pairs, &self.model)?;
-        let reference = log_probabilities(&self.reference, pairs)?;
+        let reference = self.config.arguments.autocast(|| log_probabilities(&self.reference, pairs))?;
         self.update(pairs, &reference)
     }
 
@@ -182,7 +187,7 @@ impl DpoTrainer {
         self.model.set_seed(arguments.seed.wrapping_add((step as u64) << 20));
         // What a step that failed has left.
         self.model.weights().iter().for_each(|(_, parameter)| parameter.recycle(parameter.take_gradient()));
-        let policy = log_probabilities(&self.model, pairs)?;
+        let policy = arguments.autocast(|| log_probabilities(&self.model, pairs))?;
         let preferences = preferences(&policy, reference, &self.config);
         let mut batches = Vec::with_capacity(pairs.len());
         for (pair, (policy, reference)) in pairs.iter().zip(policy.iter().zip(reference)) {
@@ -197,7 +202,7 @@ impl DpoTrainer {
         for batch in Batch::regroup(&batches, GROUP) {
             interrupt::check(format_args!("in step {}; `train` goes on from the step's start", step + 1))?;
             let lesson = Lesson { checkpointing: arguments.gradient_checkpointing, ..batch.lesson() };
-            self.model.backward(lesson)?;
+            arguments.autocast(|| self.model.backward(lesson))?;
         }
         let norm = gradient_norm(self.model.weights())?;
         if !norm.is_finite() || !preferences.loss.is_finite() {
@@ -223,7 +228,9 @@ impl DpoTrainer {
             return Err(Error::new(ErrorKind::Data, "there are no pairs to evaluate").hint("give evaluate some pairs"));
         }
         check_pairs(pairs, &self.model)?;
-        Ok(preferences(&log_probabilities(&self.model, pairs)?, &log_probabilities(&self.reference, pairs)?, &self.config))
+        let [policy, reference] =
+            [&self.model, &self.reference].map(|model| self.config.arguments.autocast(|| log_probabilities(model, pairs)));
+        Ok(preferences(&policy?, &reference?, &self.config))
     }
 
     /// Writes the model, or its adapter, as [`CausalLm::save_pretrained`] does.

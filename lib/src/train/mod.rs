@@ -11,6 +11,7 @@ pub mod curve;
 pub mod dpo;
 pub mod history;
 pub mod lock;
+pub mod loss_scale;
 pub mod manifest;
 pub mod meter;
 pub mod optimizer;

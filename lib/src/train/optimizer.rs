@@ -2,14 +2,19 @@
 
 use std::collections::HashMap;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::backend::is_fused;
 use crate::model::parameter::{Gradient, Parameter};
 use crate::model::weights::Weights;
+use crate::train::loss_scale::LossScale;
 use crate::train::update::{CHUNK, adafactor, adafactor_rows, adamw, adamw_rows};
+
+/// The name of the loss scale in a saved state.
+const LOSS_SCALE: &str = "loss_scale";
 
 /// Which optimizer updates the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -34,11 +39,13 @@ pub struct OptimizerSettings {
     pub betas: (f64, f64),
     /// AdamW's addend of the denominator. Default 1e-8.
     pub epsilon: f64,
+    /// The number format of products, of which F16 needs a loss scale. Default F32.
+    pub product_type: DType,
 }
 
 impl Default for OptimizerSettings {
     fn default() -> Self {
-        Self { kind: Optim::AdamW, weight_decay: 0.0, betas: (0.9, 0.999), epsilon: 1e-8 }
+        Self { kind: Optim::AdamW, weight_decay: 0.0, betas: (0.9, 0.999), epsilon: 1e-8, product_type: DType::F32 }
     }
 }
 
@@ -47,6 +54,8 @@ impl Default for OptimizerSettings {
 pub struct Optimizer {
     settings: OptimizerSettings,
     step: u64,
+    /// What gradients were multiplied by before they came.
+    pub loss_scale: LossScale,
     /// Per parameter: AdamW `[mean, square]`; Adafactor `[rows, columns]` of a matrix or `[square]` of a vector; nothing
     /// for a frozen one.
     state: Vec<Vec<Vec<f32>>>,
@@ -77,7 +86,7 @@ impl Optimizer {
                 (Optim::Adafactor, _) => vec![vec![0.0; count]],
             }
         };
-        Self { settings, step: 0, state: weights.iter().map(empty).collect() }
+        Self { settings, step: 0, loss_scale: LossScale::new(settings.product_type), state: weights.iter().map(empty).collect() }
     }
 
     /// Steps taken.
@@ -109,7 +118,7 @@ impl Optimizer {
                 (Gradient::Rows(rows), Optim::Adafactor) => adafactor_rows(values, rows, state, dims[1], step),
                 (Gradient::Empty | Gradient::OnDevice(_), _) => {}
             };
-            if parameter.device().is_cpu() {
+            if is_fused(parameter.device()) {
                 parameter.update(change)?;
             } else {
                 let mut values = parameter.as_tensor().flatten_all()?.to_vec1::<f32>()?;
@@ -124,6 +133,10 @@ impl Optimizer {
     /// The state as named tensors, for a checkpoint.
     pub fn tensors(&self, weights: &Weights) -> Result<HashMap<String, Tensor>> {
         let mut tensors = HashMap::from([("step".to_string(), Tensor::new(self.step as i64, &Device::Cpu)?)]);
+        if self.settings.product_type == DType::F16 {
+            let LossScale { factor, good } = self.loss_scale;
+            tensors.insert(LOSS_SCALE.into(), Tensor::new(&[factor, good as f32], &Device::Cpu)?);
+        }
         for ((name, _), state) in weights.iter().zip(&self.state) {
             for (index, values) in state.iter().enumerate() {
                 tensors.insert(format!("{name}.{index}"), Tensor::from_slice(values, values.len(), &Device::Cpu)?);
@@ -148,6 +161,11 @@ impl Optimizer {
         }
         self.step = tensors.get("step").ok_or_else(|| missing("step"))?.to_scalar::<i64>()? as u64;
         self.state = state;
+        if let Some(tensor) = tensors.get(LOSS_SCALE) {
+            let values = tensor.to_vec1::<f32>()?;
+            let [factor, good] = values[..] else { return Err(missing(LOSS_SCALE)) };
+            self.loss_scale = LossScale { factor, good: good as u32 };
+        }
         Ok(())
     }
 }

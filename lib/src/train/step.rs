@@ -41,37 +41,33 @@ impl Trainer {
         pass_ids(&self.model)?;
         let step = self.history.len();
         self.model.set_seed(self.arguments.seed.wrapping_add((step as u64) << 20));
-        // What a step that failed has left.
-        self.model.weights().iter().for_each(|(_, parameter)| parameter.recycle(parameter.take_gradient()));
         let tokens = batches.iter().map(|batch| batch.tokens).sum();
         let flops = batches.iter().map(|batch| training_flops(&self.model, &batch.lengths)).sum();
         let batches = match self.arguments.accumulation {
             Accumulation::Tokens => Batch::regroup(&batches, self.piece()),
             Accumulation::Means => batches,
         };
-        let (mut loss, mut share) = (0.0, 0.0);
-        for batch in &batches {
-            interrupt::check(format_args!("in step {}; `train` goes on from the step's start", step + 1))?;
-            let predicted = batch.predicted();
-            let (sum, part) = match self.arguments.accumulation {
-                Accumulation::Tokens => (self.backward(batch, 1.0)?, predicted),
-                Accumulation::Means => (self.backward(batch, 1.0 / predicted.max(1.0))?, 1.0),
-            };
-            loss += sum;
-            share += part;
-        }
-        let share = f64::max(share, 1.0);
-        let norm = gradient_norm(self.model.weights())? / share;
-        if !norm.is_finite() || !loss.is_finite() {
-            return Err(self.exploded(loss / share, norm));
-        }
+        let dtype = self.arguments.product_type();
+        let (loss, share, norm) = loop {
+            let factor = f64::from(self.optimizer.loss_scale.factor);
+            let (loss, share) = self.arguments.autocast(|| self.gradients(&batches, factor))?;
+            let norm = gradient_norm(self.model.weights())? / (share * factor);
+            if norm.is_finite() && loss.is_finite() {
+                break (loss, share, norm);
+            }
+            if !self.optimizer.loss_scale.shrink() {
+                return Err(self.exploded(loss / share, norm));
+            }
+        };
         let plan = self.arguments.rate_plan(self.total_steps());
         let clip = match self.arguments.max_grad_norm {
             limit if limit > 0.0 => (limit / (norm + 1e-6)).min(1.0),
             _ => 1.0,
         };
         let before = Instant::now();
-        self.optimizer.step(self.model.weights(), plan.rate(step), (clip / share) as f32)?;
+        let scale = clip / (share * f64::from(self.optimizer.loss_scale.factor));
+        self.optimizer.step(self.model.weights(), plan.rate(step), scale as f32)?;
+        self.optimizer.loss_scale.grow(dtype);
         let optimizer_seconds = before.elapsed().as_secs_f64();
         self.history.push(StepReport {
             step: step + 1,
@@ -87,6 +83,24 @@ impl Trainer {
         });
         self.count();
         Ok(&self.history[step])
+    }
+
+    /// Sums the gradients of `factor · loss` over micro-batches; returns the loss and what it is to be divided by.
+    fn gradients(&self, batches: &[Batch], factor: f64) -> Result<(f64, f64)> {
+        // What a step that failed has left.
+        self.model.weights().iter().for_each(|(_, parameter)| parameter.recycle(parameter.take_gradient()));
+        let (mut loss, mut share) = (0.0, 0.0);
+        for batch in batches {
+            interrupt::check(format_args!("in step {}; `train` goes on from the step's start", self.history.len() + 1))?;
+            let predicted = batch.predicted();
+            let (sum, part) = match self.arguments.accumulation {
+                Accumulation::Tokens => (self.backward(batch, factor)?, predicted),
+                Accumulation::Means => (self.backward(batch, factor / predicted.max(1.0))?, 1.0),
+            };
+            loss += sum / factor;
+            share += part;
+        }
+        Ok((loss, share.max(1.0)))
     }
 
     fn exploded(&self, loss: f64, norm: f64) -> Error {

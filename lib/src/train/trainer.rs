@@ -52,6 +52,7 @@ impl Trainer {
         eval_dataset: TokenizedDataset,
     ) -> Result<Self> {
         arguments.validate()?;
+        arguments.check_device(model.device())?;
         model.check_trainable()?;
         for (name, rows, needed) in [("train_dataset", &train_dataset, true), ("eval_dataset", &eval_dataset, arguments.evaluates())] {
             validation::check_rows(name, rows, needed, model)?;
@@ -273,7 +274,8 @@ impl Trainer {
     /// Loss over all evaluation rows, dropout off.
     pub fn evaluate(&self) -> Result<EvalReport> {
         let TrainingArguments { per_device_eval_batch_size, completion_only_loss, label_smoothing_factor, .. } = self.arguments;
-        validation::smoothed_loss(&self.model, &self.eval_rows, per_device_eval_batch_size, completion_only_loss, label_smoothing_factor)
+        let (model, rows, smoothing) = (&self.model, &self.eval_rows, label_smoothing_factor);
+        self.arguments.autocast(|| validation::smoothed_loss(model, rows, per_device_eval_batch_size, completion_only_loss, smoothing))
     }
 
     /// Takes over a checkpoint of an earlier run with the same arguments; `train` then goes on as if never stopped.

@@ -1,6 +1,9 @@
 //! Training arguments → the same, or an error that names field, value and range: all that can be said before the data.
 
+use candle_core::{DType, Device};
+
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::backend;
 use crate::train::arguments::{Accumulation, IntervalStrategy, SamplingStrategy, TrainingArguments};
 use crate::train::schedule::Schedule;
 
@@ -14,10 +17,8 @@ impl TrainingArguments {
         self.check_steps()?;
         self.check_schedule()?;
         self.check_best()?;
-        for (field, given) in [("bf16", self.bf16), ("fp16", self.fp16)] {
-            if given {
-                return Err(refuse(field, true, "false: this crate trains in f32 on every device"));
-            }
+        if self.bf16 && self.fp16 {
+            return Err(refuse("fp16", "true with bf16 true", "false, or bf16 false: a product has one format"));
         }
         if self.packing && self.accumulation == Accumulation::Means {
             return Err(refuse(
@@ -37,6 +38,31 @@ impl TrainingArguments {
             Some(name) => Err(refuse("report_to", format!("`{name}`"), "a list of `tensorboard` and `none`")),
             None => Ok(()),
         }
+    }
+
+    /// The number format of products in training and evaluation; weights and their gradients are f32 in all.
+    pub fn product_type(&self) -> DType {
+        match (self.bf16, self.fp16) {
+            (true, _) => DType::BF16,
+            (_, true) => DType::F16,
+            _ => DType::F32,
+        }
+    }
+
+    /// Runs `work` with products in this format.
+    pub(crate) fn autocast<T>(&self, work: impl FnOnce() -> T) -> T {
+        backend::autocast(self.product_type(), work)
+    }
+
+    /// Refuses a format that brings nothing on the device.
+    pub(crate) fn check_device(&self, device: &Device) -> Result<()> {
+        for (field, given) in [("bf16", self.bf16), ("fp16", self.fp16)] {
+            if given && backend::is_fused(device) {
+                let allowed = "false on the CPU, whose operations are fast in f32; formats of 16 bits are for a GPU (feature `cuda`)";
+                return Err(refuse(field, true, allowed));
+            }
+        }
+        Ok(())
     }
 
     fn check_numbers(&self) -> Result<()> {
@@ -128,7 +154,7 @@ impl TrainingArguments {
     }
 }
 
-fn refuse(field: &str, given: impl std::fmt::Display, allowed: impl std::fmt::Display) -> Error {
+pub(crate) fn refuse(field: &str, given: impl std::fmt::Display, allowed: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Training, format!("TrainingArguments: {field} is {given}; it must be {allowed}"))
         .hint(format!("change `{field}` in the cell that makes the arguments"))
 }

@@ -1,0 +1,49 @@
+//! Device → how operations compute there: in fused operations on the CPU, elsewhere composed of candle's own; and the
+//! number format of products.
+
+use std::cell::Cell;
+use std::thread::LocalKey;
+
+use candle_core::{DType, Device, Tensor};
+
+thread_local! {
+    static COMPOSED: Cell<bool> = const { Cell::new(false) };
+    static PRODUCTS: Cell<DType> = const { Cell::new(DType::F32) };
+}
+
+/// Runs `work` on this thread with candle's own operations in place of the fused ones: what other devices compute, on the
+/// CPU. To compare the two, or to look for a fault; it takes several times as long.
+pub fn composed<T>(work: impl FnOnce() -> T) -> T {
+    with(&COMPOSED, true, work)
+}
+
+/// Runs `work` on this thread with the products of composed operations in `dtype`, F32, BF16 or F16; weights, norms,
+/// probabilities, losses and gradients of weights stay in f32: `torch.autocast`. Fused operations compute in f32 all the same.
+pub fn autocast<T>(dtype: DType, work: impl FnOnce() -> T) -> T {
+    with(&PRODUCTS, dtype, work)
+}
+
+/// Whether the fused operations compute on this device.
+pub fn is_fused(device: &Device) -> bool {
+    device.is_cpu() && !COMPOSED.get()
+}
+
+/// `a · b` of the last two axes in the format of [`autocast`], given back in f32.
+pub fn product(a: &Tensor, b: &Tensor) -> candle_core::Result<Tensor> {
+    match PRODUCTS.get() {
+        DType::F32 => a.matmul(b),
+        dtype => a.to_dtype(dtype)?.matmul(&b.to_dtype(dtype)?)?.to_dtype(DType::F32),
+    }
+}
+
+/// Sets a switch while `work` runs, and back even if it panics.
+fn with<S: Copy + 'static, T>(switch: &'static LocalKey<Cell<S>>, value: S, work: impl FnOnce() -> T) -> T {
+    struct Back<S: Copy + 'static>(&'static LocalKey<Cell<S>>, S);
+    impl<S: Copy + 'static> Drop for Back<S> {
+        fn drop(&mut self) {
+            self.0.set(self.1);
+        }
+    }
+    let _back = Back(switch, switch.replace(value));
+    work()
+}
