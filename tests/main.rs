@@ -25,6 +25,7 @@ mod parity;
 mod preferences;
 mod run_files;
 mod runner;
+mod streaming;
 mod support;
 mod teaching;
 mod tokens;

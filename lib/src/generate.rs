@@ -7,12 +7,13 @@ use candle_transformers::generation::{LogitsProcessor, Sampling};
 use rayon::prelude::*;
 
 use crate::beams::beam_search;
-use crate::data::split::Pcg64;
-use crate::decoding::{Generation, GenerationConfig, log_probability_of, rows};
+use crate::decoding::{Generation, GenerationConfig, rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt;
 use crate::model::causal::CausalLm;
 use crate::model::decoder::Cache;
+use crate::sequence::{Choice, Sequence};
+use crate::stream::{StopStrings, TextStreamer};
 use crate::tokenizer::text::{Side, Tokenizer, truncate};
 
 /// How the next token is chosen.
@@ -106,50 +107,59 @@ pub fn generate_batch(
         return Ok(found.into_iter().flatten().collect());
     }
     let each = config.num_return_sequences;
-    let mut texts: Vec<Vec<u32>> = prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt.clone(), each)).collect();
-    let mut done = vec![Generation::default(); texts.len()];
-    // A prompt draws the same numbers in any company.
-    let mut random: Vec<Pcg64> = (0..texts.len()).map(|row| Pcg64::new(config.seed.wrapping_add((row % each) as u64))).collect();
-    let mut active: Vec<usize> = (0..texts.len()).collect();
+    let of_prompt =
+        |prompt: &Vec<u32>| (0..each).map(|copy| Sequence::new(prompt.clone(), config.seed.wrapping_add(copy as u64))).collect();
+    let mut sequences: Vec<Sequence> = prompts.iter().flat_map(|prompt| -> Vec<Sequence> { of_prompt(prompt) }).collect();
+    let mut stops: Vec<Option<Stop>> = sequences.iter().map(|_| Stop::new(config, tokenizer)).collect();
+    let mut active: Vec<usize> = (0..sequences.len()).collect();
     let mut cache = Cache::new();
-    let mut fresh: Vec<usize> = vec![0; texts.len()];
     while !active.is_empty() {
-        let written = done[active[0]].ids.len();
+        let written = sequences[active[0]].generation().ids.len();
         interrupt::check(format_args!("after {written} of at most {} tokens", config.max_new_tokens))?;
-        let new: Vec<&[u32]> = active.iter().map(|&row| &texts[row][fresh[row]..]).collect();
+        let new: Vec<&[u32]> = active.iter().map(|&row| sequences[row].fresh(usize::MAX)).collect();
+        let read: Vec<usize> = new.iter().map(|new| new.len()).collect();
         let logits = rows(&model.forward_cached_batch(&new, &mut cache)?)?;
-        let choose = |(&row, own): (&usize, Vec<f32>)| {
-            let (mut logits, mut random) = (own.clone(), random[row].clone());
-            config.penalise(&mut logits, &texts[row], done[row].ids.len());
-            let id = config.choose(logits, &mut random);
-            (id, log_probability_of(id, &own), random)
-        };
-        let chosen: Vec<(u32, f64, Pcg64)> = active.par_iter().zip(logits).map(choose).collect();
+        let choose = |(&row, logits): (&usize, Vec<f32>)| sequences[row].choose(&logits, config);
+        let chosen: Vec<Choice> = active.par_iter().zip(logits).map(choose).collect();
         let mut stay = Vec::new();
-        for (place, (&row, (id, log_probability, drawn))) in active.iter().zip(chosen).enumerate() {
-            fresh[row] = texts[row].len();
-            random[row] = drawn;
-            texts[row].push(id);
-            let generation = &mut done[row];
-            generation.ids.push(id);
-            generation.log_probabilities.push(log_probability);
+        for (place, ((&row, choice), read)) in active.iter().zip(chosen).zip(read).enumerate() {
+            let (sequence, id) = (&mut sequences[row], choice.id);
+            sequence.read(read);
+            let mut goes_on = sequence.write(choice, config, room);
             on_token(row, id)?;
-            generation.ended = config.eos_token_id.contains(&id) || stopped(&generation.ids, config, tokenizer)?;
-            if !generation.ended && generation.ids.len() < config.max_new_tokens && texts[row].len() < room {
+            if let Some(stop) = &mut stops[row]
+                && stop.push(id)?
+            {
+                sequence.stop();
+                goes_on = false;
+            }
+            if goes_on {
                 stay.push(place);
             }
         }
         cache.keep(&stay);
         active = stay.iter().map(|&place| active[place]).collect();
     }
-    Ok(done)
+    Ok(sequences.into_iter().map(Sequence::into_generation).collect())
 }
 
-/// Whether the text so far holds a stop string.
-fn stopped(ids: &[u32], config: &GenerationConfig, tokenizer: Option<&Tokenizer>) -> Result<bool> {
-    let (false, Some(tokenizer)) = (config.stop_strings.is_empty(), tokenizer) else { return Ok(false) };
-    let text = tokenizer.decode(ids)?;
-    Ok(config.stop_strings.iter().any(|stop| text.contains(stop)))
+/// Watches one text for stop strings.
+struct Stop {
+    streamer: TextStreamer,
+    strings: StopStrings,
+}
+
+impl Stop {
+    fn new(config: &GenerationConfig, tokenizer: Option<&Tokenizer>) -> Option<Self> {
+        let tokenizer = tokenizer.filter(|_| !config.stop_strings.is_empty())?;
+        Some(Self { streamer: TextStreamer::new(tokenizer), strings: StopStrings::new(&config.stop_strings) })
+    }
+
+    /// Whether the text holds a stop string with one more id.
+    fn push(&mut self, id: u32) -> Result<bool> {
+        self.strings.push(&self.streamer.push(id)?);
+        Ok(self.strings.found())
+    }
 }
 
 /// The texts that follow several prompts, without special tokens.
@@ -163,42 +173,6 @@ pub fn generate_texts(
     let ids = prompts.iter().map(|prompt| tokenizer.encode_prompt(prompt.as_ref())).collect::<Result<Vec<_>>>()?;
     let done = generate_batch(model, &ids, &config, Some(tokenizer), |_, _| Ok(()))?;
     done.iter().map(|generation| tokenizer.decode(&generation.ids)).collect()
-}
-
-/// Ids, one by one → the text that each completes. A character whose bytes are spread over several tokens comes when it is
-/// whole; bytes that form none come as U+FFFD.
-#[derive(Debug)]
-pub struct TextStreamer<'a> {
-    tokenizer: &'a Tokenizer,
-    ids: Vec<u32>,
-    /// Bytes of the text that were given out.
-    shown: usize,
-}
-
-impl<'a> TextStreamer<'a> {
-    /// A stream that has seen nothing.
-    pub fn new(tokenizer: &'a Tokenizer) -> Self {
-        Self { tokenizer, ids: Vec::new(), shown: 0 }
-    }
-
-    /// The text that is complete with one more id; may be empty.
-    pub fn push(&mut self, id: u32) -> Result<String> {
-        self.ids.push(id);
-        let text = self.tokenizer.decode(&self.ids)?;
-        Ok(if text.ends_with(char::REPLACEMENT_CHARACTER) { String::new() } else { self.rest(&text) })
-    }
-
-    /// The text that was held back for bytes that did not come.
-    pub fn end(&mut self) -> Result<String> {
-        let text = self.tokenizer.decode(&self.ids)?;
-        Ok(self.rest(&text))
-    }
-
-    fn rest(&mut self, text: &str) -> String {
-        let rest = text.get(self.shown..).unwrap_or_default().to_string();
-        self.shown += rest.len();
-        rest
-    }
 }
 
 /// Writes the text that follows a prompt to standard output as it is generated, and returns it (see [`TextStreamer`]).

@@ -18,6 +18,8 @@ pub mod model;
 pub mod publish;
 pub mod train;
 pub mod decoding;
+pub mod stream;
+mod sequence;
 mod openai;
 pub mod hosted;
 pub mod beams;
@@ -45,7 +47,7 @@ pub use evaluate::{
     log_probability, multiple_choice_accuracy, token_f1,
 };
 pub use frame::show_picture;
-pub use generate::{Decoding, TextStreamer, generate, generate_batch, generate_texts, generate_until, inference, stream_text};
+pub use generate::{Decoding, generate, generate_batch, generate_texts, generate_until, inference, stream_text};
 pub use hosted::{Hosted, HostedConfig};
 pub use hub::options::HubOptions;
 pub use hub::push::{PushOptions, upload_folder};
@@ -59,6 +61,7 @@ pub use polars;
 pub use runner::BasicModelRunner;
 pub use samples::{Sample, SampleAnswers};
 pub use similarity::TfIdf;
+pub use stream::{StopStrings, TextStreamer};
 pub use tokenizer::chat::Message;
 pub use tokenizer::encode::{TokenizedDataset, Tokens, tokenize_dataset, tokenize_function, tokenize_with_length};
 pub use tokenizer::template::{

@@ -1,16 +1,17 @@
 //! Text ↔ token ids, over the `tokenizers` library; padding and truncation on either side.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 use tokenizers::Tokenizer as Inner;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// A tokenizer with its special ids, as read from `tokenizer.json` and `tokenizer_config.json`.
+/// A tokenizer with its special ids, as read from `tokenizer.json` and `tokenizer_config.json`. A clone is cheap.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
-    inner: Inner,
+    inner: Arc<Inner>,
     folder: PathBuf,
     configuration: Value,
     special: Vec<(String, String)>,
@@ -59,7 +60,7 @@ impl Tokenizer {
         if around[1].is_empty() && configuration["add_eos_token"] == true {
             around[1].push(eos);
         }
-        Ok(Self { inner, folder: folder.to_path_buf(), configuration, special, eos, around })
+        Ok(Self { inner: Arc::new(inner), folder: folder.to_path_buf(), configuration, special, eos, around })
     }
 
     /// The ids of a text, without any special token.
