@@ -121,3 +121,35 @@ pub(crate) fn unknown(kind: ErrorKind, what: &str, given: &str, allowed: &[Strin
 pub(crate) fn quoted(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
+
+/// The three names that need the fewest changes of a letter.
+pub(crate) fn near(given: &str, names: &[String]) -> String {
+    let mut by_distance: Vec<(usize, &String)> = names.iter().map(|name| (distance(given, name), name)).collect();
+    by_distance.sort();
+    quoted(&by_distance.iter().take(3).map(|(_, name)| (*name).clone()).collect::<Vec<_>>())
+}
+
+/// Letters to insert, remove or replace (Levenshtein 1966).
+pub(crate) fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (line, letter) in a.chars().enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], line + 1);
+        for (column, other) in b.iter().enumerate() {
+            let replaced = corner + usize::from(letter != *other);
+            corner = row[column + 1];
+            row[column + 1] = replaced.min(corner + 1).min(row[column] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::distance;
+
+    #[test]
+    fn distance_counts_changes() {
+        assert_eq!([distance("kitten", "sitting"), distance("", "abc"), distance("abc", "abc")], [3, 3, 0]);
+    }
+}

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::data::dataset::Dataset;
 use crate::display::{Show, last_expression, table};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, distance};
 use crate::generate::inference;
 use crate::interrupt;
 use crate::model::causal::CausalLm;
@@ -211,21 +211,6 @@ fn is_misspelt(word: &str, known: &HashSet<String>) -> bool {
     let own = stem(word);
     let close = |other: &String| other.chars().count() >= 5 && other.chars().next() == word.chars().next() && distance(word, other) <= 2;
     known.iter().any(close) && !known.iter().any(|other| stem(other) == own)
-}
-
-/// Levenshtein distance in characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let change = diagonal + usize::from(x != *y);
-            let next = change.min(row[j] + 1).min(row[j + 1] + 1);
-            diagonal = std::mem::replace(&mut row[j + 1], next);
-        }
-    }
-    row[b.len()]
 }
 
 fn is_repetitive(words: &[String]) -> bool {

@@ -31,6 +31,7 @@ pub mod job;
 pub mod runner;
 pub mod tournament;
 pub mod frame;
+pub mod serve;
 
 pub use candle_core::quantized::GgmlDType;
 pub use candle_core::{self, DType, Device, Tensor};
@@ -60,6 +61,8 @@ pub use openai::Endpoint;
 pub use polars;
 pub use runner::BasicModelRunner;
 pub use samples::{Sample, SampleAnswers};
+pub use serve::config::{ServeConfig, ServedModel};
+pub use serve::server::{Server, serve};
 pub use similarity::TfIdf;
 pub use stream::{StopStrings, TextStreamer};
 pub use tokenizer::chat::Message;

@@ -156,7 +156,7 @@ fn check_nvcc() -> Result<(), String> {
 
 /// cargo as a terminal would start it. What `cargo run` and `cargo test` tell this process about a package would be a
 /// changed environment to build scripts that look at it (ring's does), and crates would be built again and again.
-fn cargo() -> Command {
+pub fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let about_a_package = |name: &str| {
         ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|start| name.starts_with(start))

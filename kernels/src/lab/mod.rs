@@ -15,6 +15,7 @@ pub mod outputs;
 mod program;
 mod python;
 mod run;
+mod serve;
 mod steps;
 mod system;
 
@@ -30,6 +31,7 @@ cargo lab                     set everything up and open the lessons in JupyterL
 cargo lab setup               all of that, but do not open JupyterLab
 cargo lab run [lesson ...]    run lessons without a browser (default: all); a lesson is a number, a name or a path
   --write                     keep the outputs in the notebooks
+cargo lab serve [model ...]   a playground and an OpenAI-compatible API for models; --help tells its options
 cargo lab doctor              check what the lessons need, and name the command that fixes it
 cargo lab build [lesson ...]  make the notebooks from notebooks/lessons
 cargo lab check               say which notebooks are not up to date
@@ -80,6 +82,7 @@ enum Command {
     Open { port: Option<u16>, browser: bool },
     Setup,
     Run { lessons: Vec<String>, write: bool },
+    Serve { words: Vec<String> },
     Doctor { port: Option<u16> },
     Build { lessons: Vec<String> },
     Check,
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Open { port, browser } => jupyter::open(&places, port, browser),
         Command::Setup => jupyter::setup(&places),
         Command::Run { lessons, write } => run::run(&places, &lessons, write),
+        Command::Serve { words } => serve::serve(&places, &words),
         Command::Doctor { port } => doctor::doctor(&places, port),
         Command::Build { lessons } => course::build(&places, &lessons),
         Command::Check => course::check(&places),
@@ -134,6 +138,9 @@ fn parse(words: &[String]) -> Result<Command, Failure> {
         Some((first, rest)) if !first.starts_with('-') => (first.as_str(), rest),
         _ => ("", words),
     };
+    if command == "serve" {
+        return Ok(Command::Serve { words: rest.to_vec() });
+    }
     if command == "kernel" {
         return Ok(install::parse(rest)?.map_or(Command::Help, Command::Kernel));
     }
@@ -185,6 +192,10 @@ mod tests {
         assert_eq!(words(""), Ok(Command::Open { port: None, browser: true }));
         assert_eq!(words("--no-browser --port 9000"), Ok(Command::Open { port: Some(9000), browser: false }));
         assert_eq!(words("run 5 why --write"), Ok(Command::Run { lessons: vec!["5".into(), "why".into()], write: true }));
+        assert_eq!(
+            words("serve builtin:base --port 0"),
+            Ok(Command::Serve { words: ["builtin:base", "--port", "0"].map(String::from).into() })
+        );
         assert_eq!(words("setup"), Ok(Command::Setup));
         assert_eq!(words("doctor"), Ok(Command::Doctor { port: None }));
         assert_eq!(words("build"), Ok(Command::Build { lessons: vec![] }));

@@ -88,6 +88,11 @@ impl Tokenizer {
         self.chat_template().is_ok()
     }
 
+    /// Whether there is any template, also one that cannot be chosen or does not work.
+    pub(crate) fn brings_chat_template(&self) -> bool {
+        self.folder().join("chat_template.jinja").exists() || !self.configuration()["chat_template"].is_null()
+    }
+
     /// The template: of `chat_template.jinja`, else of `tokenizer_config.json`, there the one named `default` of several.
     fn chat_template(&self) -> Result<String> {
         let own = &self.configuration()["chat_template"];

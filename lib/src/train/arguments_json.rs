@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::data::jsonl::write_whole;
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::error::{Error, ErrorKind, Result, near};
 use crate::train::arguments::TrainingArguments;
 
 /// The file's name in an output folder and in a checkpoint.
@@ -68,28 +68,6 @@ impl TrainingArguments {
     }
 }
 
-/// The three names that need the fewest changes of a letter.
-fn near(given: &str, names: &[String]) -> String {
-    let mut by_distance: Vec<(usize, &String)> = names.iter().map(|name| (distance(given, name), name)).collect();
-    by_distance.sort();
-    quoted(&by_distance.iter().take(3).map(|(_, name)| (*name).clone()).collect::<Vec<_>>())
-}
-
-/// Letters to insert, remove or replace (Levenshtein 1966).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (line, letter) in a.chars().enumerate() {
-        let mut corner = std::mem::replace(&mut row[0], line + 1);
-        for (column, other) in b.iter().enumerate() {
-            let replaced = corner + usize::from(letter != *other);
-            corner = row[column + 1];
-            row[column + 1] = replaced.min(corner + 1).min(row[column] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Array(_) => "an array",
@@ -98,15 +76,5 @@ fn kind(value: &Value) -> &'static str {
         Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
         Value::Object(_) => "an object",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::distance;
-
-    #[test]
-    fn distance_counts_changes() {
-        assert_eq!([distance("kitten", "sitting"), distance("", "abc"), distance("abc", "abc")], [3, 3, 0]);
     }
 }

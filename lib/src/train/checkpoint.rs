@@ -12,10 +12,9 @@ use crate::model::causal::CausalLm;
 use crate::train::arguments::TrainingArguments;
 use crate::train::curve::StepReport;
 use crate::train::optimizer::Optimizer;
-use crate::train::state::TrainerState;
+use crate::train::state::{STATE_FILE, TrainerState};
 use crate::train::{arguments_json, history, manifest};
 
-const STATE: &str = "trainer_state.json";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const HISTORY: &str = "history.csv";
 
@@ -61,8 +60,7 @@ fn write(folder: &Path, contents: Contents) -> Result<()> {
     let bytes =
         safetensors::serialize(&tensors, None).map_err(|error| Error::new(ErrorKind::Training, format!("optimizer state: {error}")))?;
     write_whole(&folder.join(OPTIMIZER), &bytes)?;
-    let state = serde_json::to_string_pretty(contents.state).unwrap_or_default();
-    write_whole(&folder.join(STATE), format!("{state}\n").as_bytes())?;
+    contents.state.save(folder)?;
     write_whole(&folder.join(HISTORY), history::to_csv(contents.history).as_bytes())?;
     contents.arguments.save(folder.join(arguments_json::FILE))?;
     manifest::write(folder)?;
@@ -84,7 +82,7 @@ pub struct Loaded {
 /// Takes a whole checkpoint's weights and optimizer state over. A damaged file is named, and nothing is taken over.
 pub fn load(folder: &Path, model: &CausalLm, optimizer: &mut Optimizer) -> Result<Loaded> {
     manifest::verify(folder)?;
-    let path = folder.join(STATE);
+    let path = folder.join(STATE_FILE);
     let read = |path: &Path| std::fs::read(path).map_err(|error| Error::file(path, error));
     let state = serde_json::from_slice(&read(&path)?).map_err(|error| {
         Error::new(ErrorKind::Training, format!("`{}`: {error}", path.display())).hint("resume from another checkpoint of the run")

@@ -1,13 +1,19 @@
 //! The steps of a run → `trainer_state.json`, with the keys and meanings of transformers 5.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::data::jsonl::write_whole;
+use crate::error::Result;
 use crate::train::arguments::TrainingArguments;
 use crate::train::curve::StepReport;
 use crate::train::validation::EvalReport;
+
+/// The name of its file, in a checkpoint and, while a run goes on, in its output folder.
+pub const STATE_FILE: &str = "trainer_state.json";
 
 /// Names and numbers of one log: `loss`, `grad_norm`, `learning_rate`, `epoch`, `step`, or `eval_…`.
 pub type LogEntry = BTreeMap<String, Value>;
@@ -78,6 +84,12 @@ impl TrainerState {
             trial_name: None,
             trial_params: None,
         }
+    }
+
+    /// Writes the state into a folder, whole or not at all.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).unwrap_or_default();
+        write_whole(&folder.join(STATE_FILE), format!("{text}\n").as_bytes())
     }
 
     /// Adds a log of the steps since the last one; `rate` is what the last step has used. None when there is no new step.

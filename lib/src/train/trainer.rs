@@ -39,6 +39,8 @@ pub struct Trainer {
     callbacks: Vec<Box<dyn TrainerCallback>>,
     /// What is still to do after the last step: an interrupt may come before it.
     pending: Option<Control>,
+    /// When the state was last written into the output folder.
+    stated: Instant,
     /// The row order of one epoch, made when it is first needed.
     pub(super) order: (usize, Vec<usize>),
 }
@@ -76,6 +78,7 @@ impl Trainer {
             state,
             callbacks: Vec::new(),
             pending: None,
+            stated: Instant::now(),
             order: (usize::MAX, Vec::new()),
         };
         trainer.state = trainer.first_state();
@@ -216,7 +219,16 @@ impl Trainer {
             self.save_and_prune(control.stop)?;
             control |= self.tell(|callback, moment| callback.on_save(moment))?;
         }
+        if (log || evaluate) && self.stated.elapsed() > Duration::from_secs(1) {
+            self.state_aloud()?;
+        }
         Ok(control)
+    }
+
+    /// Writes the state into the output folder, where a dashboard reads how the run goes.
+    fn state_aloud(&mut self) -> Result<()> {
+        self.stated = Instant::now();
+        if self.arguments.saves() { self.state.save(&self.arguments.output_dir) } else { Ok(()) }
     }
 
     fn print_log(&self) {
@@ -236,6 +248,7 @@ impl Trainer {
             "train_runtime": output.train_runtime, "train_samples_per_second": a_second(output.global_step * self.rows_per_step()),
             "train_steps_per_second": a_second(output.global_step), "total_flos": output.total_flos, "train_loss": output.training_loss,
         }));
+        self.state_aloud()?;
         self.tell(|callback, moment| callback.on_log(moment)).map(drop)
     }
 
