@@ -20,7 +20,8 @@ pub struct TrainingJob {
     pub is_public: bool,
     /// The loss curve as a file to open in a browser.
     pub dashboard: String,
-    /// The call that asks the model.
+    /// The command that opens a page where both answer, the base model and the trained one; in a cell,
+    /// [`BasicModelRunner::playground`](crate::BasicModelRunner::playground) does it.
     pub playground: String,
     /// Steps, loss and time.
     pub output: TrainOutput,

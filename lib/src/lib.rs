@@ -27,11 +27,11 @@ pub mod generate;
 pub mod samples;
 pub mod evaluate;
 pub mod similarity;
+pub mod serve;
 pub mod job;
 pub mod runner;
 pub mod tournament;
 pub mod frame;
-pub mod serve;
 
 pub use candle_core::quantized::GgmlDType;
 pub use candle_core::{self, DType, Device, Tensor};

@@ -13,6 +13,8 @@ use crate::hosted::{Hosted, HostedConfig};
 use crate::hub;
 use crate::job::{Comparison, TrainingJob};
 use crate::model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm};
+use crate::serve::config::{ServeConfig, ServedModel};
+use crate::serve::server::Server;
 use crate::tokenizer::encode::{MAX_LENGTH, TokenizedDataset, tokenize_dataset};
 use crate::tokenizer::text::Tokenizer;
 use crate::train::arguments::TrainingArguments;
@@ -194,7 +196,7 @@ impl BasicModelRunner {
         let page = format!("<!doctype html><meta charset=\"utf-8\"><title>Loss</title>{}", chart.svg());
         crate::data::jsonl::write_whole(&dashboard, page.as_bytes())?;
         let model_id = folder.display().to_string();
-        let playground = format!("BasicModelRunner::new({model_id:?})?.ask(\"…\")?");
+        let playground = format!("cargo lab serve {} {}", shell_word(&self.name), shell_word(&model_id));
         let job = TrainingJob { model_id, is_public, dashboard: dashboard.display().to_string(), playground, output };
         job.publish(&self.name, rows.len())?;
         show(&job);
@@ -208,6 +210,17 @@ impl BasicModelRunner {
         let trained = evaluate_answers(&local.model, &local.tokenizer, &test, -1)?;
         let base = evaluate_answers(&local.base, &local.tokenizer, &test, -1)?;
         Ok(Comparison { trained, base })
+    }
+
+    /// A page where the base model and the trained one answer side by side as they write, for this computer alone; it is
+    /// there until the value is dropped. The last expression of a cell shows its address.
+    ///
+    /// # Errors
+    /// When the model is a hosted one.
+    pub fn playground(&self) -> Result<Server> {
+        let Local { base, model, tokenizer, .. } = self.local()?;
+        let served = [(self.name.as_str(), base), ("trained", model)].map(|(name, model)| ServedModel::new(name, model, tokenizer));
+        Server::start(served.into(), ServeConfig::default())
     }
 
     /// The model that `train` changed; before training it is the base model.
@@ -232,6 +245,12 @@ impl BasicModelRunner {
             Source::Hosted(_) => Err(elsewhere(&self.name)),
         }
     }
+}
+
+/// A word as a shell reads it back.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
+    if text.chars().all(plain) { text.to_string() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 fn no_data() -> Error {

@@ -122,26 +122,46 @@ pub fn lesson() -> finetuning::Result<()> {
     println!("{}", large.ask("Tell me how to train my dog to sit")?);
 
     // %% [markdown]
-    // ## Compare models: a hosted chat model
+    // ## Compare models: a hosted model
     //
-    // A chat model of many billion parameters answers such a question at length. It runs on the machines of
-    // its provider, so there is no cell for it: it needs a network and a key. The call is an HTTP request of
-    // this form:
-    //
-    // ```sh
-    // curl "$CHAT_URL/v1/chat/completions" \
-    //     -H "Authorization: Bearer $CHAT_KEY" -H "Content-Type: application/json" \
-    //     -d '{"model": "NAME", "messages": [
-    //           {"role": "user", "content": "Tell me how to train my dog to sit"}]}'
-    // ```
-    //
-    // - Your prompt leaves your machine, and each request costs something.
-    // - The provider has finetuned that model on instructions too, with a far larger set.
+    // - A hosted model runs on another machine: your prompt leaves yours, and each request may cost something.
+    // - Here that machine is your own. The cell starts this course's service, which speaks the protocol of the
+    //   large providers, on a port that only this computer can reach. It needs no network and no key.
+
+    // %%
+    let service: Server = serve("builtin:large")?;
+    println!("served: {}", service.models().join(", "));
 
     // %% [markdown]
-    // ## All three, side by side
+    // - The runner is the one that you know, and so is every call. Only the name is new.
+    // - With a key, the same line asks a chat model of many billion parameters: put `OPENAI_API_KEY` into the
+    //   shell that starts the notebook, and write `BasicModelRunner::new("openai:gpt-4o-mini")?`.
+    // - The key is read from there alone. No cell shows it and no file holds it.
+
+    // %%
+    let hosted: BasicModelRunner = BasicModelRunner::new(&format!("openai:builtin:large@{}", service.url()))?;
+    println!("{}", hosted.ask("Tell me how to train my dog to sit")?);
+
+    // %% [markdown]
+    // A service can be away, refuse, or be slow. A prompt that fails leaves the others as they are: look at the
+    // second one.
+
+    // %%
+    for answer in hosted.try_ask_batch(&["What is finetuning?", "", "What does cargo lab do?"]) {
+        match answer {
+            Ok(text) => println!("{text}"),
+            Err(error) => println!("failed: {error}"),
+        }
+    }
+
+    // %% [markdown]
+    // The service has a page, too: `cargo lab serve` in a terminal opens the course's models on it, where base
+    // and finetuned model answer side by side while they write.
+
+    // %% [markdown]
+    // ## All of them, side by side
     //
-    // Three prompts, three models. Look at each row: who answers, who goes on, who sends you back to the
+    // Three prompts, four columns; the last one came over the network protocol, from the model before it. Look at each row: who answers, who goes on, who sends you back to the
     // topic?
 
     // %%
@@ -153,9 +173,9 @@ pub fn lesson() -> finetuning::Result<()> {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for prompt in &prompts {
         let (base, tuned) = (not_finetuned.ask(prompt)?, finetuned.ask(prompt)?);
-        rows.push(vec![prompt.clone(), base, tuned, large.ask(prompt)?]);
+        rows.push(vec![prompt.clone(), base, tuned, large.ask(prompt)?, hosted.ask(prompt)?]);
     }
-    show(&table(&["prompt", "base", "tuned", "large"], &rows));
+    show(&table(&["prompt", "base", "tuned", "large", "hosted"], &rows));
 
     // %% [markdown]
     // ## The prompt must have the form of the training data

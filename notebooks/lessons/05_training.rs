@@ -353,8 +353,10 @@ pub fn lesson() -> finetuning::Result<()> {
     let job: TrainingJob = runner.train_with(true, runner_args)?;
 
     // %% [markdown]
-    // Training returns a model id, a dashboard (the loss curve as a page) and a playground (the call that
-    // asks the model). Use the model id as a name:
+    // Training returns a model id, a dashboard (the loss curve as a page) and a playground: the command that
+    // opens a page where the base model and yours answer side by side while they write. In a cell,
+    // `let page: Server = runner.playground()?;` opens it, and `page` as a last line shows its address. Use the
+    // model id as a name:
 
     // %%
     println!("model id:   {}", job.model_id);
