@@ -18,7 +18,9 @@ fn packed_products_are_those_of_the_unpacked_numbers() {
             for length in [1, 3, 20, 50] {
                 let ids: Vec<u32> = (0..3 * length).map(|i| (i * 13 % 96) as u32).collect();
                 let [own, exact] = [&packed, &unpacked].map(|model| values(&model.forward(&ids, 3, false).unwrap()));
-                assert!(largest_difference(&own, &exact) < 2e-5, "{dtype:?}, {length}: {}", largest_difference(&own, &exact));
+                // With bf16 the inputs of a product are rounded, too; what that gives exactly is a test of `model/wide.rs`.
+                let bound = if dtype == GgmlDType::BF16 { 2e-2 } else { 2e-5 };
+                assert!(largest_difference(&own, &exact) < bound, "{dtype:?}, {length}: {}", largest_difference(&own, &exact));
             }
         }
     }

@@ -37,9 +37,10 @@ fn matrices_of_16_bits_answer_as_f32() {
             assert_eq!(greedy(&model), greedy(&exact), "{name} {dtype:?}");
             assert_eq!(model.parameter_count(), exact.parameter_count());
             assert!(model.memory_footprint() < 6 * exact.memory_footprint() / 10);
-            // Rounding the weights is all that it costs: unpacked, they give the same logits; packed again, the same bits.
-            let unpacked = model.to_dtype(DType::F32).unwrap();
-            assert_close(&format!("{name} {dtype:?} unpacked"), &logits(&model), &logits(&unpacked), 1e-6, 1e-6);
+            // Rounding the weights is all that F16 costs: unpacked, they give the same logits; packed again, the same bits. BF16
+            // rounds the inputs of each product as well.
+            let (unpacked, rounding) = (model.to_dtype(DType::F32).unwrap(), if dtype == DType::BF16 { 2e-2 } else { 1e-6 });
+            assert_close(&format!("{name} {dtype:?} unpacked"), &logits(&model), &logits(&unpacked), rounding, rounding);
             assert!(logits(&exact.to_dtype(dtype).unwrap()) == logits(&model));
             assert_eq!(unpacked.trainable_parameter_count(), exact.parameter_count());
             // From a file in that format, too.
@@ -47,7 +48,7 @@ fn matrices_of_16_bits_answer_as_f32() {
             exact.save_pretrained_as(&folder, dtype).unwrap();
             let stored = AutoModelForCausalLM::from_pretrained_as(&folder.display().to_string(), dtype).unwrap();
             // Such a file has its norms in 16 bits as well.
-            assert_close("stored", &logits(&stored), &logits(&load_folder(&folder)), 1e-6, 1e-6);
+            assert_close("stored", &logits(&stored), &logits(&load_folder(&folder)), rounding, rounding);
         }
     }
     refused(load("tiny-neox").to_dtype(DType::F64), &["F64", "BF16"]);
@@ -73,15 +74,21 @@ fn a_row_is_the_same_however_many_come_with_it() {
             for count in [1, 2, 4, 7] {
                 assert!(step(&prompts[..count]) == together[..count], "{count} rows");
             }
-            // More go through a matrix product, whose sums have another order.
-            assert_close("20 rows", &step(&prompts)[..8].concat(), &together.concat(), 1e-5, 1e-5);
+            // More are multiplied in another order, which is the same for all of them.
+            let all = step(&prompts);
+            assert_close("20 rows", &all[..8].concat(), &together.concat(), 1e-5, 1e-5);
+            #[cfg(target_arch = "x86_64")]
+            if is_x86_feature_detected!("avx512f") {
+                assert!(step(&prompts[..11]) == all[..11], "11 rows");
+            }
         }
     }
 }
 
 #[test]
 fn matrices_of_16_bits_are_frozen_and_carry_an_adapter() {
-    let model = tiny_model(4).to_dtype(DType::BF16).unwrap();
+    // F16, whose products are exact, so that the merged model is the adapted one.
+    let model = tiny_model(4).to_dtype(DType::F16).unwrap();
     refused(Trainer::new(&model, arguments(), tiny_rows(4), TokenizedDataset::default()), &["frozen", "with_lora"]);
     let adapted = model.with_lora(&LoraConfig { target_modules: vec!["all-linear".into()], ..Default::default() }).unwrap();
     let before = logits(&model);

@@ -17,7 +17,8 @@ const ROUNDS: usize = 3;
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let only = words.iter().position(|word| word == "--only").and_then(|index| words.get(index + 1)).cloned().unwrap_or_default();
-    let tokenizer = AutoTokenizer::from_pretrained("builtin:tuned")?;
+    let small = AutoTokenizer::from_pretrained("builtin:tuned")?;
+    let neox = AutoTokenizer::from_pretrained(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/neox-tokenizer"))?;
     let pythia = || CausalLm::random(NeoxConfig::new(50_304, 512, 6, 8), 0, None, &Device::Cpu);
     println!("| model | one client | {CLIENTS} clients | ratio | first token: one; {CLIENTS} |\n|---|---|---|---|---|");
     for name in ["builtin:tuned", "builtin:large", "pythia-70m's shape, f32", "pythia-70m's shape, bf16", "pythia-70m's shape, Q8_0"] {
@@ -30,7 +31,8 @@ fn main() -> Result<()> {
             "pythia-70m's shape, Q8_0" => pythia()?.quantized(GgmlDType::Q8_0)?,
             builtin => AutoModelForCausalLM::from_pretrained(builtin)?,
         };
-        let server = Server::start(vec![ServedModel::new("model", &model, &tokenizer)], ServeConfig::default())?;
+        let tokenizer = if name.starts_with("builtin:") { &small } else { &neox };
+        let server = Server::start(vec![ServedModel::new("model", &model, tokenizer)], ServeConfig::default())?;
         ask(&server.url(), 0);
         let mut rounds: Vec<[[f64; 2]; 2]> = (0..ROUNDS).map(|_| [clients(&server.url(), 1), clients(&server.url(), CLIENTS)]).collect();
         let ratio = |[one, many]: &[[f64; 2]; 2]| many[0] / one[0];

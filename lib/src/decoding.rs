@@ -108,6 +108,11 @@ impl GenerationConfig {
         }
     }
 
+    /// Whether the next id is that of the highest logit as it is, after so many ids were `written`.
+    pub(crate) fn takes_the_best(&self, written: usize) -> bool {
+        !self.do_sample && self.repetition_penalty == 1.0 && self.no_repeat_ngram_size == 0 && written >= self.min_new_tokens
+    }
+
     /// Changes logits by what was read and written so far: repetition penalty, then forbidden runs, then, while fewer than
     /// `min_new_tokens` ids are `written`, no end.
     pub fn penalise(&self, logits: &mut [f32], past: &[u32], written: usize) {

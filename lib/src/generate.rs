@@ -10,6 +10,7 @@ use crate::beams::beam_search;
 use crate::decoding::{Generation, GenerationConfig, rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt;
+use crate::model::backend::in_pool;
 use crate::model::causal::CausalLm;
 use crate::model::decoder::Cache;
 use crate::sequence::{Choice, Sequence};
@@ -95,6 +96,16 @@ pub fn generate_batch(
     prompts: &[Vec<u32>],
     config: &GenerationConfig,
     tokenizer: Option<&Tokenizer>,
+    on_token: impl FnMut(usize, u32) -> Result<()> + Send,
+) -> Result<Vec<Generation>> {
+    in_pool(|| continued(model, prompts, config, tokenizer, on_token))
+}
+
+fn continued(
+    model: &CausalLm,
+    prompts: &[Vec<u32>],
+    config: &GenerationConfig,
+    tokenizer: Option<&Tokenizer>,
     mut on_token: impl FnMut(usize, u32) -> Result<()>,
 ) -> Result<Vec<Generation>> {
     config.validate()?;
@@ -119,7 +130,7 @@ pub fn generate_batch(
         let new: Vec<&[u32]> = active.iter().map(|&row| sequences[row].fresh(usize::MAX)).collect();
         let read: Vec<usize> = new.iter().map(|new| new.len()).collect();
         let logits = rows(&model.forward_cached_batch(&new, &mut cache)?)?;
-        let choose = |(&row, logits): (&usize, Vec<f32>)| sequences[row].choose(&logits, config);
+        let choose = |(&row, logits): (&usize, Vec<f32>)| sequences[row].choose(&logits, config, true);
         let chosen: Vec<Choice> = active.par_iter().zip(logits).map(choose).collect();
         let mut stay = Vec::new();
         for (place, ((&row, choice), read)) in active.iter().zip(chosen).zip(read).enumerate() {

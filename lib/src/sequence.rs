@@ -1,7 +1,7 @@
 //! One text in the making: what was read and written of it, and how its next id is drawn.
 
 use crate::data::split::Pcg64;
-use crate::decoding::{Generation, GenerationConfig, log_probability_of};
+use crate::decoding::{Generation, GenerationConfig, best, log_probability_of};
 
 /// A prompt and what has been written after it.
 #[derive(Debug, Clone)]
@@ -37,12 +37,18 @@ impl Sequence {
         self.seen == self.ids.len()
     }
 
-    /// The next id by the logits that follow the text.
-    pub fn choose(&self, logits: &[f32], config: &GenerationConfig) -> Choice {
-        let (mut changed, mut random) = (logits.to_vec(), self.random.clone());
-        config.penalise(&mut changed, &self.ids, self.generation.ids.len());
-        let id = config.choose(changed, &mut random);
-        Choice { id, log_probability: log_probability_of(id, logits), random }
+    /// The next id by the logits that follow the text; its log-probability is 0 unless it is `told`.
+    pub fn choose(&self, logits: &[f32], config: &GenerationConfig, told: bool) -> Choice {
+        let mut random = self.random.clone();
+        let id = match config.takes_the_best(self.generation.ids.len()) {
+            true => best(logits),
+            false => {
+                let mut changed = logits.to_vec();
+                config.penalise(&mut changed, &self.ids, self.generation.ids.len());
+                config.choose(changed, &mut random)
+            }
+        };
+        Choice { id, log_probability: if told { log_probability_of(id, logits) } else { 0.0 }, random }
     }
 
     /// Writes an id; false when it ended the text, or there is no room for another.

@@ -1,10 +1,12 @@
 //! Device → how operations compute there: in fused operations on the CPU, elsewhere composed of candle's own; and the
-//! number format of products.
+//! number format of products; and the threads that they run on.
 
 use std::cell::Cell;
+use std::sync::{Mutex, PoisonError};
 use std::thread::LocalKey;
 
 use candle_core::{DType, Device, Tensor};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 thread_local! {
     static COMPOSED: Cell<bool> = const { Cell::new(false) };
@@ -21,6 +23,26 @@ pub fn composed<T>(work: impl FnOnce() -> T) -> T {
 /// probabilities, losses and gradients of weights stay in f32: `torch.autocast`. Fused operations compute in f32 all the same.
 pub fn autocast<T>(dtype: DType, work: impl FnOnce() -> T) -> T {
     with(&PRODUCTS, dtype, work)
+}
+
+/// Runs `work` on a thread of a pool that nobody else uses meanwhile, with the switches of this thread. From outside of a pool
+/// each parallel operation has to wake another thread and wait for it; inside, there is one such turn for all of `work`. A pool
+/// of its own, since a thread that waits in a shared one may begin with the work of another caller, and wait for a lock that
+/// it holds itself.
+pub fn in_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    static IDLE: Mutex<Vec<ThreadPool>> = Mutex::new(Vec::new());
+    if rayon::current_thread_index().is_some() {
+        return work();
+    }
+    let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    let taken = idle().pop();
+    let Some(pool) = taken.or_else(|| ThreadPoolBuilder::new().num_threads(rayon::current_num_threads()).build().ok()) else {
+        return work();
+    };
+    let (composed, products) = (COMPOSED.get(), PRODUCTS.get());
+    let result = pool.install(|| with(&COMPOSED, composed, || with(&PRODUCTS, products, work)));
+    idle().push(pool);
+    result
 }
 
 /// Whether the fused operations compute on this device.

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::hub;
 use crate::hub::options::HubOptions;
 use crate::model::adapter::{self, LoraConfig};
+use crate::model::backend::in_pool;
 use crate::model::config::Config;
 use crate::model::decoder::{Cache, Decoder, Lesson};
 use crate::model::head::Targets;
@@ -198,28 +199,28 @@ impl CausalLm {
     /// Logits `(B·T, V)` of ids `(B,T)`, row-major; `training` turns dropout on and records gradients, which a backward
     /// pass adds to the weights' own (see [`crate::model::parameter::Parameter::gradient`]).
     pub fn forward(&self, ids: &[u32], batch: usize, training: bool) -> Result<Tensor> {
-        Ok(self.decoder.logits(ids, &vec![ids.len() / batch; batch], training)?)
+        Ok(in_pool(|| self.decoder.logits(ids, &vec![ids.len() / batch; batch], training))?)
     }
 
     /// Logits `(1,V)` of the position after `ids`, which follow those already in the cache.
     pub fn forward_cached(&self, ids: &[u32], cache: &mut Cache) -> Result<Tensor> {
-        Ok(self.decoder.logits_cached(&[ids], cache)?)
+        Ok(in_pool(|| self.decoder.logits_cached(&[ids], cache))?)
     }
 
     /// Logits `(S,V)` after the new ids of each of S sequences, which follow those already in the cache.
     pub fn forward_cached_batch(&self, ids: &[&[u32]], cache: &mut Cache) -> Result<Tensor> {
-        Ok(self.decoder.logits_cached(ids, cache)?)
+        Ok(in_pool(|| self.decoder.logits_cached(ids, cache))?)
     }
 
     /// Negative log-probability of each target of sequences that stand one after the other, dropout off; 0 where the
     /// target's weight is 0.
     pub fn losses(&self, inputs: &[u32], lengths: &[usize], targets: Targets) -> Result<Vec<f32>> {
-        Ok(self.decoder.losses(inputs, lengths, targets)?)
+        Ok(in_pool(|| self.decoder.losses(inputs, lengths, targets))?)
     }
 
     /// Adds the gradients of `Σ weight · loss` to the weights' own; returns that loss.
     pub fn backward(&self, lesson: Lesson) -> Result<f64> {
-        Ok(self.decoder.backward(lesson)?)
+        Ok(in_pool(|| self.decoder.backward(lesson))?)
     }
 
     /// Names the random numbers of dropout and noise from here on.

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use candle_core::quantized::QTensor;
+use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
 
 use crate::model::backend::{is_fused, product};
 use crate::model::kernels;
-use crate::model::packed::{self, Format};
+use crate::model::packed::{self, Format, rounded_to_bf16};
 use crate::model::parameter::{Parameter, values, with_values};
 use crate::model::simd::{Matrix, Threads, matmul};
-use crate::model::thin::{self, FEW_PACKED, is_few, rows_by_weight};
+use crate::model::thin::{self, FEW_PACKED, is_few};
+use crate::model::wide::{self, is_wide};
 
 type Answer<T> = candle_core::Result<T>;
 
@@ -68,11 +69,16 @@ impl Weight {
         if let Self::Packed(packed) = self
             && let Some(format) = Format::of(packed.dtype()).filter(|_| rows <= FEW_PACKED)
         {
-            rows_by_weight(y, thin::Matrix::Packed(format, &packed.data()?), x, inputs);
+            let (w, walk) = (packed.data()?, if is_wide(rows) { wide::rows_by_weight } else { thin::rows_by_weight });
+            walk(y, thin::Matrix::Packed(format, &w), x, inputs);
             return Ok(());
         }
+        let is_bf16 = matches!(self, Self::Packed(packed) if packed.dtype() == GgmlDType::BF16);
+        let rounded: Option<Vec<f32>> = is_bf16.then(|| x.iter().copied().map(rounded_to_bf16).collect());
+        let x = rounded.as_deref().unwrap_or(x);
         with_values(&self.tensor(&Device::Cpu)?, |w| match rows {
-            rows if is_few(rows, w.len()) => rows_by_weight(y, thin::Matrix::Full(w), x, inputs),
+            rows if is_wide(rows) => wide::rows_by_weight(y, thin::Matrix::Full(w), x, inputs),
+            rows if is_few(rows, w.len()) => thin::rows_by_weight(y, thin::Matrix::Full(w), x, inputs),
             _ => matmul(y, Matrix::new(x, inputs), Matrix::new(w, inputs).t(), add, Threads::All),
         })
     }

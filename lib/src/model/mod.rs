@@ -31,3 +31,4 @@ pub mod rotary;
 pub(crate) mod simd;
 pub(crate) mod thin;
 pub mod weights;
+pub(crate) mod wide;

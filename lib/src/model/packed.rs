@@ -17,7 +17,7 @@ const SPAN: usize = 1 << 16;
 pub enum Format {
     /// IEEE half precision.
     F16,
-    /// The upper half of an f32.
+    /// The upper half of an f32. What it is multiplied with is rounded to bf16 as well, as PyTorch does.
     Bf16,
     /// A scale and 32 signed bytes.
     Q8,
@@ -97,6 +97,25 @@ fn scale(block: &[u8], place: usize) -> f32 {
     half(u16::from_le_bytes([block[2 * place], block[2 * place + 1]]))
 }
 
+/// Two numbers as bf16, rounded to the nearest (halves to even), the first in the lower half.
+#[inline(always)]
+pub fn bf16_pair([low, high]: [f32; 2]) -> u32 {
+    bf16(low) >> 16 | bf16(high) & 0xffff_0000
+}
+
+/// The bits of a number whose lower half rounding has made meaningless.
+#[inline(always)]
+fn bf16(x: f32) -> u32 {
+    let bits = x.to_bits();
+    if x.is_nan() { bits | 0x0040_0000 } else { bits + 0x7fff + (bits >> 16 & 1) }
+}
+
+/// A number as bf16, in 32 bits.
+#[inline(always)]
+pub fn rounded_to_bf16(x: f32) -> f32 {
+    f32::from_bits(bf16(x) & 0xffff_0000)
+}
+
 /// Half precision → f32, exact for all finite numbers: the exponent is moved as an integer and its bias by a product.
 #[inline(always)]
 fn half(bits: u16) -> f32 {
@@ -106,7 +125,7 @@ fn half(bits: u16) -> f32 {
 }
 
 vectorised! {
-    fn unpack_part(format: Format, bytes: &[u8], out: &mut [f32]) {
+    pub(crate) fn unpack_part(format: Format, bytes: &[u8], out: &mut [f32]) {
         format.unpack(bytes, out);
     }
 }

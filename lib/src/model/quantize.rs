@@ -25,9 +25,11 @@ pub(crate) fn packed_format(dtype: DType) -> Result<Option<GgmlDType>> {
 
 impl CausalLm {
     /// The model with its matrices in 16 bits (`DType::F16` or `DType::BF16`), or a model of its own in 32 (`DType::F32`),
-    /// which can be trained again. In 16 bits it
-    /// answers almost twice as fast, since reading the weights is the work; only an adapter on it can be trained. All other
-    /// weights are shared with this model, and frozen.
+    /// which can be trained again. In 16 bits it answers faster, since reading the weights is the work; only an adapter on it
+    /// can be trained. All other weights are shared with this model, and frozen.
+    ///
+    /// With F16 only the weights are rounded. With BF16 the inputs of each product are, too, as PyTorch rounds them; sums,
+    /// norms and attention stay in f32. It is the fastest format where the machine multiplies bf16 (AVX512-BF16).
     ///
     /// # Errors
     /// For other types, and for a model with an adapter.

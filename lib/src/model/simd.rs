@@ -1,7 +1,7 @@
 //! Arithmetic as wide as the machine: functions compiled for its instruction set, and the product of two matrices.
 //!
 //! The one file of this crate with `unsafe`: calling code that was compiled for an instruction set is only allowed
-//! after that set has been found, which the macro does right before the call; and the `gemm` crate takes pointers.
+//! after that set has been found, which the macro does right before the call; the `gemm` crate and loads take pointers.
 
 /// Defines a function whose body is compiled three times on x86-64: for AVX-512, for AVX2 with FMA, and for any machine.
 /// What the body calls must be `#[inline(always)]`, or it stays compiled for any machine.
@@ -119,6 +119,158 @@ pub enum Threads {
     One,
     /// All threads of the pool.
     All,
+}
+
+/// Rows of an input that one register holds, one in each lane.
+pub const LANES: usize = 16;
+/// Rows of a weight that are read together.
+pub const WORDS: usize = 8;
+
+/// Sums of [`WORDS`] rows of a weight with V · [`LANES`] rows of an input.
+pub type Sums<const V: usize> = [[[f32; LANES]; V]; WORDS];
+
+/// Whether this machine has the registers of [`lanes`].
+pub fn has_lanes() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512f");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Whether it also multiplies pairs of bf16, for [`lanes_bf16`] and [`pairs_bf16`].
+pub fn has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return has_lanes() && is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// `Σ x[i][lane] · w[word][i]`, added up in the order of i: `x (I, V · LANES)`, each `w (I)`.
+///
+/// # Panics
+/// When lengths do not agree, or the machine has no such registers: mistakes of this crate.
+pub fn lanes<const V: usize>(x: &[f32], w: [&[f32]; WORDS]) -> Sums<V> {
+    assert!(has_lanes() && w.iter().all(|row| row.len() == w[0].len() && row.len() * V * LANES <= x.len()), "{}", x.len());
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: avx512f was found in the assertion above.
+        unsafe { avx512::lanes(x, w) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    unreachable!()
+}
+
+/// [`lanes`] of pairs of bf16, the first of a pair in the lower half: `x (I/2, V · LANES)`, each `w (I/2)`.
+///
+/// # Panics
+/// As [`lanes`].
+pub fn lanes_bf16<const V: usize>(x: &[u32], w: [&[[u8; 4]]; WORDS]) -> Sums<V> {
+    assert!(has_bf16() && w.iter().all(|row| row.len() == w[0].len() && row.len() * V * LANES <= x.len()), "{}", x.len());
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: avx512f and avx512bf16 were found in the assertion above.
+        unsafe { avx512::lanes_bf16(x, w) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    unreachable!()
+}
+
+/// `Σ x · w` of rows of pairs of bf16 with a row of a weight; a row's sum is the same in any company.
+///
+/// # Panics
+/// As [`lanes`].
+pub fn pairs_bf16<const R: usize>(x: [&[u32]; R], w: &[[u8; 4]]) -> [f32; R] {
+    assert!(has_bf16() && x.iter().all(|x| x.len() == w.len()));
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: avx512f and avx512bf16 were found in the assertion above.
+        unsafe { avx512::pairs_bf16(x, w) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    unreachable!()
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use std::arch::x86_64::{
+        __m512, __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_maskz_loadu_epi32,
+        _mm512_reduce_add_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+    };
+
+    use super::{LANES, Sums, WORDS};
+
+    /// Pairs as the type that the instruction wants.
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    fn pairs(bits: __m512i) -> __m512bh {
+        // SAFETY: both types are 512 bits without any meaning of their own.
+        unsafe { std::mem::transmute(bits) }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn stored<const V: usize>(sums: [[__m512; V]; WORDS]) -> Sums<V> {
+        let mut out = [[[0f32; LANES]; V]; WORDS];
+        for (out, sums) in out.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+            // SAFETY: `out` has 16 numbers, which are what is written.
+            unsafe { _mm512_storeu_ps(out.as_mut_ptr(), *sums) };
+        }
+        out
+    }
+
+    #[target_feature(enable = "avx512f")]
+    pub fn lanes<const V: usize>(x: &[f32], w: [&[f32]; WORDS]) -> Sums<V> {
+        let mut sums = [[_mm512_setzero_ps(); V]; WORDS];
+        for (i, x) in x.chunks_exact(V * LANES).take(w[0].len()).enumerate() {
+            let mut rows = [_mm512_setzero_ps(); V];
+            for (v, row) in rows.iter_mut().enumerate() {
+                // SAFETY: `x` has V · 16 numbers, of which 16 from v · 16 on are read.
+                *row = unsafe { _mm512_loadu_ps(x.as_ptr().add(v * LANES)) };
+            }
+            for word in 0..WORDS {
+                // SAFETY: the caller asserts that every `w` is as long as the first, and i is below that.
+                let number = _mm512_set1_ps(unsafe { *w[word].get_unchecked(i) });
+                for v in 0..V {
+                    sums[word][v] = _mm512_fmadd_ps(number, rows[v], sums[word][v]);
+                }
+            }
+        }
+        stored(sums)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    pub fn lanes_bf16<const V: usize>(x: &[u32], w: [&[[u8; 4]]; WORDS]) -> Sums<V> {
+        let mut sums = [[_mm512_setzero_ps(); V]; WORDS];
+        for (i, x) in x.chunks_exact(V * LANES).take(w[0].len()).enumerate() {
+            let mut rows = [pairs(_mm512_set1_epi32(0)); V];
+            for (v, row) in rows.iter_mut().enumerate() {
+                // SAFETY: `x` has V · 16 numbers, of which 16 from v · 16 on are read.
+                *row = pairs(unsafe { _mm512_loadu_si512(x.as_ptr().add(v * LANES).cast()) });
+            }
+            for word in 0..WORDS {
+                // SAFETY: the caller asserts that every `w` is as long as the first, and i is below that.
+                let pair = pairs(_mm512_set1_epi32(i32::from_le_bytes(unsafe { *w[word].get_unchecked(i) })));
+                for v in 0..V {
+                    sums[word][v] = _mm512_dpbf16_ps(sums[word][v], pair, rows[v]);
+                }
+            }
+        }
+        stored(sums)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    pub fn pairs_bf16<const R: usize>(x: [&[u32]; R], w: &[[u8; 4]]) -> [f32; R] {
+        let mut sums = [_mm512_setzero_ps(); R];
+        for start in (0..w.len()).step_by(LANES) {
+            let mask = (0xffffu32 >> (LANES - LANES.min(w.len() - start))) as u16;
+            // SAFETY: the mask leaves out what is behind the last pair; the four bytes of a pair are the number's in memory.
+            let pair = pairs(unsafe { _mm512_maskz_loadu_epi32(mask, w.as_ptr().add(start).cast()) });
+            for (sum, x) in sums.iter_mut().zip(x) {
+                // SAFETY: the caller asserts that `x` is as long as `w`; the mask leaves out what is behind the last.
+                let row = pairs(unsafe { _mm512_maskz_loadu_epi32(mask, x.as_ptr().add(start).cast()) });
+                *sum = _mm512_dpbf16_ps(*sum, row, pair);
+            }
+        }
+        sums.map(|sum| _mm512_reduce_add_ps(sum))
+    }
 }
 
 /// Keeps memory that is given back in the process, so that the next training pass need not ask the system for it again

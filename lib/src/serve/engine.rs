@@ -16,6 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::decoding::{GenerationConfig, rows};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::backend::in_pool;
 use crate::model::decoder::Cache;
 use crate::sequence::{Choice, Sequence};
 use crate::serve::config::ServedModel;
@@ -106,14 +107,16 @@ impl Engine {
         let own = served.clone();
         std::thread::Builder::new().name(format!("serve {}", served.name)).spawn(move || {
             let mut writer = Writer { served: own, metrics, batch, texts: Vec::new(), cache: Cache::new() };
-            while writer.receive(&receiver) {
-                // A fault in one pass ends the texts of that pass; the thread and later requests go on.
-                let passed = catch_unwind(AssertUnwindSafe(|| writer.pass()));
-                let fault = || Error::new(ErrorKind::Model, "the computation stopped with a fault; the service goes on");
-                if let Err(error) = passed.unwrap_or_else(|_| Err(fault())) {
-                    writer.fail(&error);
+            in_pool(move || {
+                while writer.receive(&receiver) {
+                    // A fault in one pass ends the texts of that pass; the thread and later requests go on.
+                    let passed = catch_unwind(AssertUnwindSafe(|| writer.pass()));
+                    let fault = || Error::new(ErrorKind::Model, "the computation stopped with a fault; the service goes on");
+                    if let Err(error) = passed.unwrap_or_else(|_| Err(fault())) {
+                        writer.fail(&error);
+                    }
                 }
-            }
+            });
         })?;
         Ok(Self { served, places: Places { taken: Arc::default(), all: batch + waiting }, jobs })
     }
@@ -177,7 +180,8 @@ impl Writer {
         self.metrics.passed(new.len(), lengths.iter().sum());
         let logits = rows(&self.served.model.forward_cached_batch(&new, &mut self.cache)?)?;
         let whole: Vec<bool> = self.texts.iter_mut().zip(&lengths).map(|(text, &length)| text.sequence.read(length)).collect();
-        let choose = |((text, logits), whole): ((&Text, &Vec<f32>), &bool)| whole.then(|| text.sequence.choose(logits, &text.job.config));
+        let choose =
+            |((text, logits), whole): ((&Text, &Vec<f32>), &bool)| whole.then(|| text.sequence.choose(logits, &text.job.config, false));
         let choices: Vec<Option<Choice>> = self.texts.par_iter().zip(&logits).zip(&whole).map(choose).collect();
         let room = self.served.model.config().max_position_embeddings();
         let metrics = self.metrics.clone();

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::backend::is_fused;
+use crate::model::backend::{in_pool, is_fused};
 use crate::model::parameter::{Gradient, Parameter};
 use crate::model::weights::Weights;
 use crate::train::loss_scale::LossScale;
@@ -101,6 +101,10 @@ impl Optimizer {
 
     /// One step with the gradients of the weights, each times `scale`; the gradients are used up.
     pub fn step(&mut self, weights: &Weights, rate: f64, scale: f32) -> Result<()> {
+        in_pool(|| self.update(weights, rate, scale))
+    }
+
+    fn update(&mut self, weights: &Weights, rate: f64, scale: f32) -> Result<()> {
         self.step += 1;
         for ((_, parameter), state) in weights.iter().zip(&mut self.state).filter(|((_, parameter), _)| !parameter.is_frozen()) {
             let dims = parameter.dims().to_vec();
@@ -172,6 +176,10 @@ impl Optimizer {
 
 /// The norm of all gradients together, in a fixed order.
 pub fn gradient_norm(weights: &Weights) -> Result<f64> {
+    in_pool(|| norm(weights))
+}
+
+fn norm(weights: &Weights) -> Result<f64> {
     let chunk = |values: &[f32]| crate::model::kernels::squares(values);
     let mut total = 0f64;
     for (_, parameter) in weights {
