@@ -111,7 +111,7 @@ fn optimizer_steps_are_pytorchs() {
         ];
         let kind = if run["optimizer"] == "adamw" { Optim::AdamW } else { Optim::Adafactor };
         let decay = run["weight_decay"].as_f64().unwrap();
-        let mut optimizer = Optimizer::new(OptimizerSettings { kind, weight_decay: decay, ..Default::default() }, &weights);
+        let mut optimizer = Optimizer::new(OptimizerSettings { kind, weight_decay: decay, ..Default::default() }, &weights).unwrap();
         let rates = case["learning_rates"].as_array().unwrap();
         for ((gradients, rate), after) in case["gradients"].as_array().unwrap().iter().zip(rates).zip(run["after"].as_array().unwrap()) {
             for (name, parameter) in &weights {

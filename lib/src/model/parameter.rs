@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use candle_core::{CpuStorage, InplaceOp1, Layout, Storage, Tensor, Var};
+use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Storage, Tensor, Var};
 
 type Answer<T> = candle_core::Result<T>;
 
@@ -39,6 +39,33 @@ pub enum Gradient {
     Rows(BTreeMap<u32, Vec<f32>>),
     /// On another device.
     OnDevice(Tensor),
+}
+
+impl Gradient {
+    /// The gradient on a device, zero where nothing was added; `dims` are the weight's.
+    pub(crate) fn tensor(&self, dims: &[usize], device: &Device) -> Answer<Tensor> {
+        match self {
+            Self::OnDevice(tensor) => Ok(tensor.clone()),
+            _ => Tensor::from_vec(self.flat(dims.iter().product(), dims[0])?, dims, device),
+        }
+    }
+
+    /// The gradient as one flat array of `count` numbers in `height` rows.
+    fn flat(&self, count: usize, height: usize) -> Answer<Vec<f32>> {
+        match self {
+            Self::Empty => Ok(vec![0.0; count]),
+            Self::Dense(values) => Ok(values.clone()),
+            Self::Rows(rows) => {
+                let width = count / height;
+                let mut values = vec![0.0; count];
+                for (id, row) in rows {
+                    values[*id as usize * width..][..width].copy_from_slice(row);
+                }
+                Ok(values)
+            }
+            Self::OnDevice(tensor) => tensor.flatten_all()?.to_vec1(),
+        }
+    }
 }
 
 impl Parameter {
@@ -100,20 +127,7 @@ impl Parameter {
 
     /// The gradient as one flat array, zero where nothing was added.
     pub fn gradient(&self) -> Answer<Vec<f32>> {
-        let count = self.value.elem_count();
-        match &self.lock().gradient {
-            Gradient::Empty => Ok(vec![0.0; count]),
-            Gradient::Dense(values) => Ok(values.clone()),
-            Gradient::Rows(rows) => {
-                let width = count / self.value.dims()[0];
-                let mut values = vec![0.0; count];
-                for (id, row) in rows {
-                    values[*id as usize * width..][..width].copy_from_slice(row);
-                }
-                Ok(values)
-            }
-            Gradient::OnDevice(tensor) => tensor.flatten_all()?.to_vec1(),
-        }
+        self.lock().gradient.flat(self.value.elem_count(), self.value.dims()[0])
     }
 
     /// Whether anything was added since the gradient was last taken.

@@ -125,7 +125,7 @@ impl DpoTrainer {
             check_weights(model)?;
         }
         Ok(Self {
-            optimizer: Optimizer::new(config.arguments.optimizer_settings(), model.weights()),
+            optimizer: Optimizer::new(config.arguments.optimizer_settings(), model.weights())?,
             known: vec![None; pairs.len()],
             model: model.clone(),
             reference,

@@ -22,5 +22,6 @@ pub mod step;
 pub mod tensorboard;
 pub mod trainer;
 pub mod update;
+pub mod update_composed;
 pub mod validate;
 pub mod validation;

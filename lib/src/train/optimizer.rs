@@ -12,6 +12,7 @@ use crate::model::parameter::{Gradient, Parameter};
 use crate::model::weights::Weights;
 use crate::train::loss_scale::LossScale;
 use crate::train::update::{CHUNK, adafactor, adafactor_rows, adamw, adamw_rows};
+use crate::train::update_composed as composed;
 
 /// The name of the loss scale in a saved state.
 const LOSS_SCALE: &str = "loss_scale";
@@ -49,16 +50,70 @@ impl Default for OptimizerSettings {
     }
 }
 
-/// An optimizer over named weights; its state is kept in f32 in host memory.
+/// An optimizer over named weights; its state is f32, in host memory or on the device of the weights.
 #[derive(Debug, Clone)]
 pub struct Optimizer {
     settings: OptimizerSettings,
     step: u64,
     /// What gradients were multiplied by before they came.
     pub loss_scale: LossScale,
-    /// Per parameter: AdamW `[mean, square]`; Adafactor `[rows, columns]` of a matrix or `[square]` of a vector; nothing
-    /// for a frozen one.
-    state: Vec<Vec<Vec<f32>>>,
+    /// One for each parameter; nothing for a frozen one.
+    state: Vec<Moments>,
+}
+
+/// What is remembered of a parameter: AdamW `[mean, square]`; Adafactor `[rows, columns]` of a matrix or `[square]` of a vector.
+#[derive(Debug, Clone)]
+enum Moments {
+    /// In host memory, for the fused updates.
+    Host(Vec<Vec<f32>>),
+    /// Where the parameter is.
+    Device(Vec<Tensor>),
+}
+
+impl Moments {
+    /// Zeros for a parameter.
+    fn new(kind: Optim, parameter: &Parameter) -> Result<Self> {
+        let dims = parameter.dims();
+        let shapes: Vec<&[usize]> = match (kind, dims.len()) {
+            _ if parameter.is_frozen() => Vec::new(),
+            (Optim::AdamW, _) => vec![dims; 2],
+            (Optim::Adafactor, 2) => vec![&dims[..1], &dims[1..]],
+            (Optim::Adafactor, _) => vec![dims],
+        };
+        if is_fused(parameter.device()) {
+            return Ok(Self::Host(shapes.into_iter().map(|shape| vec![0.0; shape.iter().product()]).collect()));
+        }
+        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, parameter.device());
+        Ok(Self::Device(shapes.into_iter().map(zeros).collect::<candle_core::Result<_>>()?))
+    }
+
+    /// The numbers of each part.
+    fn values(&self) -> Result<Vec<Vec<f32>>> {
+        match self {
+            Self::Host(values) => Ok(values.clone()),
+            Self::Device(tensors) => {
+                Ok(tensors.iter().map(|tensor| tensor.flatten_all()?.to_vec1()).collect::<candle_core::Result<_>>()?)
+            }
+        }
+    }
+
+    /// The same with other numbers, as many as there are.
+    fn with(&self, new: Vec<Vec<f32>>) -> Result<Self> {
+        Ok(match self {
+            Self::Host(_) => Self::Host(new),
+            Self::Device(tensors) => {
+                let part = |(old, new): (&Tensor, Vec<f32>)| Tensor::from_vec(new, old.shape(), old.device());
+                Self::Device(tensors.iter().zip(new).map(part).collect::<candle_core::Result<_>>()?)
+            }
+        })
+    }
+
+    fn count(&self) -> usize {
+        match self {
+            Self::Host(values) => values.iter().map(Vec::len).sum(),
+            Self::Device(tensors) => tensors.iter().map(Tensor::elem_count).sum(),
+        }
+    }
 }
 
 /// What one parameter's step needs to know.
@@ -76,17 +131,9 @@ pub struct Step {
 
 impl Optimizer {
     /// A fresh optimizer for the weights that are not frozen.
-    pub fn new(settings: OptimizerSettings, weights: &Weights) -> Self {
-        let empty = |(_, parameter): &(String, Parameter)| {
-            let (dims, count) = (parameter.dims(), parameter.elem_count());
-            match (settings.kind, dims.len()) {
-                _ if parameter.is_frozen() => Vec::new(),
-                (Optim::AdamW, _) => vec![vec![0.0; count]; 2],
-                (Optim::Adafactor, 2) => vec![vec![0.0; dims[0]], vec![0.0; dims[1]]],
-                (Optim::Adafactor, _) => vec![vec![0.0; count]],
-            }
-        };
-        Self { settings, step: 0, loss_scale: LossScale::new(settings.product_type), state: weights.iter().map(empty).collect() }
+    pub fn new(settings: OptimizerSettings, weights: &Weights) -> Result<Self> {
+        let state = weights.iter().map(|(_, parameter)| Moments::new(settings.kind, parameter)).collect::<Result<_>>()?;
+        Ok(Self { settings, step: 0, loss_scale: LossScale::new(settings.product_type), state })
     }
 
     /// Steps taken.
@@ -96,7 +143,7 @@ impl Optimizer {
 
     /// Bytes of the state.
     pub fn bytes(&self) -> usize {
-        self.state.iter().flatten().map(|values| 4 * values.len()).sum()
+        self.state.iter().map(|moments| 4 * moments.count()).sum()
     }
 
     /// One step with the gradients of the weights, each times `scale`; the gradients are used up.
@@ -110,24 +157,21 @@ impl Optimizer {
             let dims = parameter.dims().to_vec();
             let decay = if dims.len() > 1 { self.settings.weight_decay } else { 0.0 };
             let step = Step { settings: OptimizerSettings { weight_decay: decay, ..self.settings }, number: self.step, rate, scale };
-            let gradient = match parameter.take_gradient() {
-                Gradient::Empty => continue,
-                Gradient::OnDevice(tensor) => Gradient::Dense(tensor.flatten_all()?.to_vec1()?),
-                on_cpu => on_cpu,
-            };
-            let mut change = |values: &mut [f32]| match (&gradient, self.settings.kind) {
-                (Gradient::Dense(gradient), Optim::AdamW) => adamw(values, gradient, state, step),
-                (Gradient::Dense(gradient), Optim::Adafactor) => adafactor(values, gradient, state, &dims, step),
-                (Gradient::Rows(rows), Optim::AdamW) => adamw_rows(values, rows, state, dims[1], step),
-                (Gradient::Rows(rows), Optim::Adafactor) => adafactor_rows(values, rows, state, dims[1], step),
-                (Gradient::Empty | Gradient::OnDevice(_), _) => {}
-            };
-            if is_fused(parameter.device()) {
-                parameter.update(change)?;
-            } else {
-                let mut values = parameter.as_tensor().flatten_all()?.to_vec1::<f32>()?;
-                change(&mut values);
-                parameter.set(&Tensor::from_vec(values, dims.as_slice(), parameter.device())?)?;
+            let gradient = parameter.take_gradient();
+            match (state, &gradient) {
+                (_, Gradient::Empty) => continue,
+                (Moments::Host(state), _) => parameter.update(|values| match (&gradient, self.settings.kind) {
+                    (Gradient::Dense(gradient), Optim::AdamW) => adamw(values, gradient, state, step),
+                    (Gradient::Dense(gradient), Optim::Adafactor) => adafactor(values, gradient, state, &dims, step),
+                    (Gradient::Rows(rows), Optim::AdamW) => adamw_rows(values, rows, state, dims[1], step),
+                    (Gradient::Rows(rows), Optim::Adafactor) => adafactor_rows(values, rows, state, dims[1], step),
+                    (Gradient::Empty | Gradient::OnDevice(_), _) => {}
+                })?,
+                (Moments::Device(state), gradient) => {
+                    let gradient = gradient.tensor(&dims, parameter.device())?;
+                    let update = if self.settings.kind == Optim::AdamW { composed::adamw } else { composed::adafactor };
+                    parameter.set(&update(&parameter.detached(), &gradient, state, step)?)?;
+                }
             }
             parameter.recycle(gradient);
         }
@@ -142,7 +186,7 @@ impl Optimizer {
             tensors.insert(LOSS_SCALE.into(), Tensor::new(&[factor, good as f32], &Device::Cpu)?);
         }
         for ((name, _), state) in weights.iter().zip(&self.state) {
-            for (index, values) in state.iter().enumerate() {
+            for (index, values) in state.values()?.iter().enumerate() {
                 tensors.insert(format!("{name}.{index}"), Tensor::from_slice(values, values.len(), &Device::Cpu)?);
             }
         }
@@ -157,11 +201,13 @@ impl Optimizer {
         };
         let mut state = self.state.clone();
         for ((name, _), state) in weights.iter().zip(&mut state) {
-            for (index, values) in state.iter_mut().enumerate() {
+            let mut values = state.values()?;
+            for (index, values) in values.iter_mut().enumerate() {
                 let name = format!("{name}.{index}");
                 let tensor = tensors.get(&name).filter(|tensor| tensor.elem_count() == values.len()).ok_or_else(|| missing(&name))?;
                 *values = tensor.flatten_all()?.to_vec1()?;
             }
+            *state = state.with(values)?;
         }
         self.step = tensors.get("step").ok_or_else(|| missing("step"))?.to_scalar::<i64>()? as u64;
         self.state = state;

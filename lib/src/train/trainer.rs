@@ -66,7 +66,7 @@ impl Trainer {
                 "choose another output_dir, set overwrite_output_dir: true, or go on with resume_from_checkpoint: Some(\"latest\".into())",
             ));
         }
-        let optimizer = Optimizer::new(arguments.optimizer_settings(), model.weights());
+        let optimizer = Optimizer::new(arguments.optimizer_settings(), model.weights())?;
         let state = TrainerState::new(&arguments, 1, 1);
         let mut trainer = Self {
             model: model.clone(),

@@ -12,22 +12,25 @@ use crate::train::optimizer::Step;
 /// Numbers that one task takes.
 pub const CHUNK: usize = 16 * 1024;
 /// Added to squared gradients by Adafactor.
-const EPSILON: f32 = 1e-30;
+pub(crate) const EPSILON: f32 = 1e-30;
 
 /// The factors of one AdamW step.
 #[derive(Clone, Copy)]
-struct Adam {
-    scale: f32,
-    betas: (f32, f32),
-    rest: (f32, f32),
-    step_size: f32,
-    root: f32,
-    keep: f32,
-    epsilon: f32,
+pub(crate) struct Adam {
+    pub scale: f32,
+    pub betas: (f32, f32),
+    /// 1 less the betas.
+    pub rest: (f32, f32),
+    pub step_size: f32,
+    /// What the root of the mean square is multiplied by.
+    pub root: f32,
+    /// What weight decay leaves of a value.
+    pub keep: f32,
+    pub epsilon: f32,
 }
 
 impl Adam {
-    fn new(step: Step) -> Self {
+    pub fn new(step: Step) -> Self {
         let (first, second) = step.settings.betas;
         let power = |beta: f64| 1.0 - beta.powi(step.number as i32);
         Self {
@@ -77,15 +80,16 @@ pub fn adamw_rows(values: &mut [f32], rows: &BTreeMap<u32, Vec<f32>>, state: &mu
 }
 
 /// The factors of one Adafactor step.
-struct Factors {
-    scale: f32,
-    beta: f32,
-    keep: f32,
-    rate: f64,
+pub(crate) struct Factors {
+    pub scale: f32,
+    pub beta: f32,
+    /// What weight decay leaves of a value.
+    pub keep: f32,
+    pub rate: f64,
 }
 
 impl Factors {
-    fn new(step: Step) -> Self {
+    pub fn new(step: Step) -> Self {
         let keep = (1.0 - step.rate * step.settings.weight_decay) as f32;
         Self { scale: step.scale, beta: (1.0 - (step.number as f64).powf(-0.8)) as f32, keep, rate: step.rate }
     }
