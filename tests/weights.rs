@@ -103,6 +103,11 @@ fn matrices_of_16_bits_are_frozen_and_carry_an_adapter() {
 
 /// The tensors of a checkpoint by llama.cpp's names; query and key with the halves of each head interleaved.
 fn write_gguf(path: &Path, model: &CausalLm, dtype: GgmlDType, family: &str) {
+    write_gguf_with(path, model, dtype, family, &HashMap::new());
+}
+
+/// [`write_gguf`] with more metadata.
+pub fn write_gguf_with(path: &Path, model: &CausalLm, dtype: GgmlDType, family: &str, more: &HashMap<String, Value>) {
     let Config::Llama(config) = model.config().clone() else { panic!("a Llama") };
     let tensors: Vec<(String, QTensor)> = model
         .weights()
@@ -140,7 +145,8 @@ fn write_gguf(path: &Path, model: &CausalLm, dtype: GgmlDType, family: &str) {
         ("llama.attention.layer_norm_rms_epsilon", Value::F32(config.rms_norm_eps as f32)),
         ("llama.rope.freq_base", Value::F32(config.rope_theta as f32)),
     ]);
-    let metadata: Vec<(&str, &Value)> = metadata.iter().map(|(key, value)| (*key, value)).collect();
+    let more = more.iter().filter(|(key, _)| key.starts_with("tokenizer.")).map(|(key, value)| (key.as_str(), value));
+    let metadata: Vec<(&str, &Value)> = metadata.iter().map(|(key, value)| (*key, value)).chain(more).collect();
     let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     write(&mut std::fs::File::create(path).unwrap(), &metadata, &tensors).unwrap();
 }

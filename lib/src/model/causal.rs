@@ -19,6 +19,8 @@ use crate::model::head::Targets;
 use crate::model::quantize::packed_format;
 use crate::model::weights::{self, Packed, Weights};
 use crate::model::{gguf, llama, neox, phi};
+use crate::tokenizer;
+use crate::tokenizer::gguf::Documents;
 use crate::tokenizer::text::Tokenizer;
 
 /// Loads tokenizers by name, like its namesake in transformers.
@@ -26,14 +28,18 @@ use crate::tokenizer::text::Tokenizer;
 pub struct AutoTokenizer;
 
 impl AutoTokenizer {
-    /// The tokenizer of a `builtin:` name, a folder or a hub repository.
+    /// The tokenizer of a `builtin:` name, a folder, a hub repository, or a `.gguf` file without a `tokenizer.json` beside it.
     pub fn from_pretrained(name: &str) -> Result<Tokenizer> {
         Self::from_pretrained_with(name, &HubOptions::default())
     }
 
     /// [`AutoTokenizer::from_pretrained`] with a revision, a token, or another cache.
     pub fn from_pretrained_with(name: &str, options: &HubOptions) -> Result<Tokenizer> {
-        Tokenizer::from_folder(&hub::tokenizer_folder(name, options)?)
+        let folder = hub::tokenizer_folder(name, options)?;
+        match gguf::file(name, &folder)?.filter(|_| !folder.join("tokenizer.json").is_file()) {
+            Some(path) => Tokenizer::from_gguf(&path),
+            None => Tokenizer::from_folder(&folder),
+        }
     }
 }
 
@@ -284,6 +290,11 @@ impl CausalLm {
                 if let Ok(bytes) = std::fs::read(source.join(name)) {
                     write_whole(&folder.join(name), &bytes)?;
                 }
+            }
+            if let (false, Ok(Some(path))) = (source.join("tokenizer.json").is_file(), gguf::file("", source)) {
+                let Documents { tokenizer, configuration } = tokenizer::gguf::documents(&path)?;
+                write_whole(&folder.join("tokenizer.json"), tokenizer.to_string().as_bytes())?;
+                write_whole(&folder.join("tokenizer_config.json"), format!("{configuration:#}\n").as_bytes())?;
             }
         }
         if self.lora().is_some() {

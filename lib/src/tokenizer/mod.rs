@@ -3,5 +3,6 @@
 
 pub mod chat;
 pub mod encode;
+pub mod gguf;
 pub mod template;
 pub mod text;

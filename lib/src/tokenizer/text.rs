@@ -41,11 +41,16 @@ impl Tokenizer {
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let path = folder.join("tokenizer.json");
         let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, error))?;
+        let configuration = optional_json(&folder.join("tokenizer_config.json"))?;
+        let older = optional_json(&folder.join("special_tokens_map.json"))?;
+        Self::assembled(&bytes, configuration, &older, folder, &path)
+    }
+
+    /// From the content of `tokenizer.json`, that of the two files beside it, and the `path` to name in errors.
+    pub(crate) fn assembled(bytes: &[u8], configuration: Value, older: &Value, folder: &Path, path: &Path) -> Result<Self> {
         let inner = Inner::from_bytes(bytes).map_err(|error| {
             Error::new(ErrorKind::Tokenizer, format!("`{}` is not a tokenizer: {error}", path.display())).hint("fetch the checkpoint again")
         })?;
-        let configuration = optional_json(&folder.join("tokenizer_config.json"))?;
-        let older = optional_json(&folder.join("special_tokens_map.json"))?;
         let text = |token: &Value| token.as_str().or(token["content"].as_str()).map(String::from);
         let special: Vec<(String, String)> = SPECIAL
             .iter()
