@@ -109,7 +109,7 @@ fn the_doctor_names_every_missing_thing_with_its_command() {
     let output = Repository::new("doctor").lab(&["doctor"]);
     assert_eq!(output.status.code(), Some(1));
     let lines = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(lines.lines().count(), 11, "{lines}");
+    assert_eq!(lines.lines().count(), 12, "{lines}");
     assert!(lines.lines().all(|line| line.starts_with("ok   ") || line.starts_with("fix: ")), "{lines}");
     assert!(lines.contains("fix: cargo lab   (environment: JupyterLab is not installed)"), "{lines}");
     assert!(lines.contains("fix: git checkout -- notebooks/models   (models: notebooks/models/base/config.json is missing)"), "{lines}");
