@@ -4,7 +4,8 @@ use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::{Content, Value, write};
 use finetuning::*;
 
-use crate::support::{fixture, fresh_folder, ids, json, refused, tiny_llama_of};
+use crate::hub_server::Hub;
+use crate::support::{fixture, fresh_folder, ids, json, refused, tiny_llama_of, values};
 use crate::weights::write_gguf_with;
 
 #[test]
@@ -64,4 +65,39 @@ fn a_model_of_such_a_file_is_saved_with_its_tokenizer() {
     assert_eq!(first.encode_prompt(text).unwrap(), again.encode_prompt(text).unwrap());
     assert_eq!((again.eos_id(), again.special_tokens()), (2, first.special_tokens()));
     assert!(saved.join("tokenizer_config.json").is_file());
+}
+
+#[test]
+fn a_repository_of_such_files_is_a_model_and_several_have_to_be_chosen_from() {
+    let (hub, folder, cache) = (Hub::start(), fresh_folder(), fresh_folder());
+    std::fs::create_dir_all(&folder).unwrap();
+    let spm = Content::read(&mut std::fs::File::open(fixture("gguf/spm.gguf")).unwrap()).unwrap();
+    let write = |name: &str, dtype: GgmlDType| {
+        let path = folder.join(name);
+        write_gguf_with(&path, &tiny_llama_of(64, 3, true), dtype, "llama", &spm.metadata);
+        let bytes = std::fs::read(&path).unwrap();
+        hub.put("models/course/gguf", name, bytes);
+        values(&AutoModelForCausalLM::from_pretrained(&path.display().to_string()).unwrap().forward(&[5, 17, 42], 1, false).unwrap())
+    };
+    let options = |gguf_file: Option<&str>, local_files_only: bool| HubOptions {
+        endpoint: Some(hub.address.clone()),
+        cache_dir: Some(cache.clone()),
+        gguf_file: gguf_file.map(String::from),
+        local_files_only,
+        ..Default::default()
+    };
+    let answer = |options: &HubOptions| -> Result<(Vec<f32>, usize)> {
+        let tokenizer = AutoTokenizer::from_pretrained_with("course/gguf", options)?;
+        let model = AutoModelForCausalLM::from_pretrained_with("course/gguf", options)?;
+        Ok((values(&model.forward(&[5, 17, 42], 1, false)?), tokenizer.vocab_size()))
+    };
+    let half = write("model-f16.gguf", GgmlDType::F16);
+    assert_eq!(answer(&options(None, false)).unwrap(), (half.clone(), 700), "the only one");
+    let small = write("model-q8.gguf", GgmlDType::Q8_0);
+    let refresh = HubOptions { force_download: true, ..options(None, false) };
+    refused(answer(&refresh), &["2 models", "model-f16.gguf", "gguf_file"]);
+    assert_eq!(answer(&options(Some("model-q8.gguf"), false)).unwrap(), (small.clone(), 700));
+    assert_ne!(small, half);
+    assert_eq!(answer(&options(Some("model-q8.gguf"), true)).unwrap(), (small, 700), "from the cache");
+    refused(answer(&options(Some("model-q2.gguf"), false)), &["model-q2.gguf"]);
 }

@@ -94,7 +94,7 @@ fn a_job_says_what_the_model_is_and_who_may_have_it() {
     for (is_public, word) in [(true, "**Public.**"), (false, "**Private.**")] {
         let job = trained(&mut runner, is_public);
         let card = std::fs::read_to_string(format!("{}/README.md", job.model_id)).unwrap();
-        assert!(card.contains(word) && card.contains("base_model: builtin:base") && card.contains("global_step=1,"), "{card}");
+        assert!(card.contains(word) && card.contains(r#"base_model: "builtin:base""#) && card.contains("global_step=1,"), "{card}");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

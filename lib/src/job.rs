@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::display::{Html, Show, last_expression, table};
 use crate::error::{Error, Result};
 use crate::evaluate::AnswerReport;
+use crate::hub::card::Card;
 use crate::train::meter::TrainOutput;
 
 /// The line by which a card that was written here is known.
@@ -38,12 +39,15 @@ impl TrainingJob {
                 true => "**Public.** Its maker gives this model to others.",
                 false => "**Private.** Its maker gives this model to nobody: do not upload it.",
             };
-            let card = format!(
-                "---\nbase_model: {base}\nlibrary_name: transformers\npipeline_tag: text-generation\n---\n\n# {}\n\n{word}\n\n\
-                 Finetuned from `{base}` on {rows} rows; the settings are in `training_args.json`.\n\n```text\n{}\n```\n\n{SIGNATURE}\n",
-                folder.parent().and_then(Path::file_name).unwrap_or(folder.as_os_str()).display(),
-                self.output,
-            );
+            let title = folder.parent().and_then(Path::file_name).unwrap_or(folder.as_os_str()).display().to_string();
+            let facts = [("base_model", base), ("library_name", "transformers"), ("pipeline_tag", "text-generation")];
+            let card = facts.iter().fold(Card::new(&title), |card, (key, value)| card.fact(key, Some(value)));
+            let card = card
+                .paragraph(word)
+                .paragraph(&format!("Finetuned from `{base}` on {rows} rows; the settings are in `training_args.json`."))
+                .paragraph(&format!("```text\n{}\n```", self.output))
+                .paragraph(SIGNATURE)
+                .markdown();
             crate::data::jsonl::write_whole(&path, card.as_bytes())?;
         }
         #[cfg(unix)]

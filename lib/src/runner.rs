@@ -11,6 +11,7 @@ use crate::evaluate::evaluate_answers;
 use crate::generate::{check_prompt, generate_texts};
 use crate::hosted::{Hosted, HostedConfig};
 use crate::hub;
+use crate::hub::options::HubOptions;
 use crate::job::{Comparison, TrainingJob};
 use crate::model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm};
 use crate::serve::config::{ServeConfig, ServedModel};
@@ -66,7 +67,13 @@ impl BasicModelRunner {
                 None => Self::hosted(hosted, config),
             };
         }
-        let (base, tokenizer) = (AutoModelForCausalLM::from_pretrained(name)?, AutoTokenizer::from_pretrained(name)?);
+        Self::new_with(name, &HubOptions::default())
+    }
+
+    /// [`BasicModelRunner::new`] of a model of the hub with a revision, a token, or another cache.
+    pub fn new_with(name: &str, options: &HubOptions) -> Result<Self> {
+        let base = AutoModelForCausalLM::from_pretrained_with(name, options)?;
+        let tokenizer = AutoTokenizer::from_pretrained_with(name, options)?;
         Ok(Self::from(name, Source::Local(Box::new(Local { model: base.clone(), base, tokenizer, stopped: None }))))
     }
 

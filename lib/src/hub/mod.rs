@@ -50,6 +50,9 @@ fn find(name: &str, options: &HubOptions, files: &[&str], get: fn(&Repository) -
     if path.is_file() && gguf(path) {
         return Ok(path.parent().unwrap_or(Path::new("")).to_path_buf());
     }
+    if options.gguf_file.as_ref().is_some_and(|file| path.join(file).is_file()) {
+        return Ok(path.to_path_buf());
+    }
     if std::fs::read_dir(path).into_iter().flatten().flatten().any(|entry| gguf(&entry.path())) {
         return Ok(path.to_path_buf());
     }

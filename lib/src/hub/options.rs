@@ -32,6 +32,8 @@ pub struct HubOptions {
     pub endpoint: Option<String>,
     /// The folder of the cache.
     pub cache_dir: Option<PathBuf>,
+    /// The `.gguf` file of a repository or folder that holds several models, as in transformers. Default the only one there is.
+    pub gguf_file: Option<String>,
     /// Whether only the cache is used.
     pub local_files_only: bool,
     /// Whether every file is fetched again; without it, what the cache holds as a whole is used and the hub isn't asked.
@@ -49,6 +51,7 @@ impl Default for HubOptions {
             token: None,
             endpoint: None,
             cache_dir: None,
+            gguf_file: None,
             local_files_only: false,
             force_download: false,
             timeout: None,
@@ -63,7 +66,7 @@ impl fmt::Debug for HubOptions {
         let token = self.token.as_ref().map(|_| "…");
         let mut fields = formatter.debug_struct("HubOptions");
         fields.field("revision", &self.revision).field("token", &token).field("endpoint", &self.endpoint);
-        fields.field("cache_dir", &self.cache_dir).field("local_files_only", &self.local_files_only);
+        fields.field("cache_dir", &self.cache_dir).field("gguf_file", &self.gguf_file).field("local_files_only", &self.local_files_only);
         fields.field("force_download", &self.force_download).field("timeout", &self.timeout).finish_non_exhaustive()
     }
 }

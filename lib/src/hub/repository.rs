@@ -22,6 +22,7 @@ pub(crate) struct Repository {
     place: Place,
     store: Store,
     force: bool,
+    gguf: Option<String>,
     /// `None`: the cache only.
     client: Option<Client>,
 }
@@ -42,7 +43,13 @@ impl Repository {
                 .hint("give a branch, a tag or a commit; the default is `main`"));
         }
         let place = Place { endpoint, name: name.to_string(), kind, revision, file: None, verb: "fetching" };
-        Ok(Self { store: Store::new(options.cache(), &place), place, force: options.force_download, client: None })
+        Ok(Self {
+            store: Store::new(options.cache(), &place),
+            place,
+            force: options.force_download,
+            gguf: options.gguf_file.clone(),
+            client: None,
+        })
     }
 
     /// The same through the network, unless the options forbid it.
@@ -55,6 +62,12 @@ impl Repository {
     pub(crate) fn checkpoint(&self) -> Result<PathBuf> {
         let listing = self.listing()?;
         let has = |file: &str| listing.names.iter().any(|name| name == file);
+        if let Some(file) = self.gguf_file(&listing)? {
+            for file in DESCRIPTIONS.into_iter().filter(|file| has(file)).chain([file.as_str()]) {
+                self.get(&listing, file)?;
+            }
+            return Ok(self.store.snapshot(&listing.commit));
+        }
         let (adapter, model) = (has(ADAPTER[0]), has("config.json"));
         if !adapter && !model {
             return Err(self.lacks("config.json", &listing));
@@ -72,10 +85,25 @@ impl Repository {
         Ok(self.store.snapshot(&listing.commit))
     }
 
+    /// The `.gguf` file that is meant: the named one, or the only one of a repository without other weights.
+    fn gguf_file(&self, listing: &Listing) -> Result<Option<String>> {
+        let has = |file: &str| listing.names.iter().any(|name| name == file);
+        let files: Vec<String> = listing.names.iter().filter(|name| name.to_lowercase().ends_with(".gguf")).cloned().collect();
+        match &files[..] {
+            _ if self.gguf.is_some() => Ok(self.gguf.clone()),
+            _ if has("config.json") || has(ADAPTER[0]) => Ok(None),
+            [] => Ok(None),
+            [file] => Ok(Some(file.clone())),
+            [first, ..] => Err(Error::new(ErrorKind::Name, format!("{} holds {} models: {}", self.place, files.len(), quoted(&files)))
+                .hint(format!("choose one: `HubOptions {{ gguf_file: Some({first:?}.into()), ..Default::default() }}`"))),
+        }
+    }
+
     /// The files with which a tokenizer can be read.
     pub(crate) fn tokenizer(&self) -> Result<PathBuf> {
         let listing = self.listing()?;
-        self.get(&listing, "tokenizer.json")?;
+        let inside = if listing.names.iter().any(|name| name == "tokenizer.json") { None } else { self.gguf_file(&listing)? };
+        self.get(&listing, inside.as_deref().unwrap_or("tokenizer.json"))?;
         for file in DESCRIPTIONS.into_iter().filter(|file| listing.names.iter().any(|name| name == file)) {
             self.get(&listing, file)?;
         }

@@ -36,7 +36,7 @@ impl AutoTokenizer {
     /// [`AutoTokenizer::from_pretrained`] with a revision, a token, or another cache.
     pub fn from_pretrained_with(name: &str, options: &HubOptions) -> Result<Tokenizer> {
         let folder = hub::tokenizer_folder(name, options)?;
-        match gguf::file(name, &folder)?.filter(|_| !folder.join("tokenizer.json").is_file()) {
+        match gguf::file(name, &folder, options.gguf_file.as_deref())?.filter(|_| !folder.join("tokenizer.json").is_file()) {
             Some(path) => Tokenizer::from_gguf(&path),
             None => Tokenizer::from_folder(&folder),
         }
@@ -76,7 +76,7 @@ impl AutoModelForCausalLM {
             let options = HubOptions { revision: HubOptions::default().revision, ..options.clone() };
             return CausalLm { name: Some(base.clone()), ..Self::load(&base, dtype, &options)? }.load_adapter(folder);
         }
-        let model = match gguf::file(name, &folder)? {
+        let model = match gguf::file(name, &folder, options.gguf_file.as_deref())? {
             Some(path) => {
                 let (config, weights, packed) = gguf::read(&path, &device)?;
                 let model = CausalLm::new(config, weights, packed, &device, Some(folder));
@@ -291,7 +291,7 @@ impl CausalLm {
                     write_whole(&folder.join(name), &bytes)?;
                 }
             }
-            if let (false, Ok(Some(path))) = (source.join("tokenizer.json").is_file(), gguf::file("", source)) {
+            if let (false, Ok(Some(path))) = (source.join("tokenizer.json").is_file(), gguf::file("", source, None)) {
                 let Documents { tokenizer, configuration } = tokenizer::gguf::documents(&path)?;
                 write_whole(&folder.join("tokenizer.json"), tokenizer.to_string().as_bytes())?;
                 write_whole(&folder.join("tokenizer_config.json"), format!("{configuration:#}\n").as_bytes())?;

@@ -36,8 +36,11 @@ const NAMES: [(&str, &str); 12] = [
     ("post_attention_layernorm.", "ffn_norm."),
 ];
 
-/// The file that a name means: itself, or the only `.gguf` of a folder without a `config.json`.
-pub fn file(name: &str, folder: &Path) -> Result<Option<PathBuf>> {
+/// The file that a name means: itself, the `chosen` one of its folder, or the only `.gguf` of a folder without a `config.json`.
+pub fn file(name: &str, folder: &Path, chosen: Option<&str>) -> Result<Option<PathBuf>> {
+    if let Some(file) = chosen {
+        return Ok(Some(folder.join(file)));
+    }
     let is_gguf = |path: &Path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
     let named = Path::new(name);
     if is_gguf(named) && named.is_file() {
@@ -52,7 +55,7 @@ pub fn file(name: &str, folder: &Path) -> Result<Option<PathBuf>> {
     if files.len() > 1 {
         let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
         return Err(Error::new(ErrorKind::Name, format!("`{name}` holds {} models: {}", names.len(), quoted(&names)))
-            .hint(format!("name one of them, such as `{}`", names[0])));
+            .hint(format!("name one of them, such as `{}`, or set `gguf_file` of HubOptions", names[0])));
     }
     Ok(files.pop())
 }
