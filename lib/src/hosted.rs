@@ -7,12 +7,14 @@
 //! The key is read from `OPENAI_API_KEY` alone.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream;
 use serde_json::{Value, json};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::decoding::GenerationConfig;
 use crate::error::Result;
@@ -99,26 +101,19 @@ impl Hosted {
     /// The answers in the order of the prompts. One that fails leaves the others as they are; an interrupt ends those that
     /// are not there yet.
     pub fn ask(&self, prompts: &[String], generation: &GenerationConfig) -> Vec<Result<String>> {
-        let body = match self.settings(generation) {
-            Ok(body) => body,
+        let (body, runtime) = match self.settings(generation).and_then(|body| Ok((Arc::new(body), runtime()?))) {
+            Ok(both) => both,
             Err(error) => return prompts.iter().map(|_| Err(error.clone())).collect(),
         };
-        let (next, stopped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let (sender, answers) = channel();
-        let asked: Arc<Vec<String>> = Arc::new(prompts.to_vec());
-        // Threads of their own, not of a scope: an interrupt does not wait for a service that is silent.
-        for _ in 0..self.config.concurrency.min(prompts.len()) {
-            let (own, body, sender) = (self.clone(), body.clone(), sender.clone());
-            let (asked, next, stopped) = (Arc::clone(&asked), Arc::clone(&next), Arc::clone(&stopped));
-            std::thread::spawn(move || {
-                while let Some((row, prompt)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|row| Some((row, asked.get(row)?))) {
-                    if stopped.load(Ordering::Relaxed) || sender.send((row, own.answer(prompt, &body, &stopped))).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(sender);
+        let (own, asked) = (self.clone(), prompts.to_vec());
+        let asking = runtime.spawn(stream::iter(asked.into_iter().enumerate()).for_each_concurrent(
+            self.config.concurrency,
+            move |(row, prompt)| {
+                let (own, body, sender) = (own.clone(), Arc::clone(&body), sender.clone());
+                async move { drop(sender.send((row, own.answer(&prompt, &body).await))) }
+            },
+        ));
         let mut done: Vec<Option<Result<String>>> = vec![None; prompts.len()];
         let mut missing = refusal("the request ended without an answer");
         loop {
@@ -129,7 +124,7 @@ impl Hosted {
             }
             let have = done.iter().flatten().count();
             if let Err(error) = interrupt::check(format_args!("after {have} of {} answers", prompts.len())) {
-                stopped.store(true, Ordering::Relaxed);
+                asking.abort();
                 missing = error;
                 break;
             }
@@ -171,7 +166,7 @@ impl Hosted {
     }
 
     /// Asks until there is an answer, a lasting failure, or no patience left.
-    fn answer(&self, prompt: &str, body: &Value, stopped: &AtomicBool) -> Result<String> {
+    async fn answer(&self, prompt: &str, body: &Value) -> Result<String> {
         if prompt.is_empty() {
             return Err(refusal("the prompt is empty").hint("give a text"));
         }
@@ -182,7 +177,7 @@ impl Hosted {
         }
         let (mut pause, mut attempt) = (FIRST_PAUSE, 0);
         loop {
-            let failure = match self.service.send(&self.without_refused(&body)) {
+            let failure = match self.service.send(&self.without_refused(&body)).await {
                 Ok(text) => return Ok(text),
                 Err(failure) => failure,
             };
@@ -193,12 +188,12 @@ impl Hosted {
             }
             attempt += 1;
             let wait = failure.wait.unwrap_or(pause);
-            let given_up = attempt > self.config.max_retries || wait > PATIENCE;
-            if !failure.passing || given_up || !sleep(wait, stopped) {
+            if !failure.passing || attempt > self.config.max_retries || wait > PATIENCE {
                 let times = if attempt > 1 { format!(" ({attempt} attempts)") } else { String::new() };
                 let place = format!("`{}` at {}{times}", self.model, self.config.base_url);
                 return Err(failure.error.at(place));
             }
+            tokio::time::sleep(wait).await;
             pause = (2 * pause).min(LONGEST_PAUSE);
         }
     }
@@ -227,14 +222,9 @@ impl Hosted {
     }
 }
 
-/// Waits; false when the cell was interrupted meanwhile.
-fn sleep(time: Duration, stopped: &AtomicBool) -> bool {
-    let end = Instant::now() + time;
-    while let Some(rest) = end.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero()) {
-        if stopped.load(Ordering::Relaxed) {
-            return false;
-        }
-        std::thread::sleep(rest.min(Duration::from_millis(50)));
-    }
-    true
+/// The thread that all requests of this process wait on.
+fn runtime() -> Result<&'static Runtime> {
+    static RUNTIME: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
+    let made = RUNTIME.get_or_init(|| Builder::new_multi_thread().worker_threads(1).thread_name("hosted").enable_all().build());
+    made.as_ref().map_err(|error| refusal(format!("no thread for requests can be started: {error}")))
 }

@@ -3,15 +3,23 @@
 //! The key is read from `OPENAI_API_KEY` alone. It is sent to the named address and nowhere else: it is in no message, no
 //! `Debug` and no file.
 
+use std::fmt;
 use std::time::Duration;
 
+use async_openai::Client;
+use async_openai::config::OpenAIConfig;
+use async_openai::error::OpenAIError;
+use async_openai::middleware::HttpRequestFactory;
+use http_body_util::{LengthLimitError, Limited};
+use reqwest::header::{AUTHORIZATION, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Body, Response};
 use serde_json::Value;
-use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::error::{Error, ErrorKind, Result, quoted};
 
 /// An answer longer than this many bytes is refused.
-const LARGEST: u64 = 16 << 20;
+const LARGEST: usize = 16 << 20;
 
 /// The two requests that OpenAI-compatible services know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,7 +60,7 @@ pub(crate) struct Service {
     endpoint: Endpoint,
     timeout: Duration,
     key: Option<String>,
-    agent: ureq::Agent,
+    client: Client<OpenAIConfig>,
 }
 
 impl Service {
@@ -75,18 +83,17 @@ impl Service {
                 .hint("set it again, without quotation marks and line breaks"));
         }
         let here = ["127.", "localhost", "[::1]"].iter().any(|start| host.unwrap_or_default().starts_with(start));
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(timeout))
-            .http_status_as_error(false)
-            // The key goes to the named address only.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            // The certificates that the machine trusts, its owner's own among them.
-            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
-            .proxy(if here { None } else { ureq::Proxy::try_from_env() })
-            .build()
-            .into();
-        Ok(Self { base_url, endpoint, timeout, key, agent })
+        // Who has chosen another provider of cryptography keeps it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        // The key goes to the named address only.
+        let http = reqwest::Client::builder().timeout(timeout).redirect(Policy::none());
+        let http = if here { http.no_proxy() } else { http };
+        let http = http.build().map_err(|error| refusal(format!("no client can be made: {}", chain(&error))))?;
+        let config = OpenAIConfig::new().with_api_base(&base_url).with_api_key(key.clone().unwrap_or_default());
+        let has_key = key.is_some();
+        let service = tower::service_fn(move |request| exchange(http.clone(), has_key, request));
+        let client = Client::with_config(config).with_http_service(service);
+        Ok(Self { base_url, endpoint, timeout, key, client })
     }
 
     /// The address up to and with its `/v1`.
@@ -95,49 +102,52 @@ impl Service {
     }
 
     /// One request.
-    pub fn send(&self, body: &Value) -> std::result::Result<String, Failure> {
-        self.exchange(body).map_err(|failure| self.without_key(failure))
-    }
-
-    fn exchange(&self, body: &Value) -> std::result::Result<String, Failure> {
-        let path = match self.endpoint {
-            Endpoint::Chat => "chat/completions",
-            Endpoint::Completions => "completions",
+    pub async fn send(&self, body: &Value) -> std::result::Result<String, Failure> {
+        let answer = match self.endpoint {
+            Endpoint::Chat => self.client.chat().create_byot(body).await,
+            Endpoint::Completions => self.client.completions().create_byot(body).await,
         };
-        let mut request = self.agent.post(format!("{}/{path}", self.base_url));
-        if let Some(key) = &self.key {
-            request = request.header("Authorization", format!("Bearer {key}"));
-        }
-        let mut response = request.send_json(body).map_err(|error| self.unreached(&error))?;
-        let wait = response.headers().get("retry-after").and_then(|wait| wait.to_str().ok()?.trim().parse().ok());
-        let wait = wait.and_then(|seconds: f64| Duration::try_from_secs_f64(seconds).ok());
-        let status = response.status().as_u16();
-        let text =
-            response.body_mut().with_config().limit(LARGEST).lossy_utf8(true).read_to_string().map_err(|error| self.unreached(&error))?;
-        if (200..300).contains(&status) { self.read(&text) } else { Err(Failure { wait, ..self.status(status, &text) }) }
+        let answer = match answer {
+            Ok(answer) => self.read(&answer),
+            Err(error) => Err(self.failure(error).await),
+        };
+        answer.map_err(|failure| self.without_key(failure))
     }
 
     /// The text of a successful answer.
-    fn read(&self, text: &str) -> std::result::Result<String, Failure> {
-        let value: Value = serde_json::from_str(text).map_err(|error| {
-            let error = refusal(format!("the answer is no JSON: {error}; it begins with {:?}", self.beginning(text)));
-            Failure::lasting(error.hint("check that the address ends where the service's `/v1` ends"))
-        })?;
-        let choice = &value["choices"][0];
-        let answer = match self.endpoint {
+    fn read(&self, answer: &Value) -> std::result::Result<String, Failure> {
+        let choice = &answer["choices"][0];
+        let text = match self.endpoint {
             Endpoint::Chat => &choice["message"]["content"],
             Endpoint::Completions => &choice["text"],
         };
-        answer.as_str().map(String::from).ok_or_else(|| {
-            let reason = choice["finish_reason"].as_str().map_or_else(|| self.beginning(text), |reason| format!("finish_reason {reason}"));
+        text.as_str().map(String::from).ok_or_else(|| {
+            let whole = || self.beginning(&answer.to_string());
+            let reason = choice["finish_reason"].as_str().map_or_else(whole, |reason| format!("finish_reason {reason}"));
             Failure::lasting(
                 refusal(format!("the answer holds no text: {reason}")).hint("ask in other words, or check the kind of endpoint"),
             )
         })
     }
 
+    /// Why there is no answer.
+    async fn failure(&self, error: OpenAIError) -> Failure {
+        match error {
+            OpenAIError::Boxed(error) => match error.downcast::<Refused>() {
+                Ok(refused) => Failure { wait: refused.wait, ..self.status(refused.status, &refused.text).await },
+                Err(error) => Failure::lasting(refusal(error.to_string())),
+            },
+            OpenAIError::Reqwest(error) => self.unreached(&error),
+            OpenAIError::JSONDeserialize(error, text) => {
+                let error = refusal(format!("the answer is no JSON: {error}; it begins with {:?}", self.beginning(&text)));
+                Failure::lasting(error.hint("check that the address ends where the service's `/v1` ends"))
+            }
+            error => Failure::lasting(refusal(error.to_string())),
+        }
+    }
+
     /// What a status that is no success means.
-    fn status(&self, status: u16, text: &str) -> Failure {
+    async fn status(&self, status: u16, text: &str) -> Failure {
         let value: Value = serde_json::from_str(text).unwrap_or_default();
         let error = &value["error"];
         let said = error["message"].as_str().or_else(|| value["message"].as_str()).or_else(|| error.as_str());
@@ -151,7 +161,7 @@ impl Service {
                 Failure::lasting(error.hint("type `export OPENAI_API_KEY=…` in the shell that starts the notebook, then start it again"))
             }
             404 => {
-                let there = self.models().map_or_else(String::new, |names| format!("; it has {}", quoted(&names)));
+                let there = self.models().await.map_or_else(String::new, |names| format!("; it has {}", quoted(&names)));
                 Failure::lasting(
                     refusal(format!("the service does not know the model, or the address (status 404): {said}{there}"))
                         .hint("name a model of the service, and check that the address ends with its `/v1`"),
@@ -172,38 +182,31 @@ impl Service {
         }
     }
 
-    /// No status came at all.
-    fn unreached(&self, error: &ureq::Error) -> Failure {
+    /// No status came at all, or no whole answer.
+    fn unreached(&self, error: &reqwest::Error) -> Failure {
         let hint = "start the service, or name another with OPENAI_BASE_URL or `base_url`";
-        match error {
-            ureq::Error::Timeout(_) => {
-                let error = refusal(format!("no answer within {:?}", self.timeout));
-                Failure::passing(error.hint("raise `timeout` of HostedConfig, or ask for fewer tokens"))
-            }
-            ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                Failure::passing(refusal("no service answers at this address: connection refused").hint(hint))
-            }
-            // What rustls says of a certificate comes as an error of reading.
-            ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                let error = refusal(format!("no safe connection to this address: {error}"));
-                Failure::lasting(error.hint("check the address; SSL_CERT_FILE names a file with certificates of your own network"))
-            }
-            ureq::Error::HostNotFound
-            | ureq::Error::BadUri(_)
-            | ureq::Error::Tls(_)
-            | ureq::Error::Rustls(_)
-            | ureq::Error::BodyExceedsLimit(_) => Failure::lasting(refusal(format!("no service at this address: {error}")).hint(hint)),
-            _ => Failure::passing(refusal(format!("the connection broke: {error}")).hint(hint)),
+        let words = chain(error);
+        let io = causes(error).find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+        if error.is_timeout() {
+            let error = refusal(format!("no answer within {:?}", self.timeout));
+            Failure::passing(error.hint("raise `timeout` of HostedConfig, or ask for fewer tokens"))
+        } else if causes(error).any(|cause| cause.is::<LengthLimitError>()) {
+            Failure::lasting(refusal(format!("the answer is longer than {} MiB", LARGEST >> 20)).hint("ask for fewer tokens"))
+        } else if causes(error).any(|cause| cause.is::<rustls::Error>()) || io == Some(std::io::ErrorKind::InvalidData) {
+            let error = refusal(format!("no safe connection to this address: {words}"));
+            Failure::lasting(error.hint("check the address; SSL_CERT_FILE names a file with certificates of your own network"))
+        } else if io == Some(std::io::ErrorKind::ConnectionRefused) {
+            Failure::passing(refusal("no service answers at this address: connection refused").hint(hint))
+        } else if error.is_builder() || words.contains("dns error") {
+            Failure::lasting(refusal(format!("no service at this address: {words}")).hint(hint))
+        } else {
+            Failure::passing(refusal(format!("the connection broke: {words}")).hint(hint))
         }
     }
 
     /// The names of the service's models, where it says them.
-    fn models(&self) -> Option<Vec<String>> {
-        let mut request = self.agent.get(format!("{}/models", self.base_url));
-        if let Some(key) = &self.key {
-            request = request.header("Authorization", format!("Bearer {key}"));
-        }
-        let value: Value = request.call().ok()?.body_mut().with_config().limit(LARGEST).read_json().ok()?;
+    async fn models(&self) -> Option<Vec<String>> {
+        let value: Value = self.client.models().list_byot().await.ok()?;
         let names: Vec<String> =
             value["data"].as_array()?.iter().filter_map(|model| Some(model["id"].as_str()?.to_string())).take(20).collect();
         (!names.is_empty()).then_some(names)
@@ -222,6 +225,56 @@ impl Service {
             None => failure,
         }
     }
+}
+
+/// A status that is no success, with the words of the service.
+#[derive(Debug)]
+struct Refused {
+    status: u16,
+    wait: Option<Duration>,
+    text: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "status {}: {}", self.status, self.text)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// One exchange over HTTP, with what the client library's own leaves out: no header for a key that is not there, a bound on the
+/// answer, and the wait that the service asks for.
+async fn exchange(http: reqwest::Client, has_key: bool, request: HttpRequestFactory) -> std::result::Result<Response, OpenAIError> {
+    let mut request = request.build().await?;
+    if !has_key {
+        request.headers_mut().remove(AUTHORIZATION);
+    }
+    let response = http.execute(request).await?;
+    if response.status().is_success() {
+        return Ok(limited(response));
+    }
+    let wait = response.headers().get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.trim().parse().ok());
+    let wait = wait.and_then(|seconds: f64| Duration::try_from_secs_f64(seconds).ok());
+    let (status, text) = (response.status().as_u16(), limited(response).text().await?);
+    Err(OpenAIError::Boxed(Box::new(Refused { status, wait, text })))
+}
+
+/// The response, which fails where its body becomes longer than [`LARGEST`].
+fn limited(response: Response) -> Response {
+    let (parts, body) = axum::http::Response::from(response).into_parts();
+    axum::http::Response::from_parts(parts, Body::wrap(Limited::new(body, LARGEST))).into()
+}
+
+/// An error and what caused it, the outermost first.
+fn causes<'a>(error: &'a (dyn std::error::Error + 'static)) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+/// The words of the innermost causes; the outermost ones only name the address.
+fn chain(error: &reqwest::Error) -> String {
+    let words: Vec<String> = causes(error).skip(1).map(ToString::to_string).collect();
+    if words.is_empty() { error.to_string() } else { words.join(": ") }
 }
 
 pub(crate) fn refusal(message: impl Into<String>) -> Error {
