@@ -11,6 +11,7 @@ mod formats;
 mod faults;
 mod generation;
 mod gradients;
+mod gguf_families;
 mod gguf_tokenizers;
 mod hosted;
 mod hub;

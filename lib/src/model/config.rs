@@ -45,12 +45,17 @@ impl Config {
         if let Some((reason, hint)) = unhandled(&value) {
             return Err(refuse(reason).hint(hint));
         }
-        let config = match family.as_str() {
-            "gpt_neox" => NeoxConfig::from_value(value).map(Self::Neox),
-            "phi" => PhiConfig::from_value(value).map(Self::Phi),
+        Self::from_value(value)
+            .map_err(|reason| refuse(reason).hint(format!("fetch the checkpoint again, or use another model of the family `{family}`")))
+    }
+
+    /// A `config.json` of one of [`FAMILIES`]; `Err` says what is not known.
+    pub fn from_value(value: Value) -> std::result::Result<Self, String> {
+        match value["model_type"].as_str() {
+            Some("gpt_neox") => NeoxConfig::from_value(value).map(Self::Neox),
+            Some("phi") => PhiConfig::from_value(value).map(Self::Phi),
             _ => LlamaConfig::from_value(value).map(Self::Llama),
-        };
-        config.map_err(|reason| refuse(reason).hint(format!("fetch the checkpoint again, or use another model of the family `{family}`")))
+        }
     }
 
     /// `config.json` as transformers reads it, for weights in this number format.

@@ -1,8 +1,9 @@
-//! A `.gguf` file of the Llama family → its shape and weights, packed as they are stored.
+//! A `.gguf` file → its shape and weights, packed as they are stored.
 //!
-//! The format is that of ggml and llama.cpp. There a head's rotated dimensions stand pair by pair, in transformers half by half:
-//! the rows of query and key are put back into the order of transformers, which costs nothing, since a row is a run of bytes.
+//! The format is that of ggml and llama.cpp, whose converter renames the tensors of transformers and moves some rows: they are
+//! put back into the order of transformers, which costs nothing, since a row is a run of bytes.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -10,18 +11,19 @@ use std::sync::Arc;
 
 use candle_core::quantized::QTensor;
 use candle_core::quantized::ggml_file::qtensor_from_ggml;
-use candle_core::quantized::gguf_file::{Content, Value};
+use candle_core::quantized::gguf_file::Content;
 use candle_core::{Device, Var};
-use serde_json::json;
 
 use crate::error::{Error, ErrorKind, Result, quoted};
-use crate::model::config::{Config, LlamaConfig};
-use crate::model::llama::parameter_shapes;
+use crate::model::causal::parameter_shapes;
+use crate::model::config::Config;
+use crate::model::gguf_config;
 use crate::model::parameter::Parameter;
 use crate::model::weights::{Packed, Weights};
 
 /// Parts of names: transformers', llama.cpp's.
-const NAMES: [(&str, &str); 12] = [
+const NAMES: [(&str, &str); 29] = [
+    ("model.layers.", "blk."),
     ("model.embed_tokens.", "token_embd."),
     ("model.norm.", "output_norm."),
     ("lm_head.", "output."),
@@ -29,12 +31,41 @@ const NAMES: [(&str, &str); 12] = [
     ("self_attn.k_proj.", "attn_k."),
     ("self_attn.v_proj.", "attn_v."),
     ("self_attn.o_proj.", "attn_output."),
+    ("self_attn.q_norm.", "attn_q_norm."),
+    ("self_attn.k_norm.", "attn_k_norm."),
     ("mlp.gate_proj.", "ffn_gate."),
     ("mlp.up_proj.", "ffn_up."),
     ("mlp.down_proj.", "ffn_down."),
-    ("input_layernorm.", "attn_norm."),
-    ("post_attention_layernorm.", "ffn_norm."),
+    // Phi and Phi-3.
+    ("self_attn.qkv_proj.", "attn_qkv."),
+    ("self_attn.dense.", "attn_output."),
+    ("mlp.gate_up_proj.", "ffn_up."),
+    ("mlp.fc1.", "ffn_up."),
+    ("mlp.fc2.", "ffn_down."),
+    ("model.final_layernorm.", "output_norm."),
+    // GPT-NeoX.
+    ("gpt_neox.layers.", "blk."),
+    ("gpt_neox.embed_in.", "token_embd."),
+    ("gpt_neox.final_layer_norm.", "output_norm."),
+    ("embed_out.", "output."),
+    ("attention.query_key_value.", "attn_qkv."),
+    ("attention.dense.", "attn_output."),
+    ("mlp.dense_h_to_4h.", "ffn_up."),
+    ("mlp.dense_4h_to_h.", "ffn_down."),
+    // The norms of all.
+    (".input_layernorm.", ".attn_norm."),
+    (".post_attention_layernorm.", ".ffn_norm."),
 ];
+
+/// The same where each half of a block is normalised before and after: Gemma 2 and 3. They go first.
+const OUTER_NORMS: [(&str, &str); 3] = [
+    (".post_attention_layernorm.", ".post_attention_norm."),
+    (".pre_feedforward_layernorm.", ".ffn_norm."),
+    (".post_feedforward_layernorm.", ".post_ffw_norm."),
+];
+
+/// Tensors of factors of the rotary frequencies: Llama 3's, Phi-3's. The last is for texts beyond the positions that we compute.
+const FACTORS: [&str; 3] = ["rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"];
 
 /// The file that a name means: itself, the `chosen` one of its folder, or the only `.gguf` of a folder without a `config.json`.
 pub fn file(name: &str, folder: &Path, chosen: Option<&str>) -> Result<Option<PathBuf>> {
@@ -68,13 +99,13 @@ pub fn read(path: &Path, device: &Device) -> Result<(Config, Weights, Packed)> {
     };
     let mut reader = BufReader::new(File::open(path).map_err(|error| Error::file(path, error))?);
     let content = Content::read(&mut reader).map_err(damaged)?;
-    let config = shape(&content).map_err(|reason| {
-        refuse(reason)
-            .hint("this crate reads GGUF files of Llama-like models without stretched positions; use the model's safetensors instead")
-    })?;
-    let (mut weights, mut packed, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
+    let factors = FACTORS.iter().take(2).find(|name| content.tensor_infos.contains_key(**name));
+    let factors = factors.map(|name| content.tensor(&mut reader, name, &Device::Cpu)?.dequantize(&Device::Cpu)?.to_vec1());
+    let config = gguf_config::config(&content, factors.transpose().map_err(damaged)?)
+        .map_err(|reason| refuse(reason).hint("use a GGUF file of another model, or this model's safetensors"))?;
+    let (mut weights, mut packed, mut wrong, mut used) = (Vec::new(), Vec::new(), Vec::new(), HashSet::from(FACTORS.map(String::from)));
     for (name, shape) in parameter_shapes(&config) {
-        let stored = stored_name(&name);
+        let stored = stored_name(&config, &name);
         let found = content.tensor_infos.get(&stored).map(|info| info.shape.dims().to_vec());
         if found.as_ref() != Some(&shape) {
             let found = found.map_or("missing".into(), |found| format!("shape {found:?}, its metadata say {shape:?}"));
@@ -82,76 +113,66 @@ pub fn read(path: &Path, device: &Device) -> Result<(Config, Weights, Packed)> {
             continue;
         }
         let tensor = content.tensor(&mut reader, &stored, device).map_err(damaged)?;
-        let turned = [("q_proj", config.num_attention_heads), ("k_proj", config.groups())];
-        let tensor = match turned.iter().find(|(part, _)| name.contains(part)) {
-            Some((_, heads)) => halves(&tensor, *heads, device)?,
-            None => tensor,
-        };
+        let tensor = in_our_order(&config, &name, tensor, device)?;
         if shape.len() == 2 {
             packed.push((name, Arc::new(tensor)));
         } else {
-            let parameter = Parameter::new(Var::from_tensor(&tensor.dequantize(device)?)?);
+            let values = tensor.dequantize(device)?;
+            // The converter adds what the model adds: there Gemma's norms are factors, here distances from 1.
+            let is_distance = matches!(&config, Config::Llama(config) if config.is_gemma()) && name.ends_with("norm.weight");
+            let parameter = Parameter::new(Var::from_tensor(&if is_distance { (values - 1.0)? } else { values })?);
             parameter.set_frozen(true);
             weights.push((name, parameter));
         }
+        used.insert(stored);
     }
+    // A tensor that the family does not have would change the answers.
+    let mut others: Vec<&String> = content.tensor_infos.keys().filter(|name| wrong.is_empty() && !used.contains(*name)).collect();
+    others.sort_unstable();
+    wrong.extend(others.into_iter().map(|name| format!("{name}: not a part of this family")));
     match wrong.is_empty() {
-        true => Ok((Config::Llama(config), weights, packed)),
-        false => Err(refuse(format!("tensors and metadata disagree:\n  {}", wrong.join("\n  "))).hint("fetch the file again")),
+        true => Ok((config, weights, packed)),
+        false => Err(refuse(format!("tensors and metadata disagree:\n  {}", wrong.join("\n  ")))
+            .hint("fetch the file again, or use this model's safetensors")),
     }
 }
 
-fn stored_name(name: &str) -> String {
-    let name = name.replace("model.layers.", "blk.");
-    match NAMES.iter().find(|(ours, _)| name.contains(ours)) {
-        Some((ours, theirs)) => name.replace(ours, theirs),
-        None => name,
+fn stored_name(config: &Config, name: &str) -> String {
+    let has_outer_norms = matches!(config, Config::Llama(config) if config.has_outer_norms());
+    let names = OUTER_NORMS.iter().filter(|_| has_outer_norms).chain(&NAMES);
+    names.fold(name.to_string(), |name, (ours, theirs)| name.replace(ours, theirs))
+}
+
+/// The rows as transformers has them.
+fn in_our_order(config: &Config, name: &str, tensor: QTensor, device: &Device) -> Result<QTensor> {
+    match config {
+        // A head's rotated dimensions stand pair by pair there, half by half here.
+        Config::Llama(config) if config.model_type == "llama" => {
+            if !["q_proj", "k_proj"].iter().any(|part| name.contains(part)) {
+                return Ok(tensor);
+            }
+            let size = config.head_size();
+            reordered(&tensor, device, |row| {
+                let (head, half, pair) = (row / size, row % size / (size / 2), row % (size / 2));
+                head * size + 2 * pair + half
+            })
+        }
+        // Queries of all heads, then keys, then values there; query, key and value of each head here.
+        Config::Neox(config) if name.contains("query_key_value") => {
+            let size = config.head_size();
+            reordered(&tensor, device, |row| {
+                let (head, part, place) = (row / (3 * size), row / size % 3, row % size);
+                part * config.hidden_size + head * size + place
+            })
+        }
+        _ => Ok(tensor),
     }
 }
 
-/// The shape that the metadata tell; `Err` says what is not known.
-fn shape(content: &Content) -> std::result::Result<LlamaConfig, String> {
-    let get = |key: &str| content.metadata.get(key);
-    let family = get("general.architecture").and_then(|value| value.to_string().ok()).map_or("absent", String::as_str);
-    if family != "llama" {
-        return Err(format!("general.architecture is `{family}`; this crate knows `llama`"));
-    }
-    if content.tensor_infos.contains_key("rope_freqs.weight") || get("llama.rope.scaling.type").is_some() {
-        return Err("its rotary positions are stretched".into());
-    }
-    let number = |key: &str| {
-        let value = get(&format!("llama.{key}"));
-        value.and_then(integer).ok_or_else(|| format!("llama.{key} is missing from its metadata"))
-    };
-    let float = |key: &str, default: f32| get(&format!("llama.{key}")).and_then(|value| value.to_f32().ok()).unwrap_or(default);
-    let words = content.tensor_infos.get("token_embd.weight").and_then(|info| info.shape.dims().first().copied());
-    let (width, heads) = (number("embedding_length")?, number("attention.head_count")?);
-    // Written as text, an f32 is the number that its author meant: 1e-5 and not 9.999999747378752e-6.
-    let exact = |value: f32| value.to_string().parse::<f64>().unwrap_or(f64::from(value));
-    let config = json!({
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": words, "hidden_size": width,
-        "intermediate_size": number("feed_forward_length")?, "num_hidden_layers": number("block_count")?, "num_attention_heads": heads,
-        "num_key_value_heads": number("attention.head_count_kv").unwrap_or(heads),
-        "head_dim": number("attention.key_length").unwrap_or(width / heads.max(1)),
-        "max_position_embeddings": number("context_length")?, "rms_norm_eps": exact(float("attention.layer_norm_rms_epsilon", 1e-5)),
-        "rope_theta": exact(float("rope.freq_base", 10_000.0)), "tie_word_embeddings": !content.tensor_infos.contains_key("output.weight"),
-        "bos_token_id": get("tokenizer.ggml.bos_token_id").and_then(integer), "eos_token_id": get("tokenizer.ggml.eos_token_id").and_then(integer),
-    });
-    LlamaConfig::from_value(config)
-}
-
-fn integer(value: &Value) -> Option<u64> {
-    value.to_u64().ok().or_else(|| value.to_i64().ok().and_then(|number| u64::try_from(number).ok()))
-}
-
-/// Rows pair by pair → half by half, head by head.
-fn halves(tensor: &QTensor, heads: usize, device: &Device) -> Result<QTensor> {
+/// The tensor with row `from(i)` in place `i`.
+fn reordered(tensor: &QTensor, device: &Device, from: impl Fn(usize) -> usize) -> Result<QTensor> {
     let (data, rows) = (tensor.data()?, tensor.shape().dims()[0]);
-    let (row, size) = (data.len() / rows, rows / heads);
-    let mut turned = Vec::with_capacity(data.len());
-    for index in 0..rows {
-        let (head, half, pair) = (index / size, index % size / (size / 2), index % (size / 2));
-        turned.extend_from_slice(&data[(head * size + 2 * pair + half) * row..][..row]);
-    }
-    Ok(qtensor_from_ggml(tensor.dtype(), &turned, tensor.shape().dims().to_vec(), device)?)
+    let row = data.len() / rows;
+    let moved: Vec<u8> = (0..rows).flat_map(|index| &data[from(index) * row..][..row]).copied().collect();
+    Ok(qtensor_from_ggml(tensor.dtype(), &moved, tensor.shape().dims().to_vec(), device)?)
 }

@@ -11,6 +11,7 @@ pub mod composed;
 pub mod config;
 pub mod decoder;
 mod gguf;
+mod gguf_config;
 pub mod head;
 pub mod kernels;
 pub mod linear;

@@ -22,9 +22,13 @@ const NORMAL: i64 = 1;
 
 /// How texts are cut before merges, by llama.cpp's name of the tokenizer: a pattern, and whether digits stand alone before it.
 /// `None` is GPT-2's own pattern.
-const CUTS: [(&str, Option<&str>, bool); 8] = [
+const CUTS: [(&str, Option<&str>, bool); 11] = [
     ("default", None, false),
     ("gpt-2", None, false),
+    ("mpt", None, false),
+    // GPT-NeoX's tokenizer is called by its younger brother.
+    ("olmo", None, false),
+    ("phi-2", None, false),
     ("smollm", None, true),
     ("llama-bpe", Some(LLAMA3), false),
     ("llama-v3", Some(LLAMA3), false),
