@@ -212,3 +212,33 @@ fn a_pickle_is_refused_with_the_way_to_convert_it() {
     std::fs::write(folder.join("pytorch_model.bin"), b"PK").unwrap();
     refused(AutoModelForCausalLM::from_pretrained(&folder.display().to_string()), &["pytorch_model.bin", "pickle", "save_pretrained"]);
 }
+
+/// The child's part: loads the folder that it is told.
+#[test]
+fn loaded() {
+    let Ok(folder) = std::env::var("FINETUNING_TEST_FOLDER") else { return };
+    load_folder(std::path::Path::new(&folder));
+}
+
+#[test]
+fn tensors_that_the_model_has_no_place_for_are_said() {
+    let folder = fresh_folder();
+    tiny_model(3).save_pretrained(&folder).unwrap();
+    let path = folder.join("model.safetensors");
+    let mut all = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
+    let said = || {
+        let output = crate::support::child("weights::loaded").env("FINETUNING_TEST_FOLDER", &folder).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    // What older files of Pythia hold beside the weights is made anew, and no news.
+    for name in ["gpt_neox.layers.0.attention.bias", "gpt_neox.layers.0.attention.rotary_emb.inv_freq"] {
+        all.insert(name.into(), Tensor::zeros(4, DType::F32, &Device::Cpu).unwrap());
+    }
+    candle_core::safetensors::save(&all, &path).unwrap();
+    assert_eq!(said(), "");
+    all.insert("gpt_neox.layers.0.attention.q_norm.weight".into(), Tensor::ones(4, DType::F32, &Device::Cpu).unwrap());
+    candle_core::safetensors::save(&all, &path).unwrap();
+    let said = said();
+    assert!(said.contains("1 tensors have no place") && said.contains("`gpt_neox.layers.0.attention.q_norm.weight`"), "{said}");
+}

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 use serde_json::Value;
 
 /// (name, words for both sides): what is compared.
-const CASES: [(&str, &str); 16] = [
+const CASES: [(&str, &str); 17] = [
     ("train 1x128, accumulation 4, Adafactor", "train --batch 1 --length 128 --accumulation 4 --steps 5"),
     ("train 1x512, accumulation 4, Adafactor", "train --batch 1 --length 512 --accumulation 4 --steps 4"),
     ("train 8x128, accumulation 4, Adafactor", "train --batch 8 --length 128 --accumulation 4 --steps 3"),
@@ -23,6 +23,7 @@ const CASES: [(&str, &str); 16] = [
     ("generate 1 x 100 greedy, f16 weights", "generate --batch 1 --new 100 --weights f16"),
     ("generate 1 x 100 greedy, Q8_0 weights", "generate --batch 1 --new 100 --weights q8"),
     ("generate 1 x 100 greedy, Q4_0 weights", "generate --batch 1 --new 100 --weights q4"),
+    ("generate 1 x 100 greedy, Q4_K weights", "generate --batch 1 --new 100 --weights q4k"),
     ("generate 16 x 100 greedy, bf16 weights", "generate --batch 16 --new 100 --weights bf16"),
     ("generate 32 x 100 greedy, bf16 weights", "generate --batch 32 --new 100 --weights bf16"),
     ("load 282 MB of f32", "load"),

@@ -1,6 +1,6 @@
 //! `model.safetensors` ↔ named trainable tensors; every missing name and wrong shape is reported at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -59,10 +59,27 @@ pub fn load(folder: &Path, shapes: &[(String, Vec<usize>)], format: Option<GgmlD
         }
     }
     if wrong.is_empty() {
+        let unused = unused(stored.keys(), shapes);
+        if !unused.is_empty() {
+            let (folder, count) = (folder.display(), unused.len());
+            let first: Vec<String> = unused.into_iter().take(5).collect();
+            eprintln!("`{folder}`: {count} tensors have no place in the model of config.json and are not used: {}", quoted(&first));
+        }
         return Ok((weights, packed));
     }
     Err(Error::new(ErrorKind::Model, format!("`{}`: weights and config.json disagree:\n  {}", folder.display(), wrong.join("\n  ")))
         .hint("fetch the checkpoint again; both files must come from the same model"))
+}
+
+/// The stored tensors that the model has no place for, sorted; without those that it makes itself: masks and rotary angles of
+/// older files, and the second copy of a shared matrix.
+fn unused<'a>(stored: impl Iterator<Item = &'a String>, shapes: &[(String, Vec<usize>)]) -> Vec<String> {
+    const MADE: [&str; 5] = ["lm_head.weight", "embed_out.weight", "rotary_emb.inv_freq", "attention.bias", "attention.masked_bias"];
+    let known: HashSet<&str> = shapes.iter().map(|(name, _)| name.as_str()).collect();
+    let is_unused = |name: &&String| !known.contains(name.as_str()) && !MADE.iter().any(|end| name.ends_with(end));
+    let mut names: Vec<String> = stored.filter(is_unused).cloned().collect();
+    names.sort_unstable();
+    names
 }
 
 /// Where a tensor stands in a safetensors file.
