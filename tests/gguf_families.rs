@@ -10,6 +10,9 @@ use finetuning::*;
 use crate::support::{assert_close, fixture, fresh_folder, ids, json, numbers, refused, values};
 use crate::weights::write_gguf_with;
 
+/// A change of a file's metadata and tensors.
+type Change<'a> = &'a dyn Fn(&mut HashMap<String, Value>, &mut HashMap<String, QTensor>);
+
 fn logits(model: &CausalLm, ids: &[u32]) -> Vec<f32> {
     values(&model.forward(ids, 1, false).unwrap())
 }
@@ -63,7 +66,7 @@ fn every_format_answers_as_its_unpacked_numbers() {
 #[test]
 fn what_a_file_has_more_or_less_than_its_family_is_named() {
     let folder = fresh_folder();
-    let written = |change: &dyn Fn(&mut HashMap<String, Value>, &mut HashMap<String, QTensor>)| {
+    let written = |change: Change| {
         let mut file = std::fs::File::open(fixture("gguf/models/llama.gguf")).unwrap();
         let content = Content::read(&mut file).unwrap();
         let mut metadata = content.metadata.clone();
@@ -78,8 +81,7 @@ fn what_a_file_has_more_or_less_than_its_family_is_named() {
     };
     let text = |text: &str| Value::String(text.into());
     assert!(written(&|_, _| {}).is_ok());
-    let said =
-        |change: &dyn Fn(&mut HashMap<String, Value>, &mut HashMap<String, QTensor>), words: &[&str]| refused(written(change), words);
+    let said = |change: Change, words: &[&str]| refused(written(change), words);
     said(
         &|metadata, _| drop(metadata.insert("general.architecture".into(), text("mamba"))),
         &["`mamba`", "`qwen2`", "`gptneox`", "safetensors"],

@@ -26,10 +26,6 @@ pub enum Job {
     Inspect(Request),
 }
 
-/// How often candle's threads look for work before they park. Their loop takes the cores from ours: parked at once, they leave a
-/// training step 5 % faster. `.cargo/config.toml` says the same to programs that cargo starts.
-pub const CANDLE_PATIENCE: &str = "CANDLE_BARRIER_POOL_SPIN_LIMIT";
-
 /// Items that every cell sees. An expression is shown through a trait, which saves evcxr a failing build; the error of a
 /// `?` is marked, since evcxr only prints it, by `eprintln!("{}", error)` with exactly this name. The first `?` of a session
 /// makes evcxr compile twice, so it stands here.
@@ -167,7 +163,6 @@ impl Engine {
         command
             .env(variable, std::env::join_paths(paths).map_err(|error| error.to_string())?)
             .env("FINETUNING_KERNEL", "1")
-            .env(CANDLE_PATIENCE, std::env::var(CANDLE_PATIENCE).unwrap_or_else(|_| "1".into()))
             .env("FINETUNING_INTERRUPT", shared.interrupt.flag())
             .env("FINETUNING_HEARTBEAT", shared.interrupt.heartbeat())
             .env(super::child::PARENT, std::process::id().to_string())

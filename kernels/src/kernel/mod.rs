@@ -56,7 +56,6 @@ use interrupt::Interrupt;
 use iopub::IoPub;
 use wire::Request;
 
-pub use engine::CANDLE_PATIENCE;
 pub use history::FILE as HISTORY;
 pub use path::RUSTC_FOLDER;
 

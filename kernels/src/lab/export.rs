@@ -1,6 +1,6 @@
 //! `cargo lab export`: a notebook → a cargo project that prints the same.
 //!
-//! In: a notebook or the number of a lesson. Out: a folder with `Cargo.toml`, `Cargo.lock`, settings and `src/main.rs`; it appears
+//! In: a notebook or the number of a lesson. Out: a folder with `Cargo.toml`, `Cargo.lock` and `src/main.rs`; it appears
 //! whole or not at all.
 
 use std::path::{Component, Path, PathBuf};
@@ -10,7 +10,6 @@ use notebooks::{Notebook, course};
 
 use super::program::{Program, program};
 use super::{Failure, Places};
-use crate::kernel::CANDLE_PATIENCE;
 
 /// The workspace's own manifest: its profile makes the program as fast as the cells.
 const MANIFEST: &str = include_str!("../../../Cargo.toml");
@@ -48,8 +47,6 @@ pub fn export(places: &Places, notebook: &str, folder: Option<&Path>) -> Result<
         .and_then(|()| std::fs::write(fresh.join("Cargo.toml"), manifest))
         .and_then(|()| {
             if uses_companion(&program) {
-                std::fs::create_dir_all(fresh.join(".cargo"))?;
-                std::fs::write(fresh.join(".cargo/config.toml"), format!("[env]\n{CANDLE_PATIENCE} = \"1\"\n"))?;
                 std::fs::copy(places.root.join("Cargo.lock"), fresh.join("Cargo.lock")).map(drop)
             } else {
                 Ok(())

@@ -13,6 +13,7 @@ use crate::model::backend::is_fused;
 use crate::model::composed;
 use crate::model::parameter::values;
 use crate::model::rotary::Rotary;
+use crate::model::tape;
 
 type Answer<T> = candle_core::Result<T>;
 
@@ -247,7 +248,7 @@ impl CustomOp2 for AttentionGrad {
 /// Causal attention with rotary positions: `qkv (N, (H+2G)·D)` → context `(N, H·D)`.
 pub fn attention(qkv: &Tensor, shape: &AttentionShape) -> Answer<Tensor> {
     if is_fused(qkv.device()) {
-        return qkv.contiguous()?.apply_op1(Attention(shape.clone()));
+        return tape::apply1(qkv, Attention(shape.clone()));
     }
     composed::attention(qkv, shape, &mut [])
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::backprop::GradStore;
-use candle_core::{D, Device, Tensor, Var};
+use candle_core::{D, Device, Tensor};
 
 use crate::model::activations::scramble;
 use crate::model::attend::Scores;
@@ -20,6 +20,7 @@ use crate::model::norm::Norm;
 use crate::model::ops;
 use crate::model::parameter::{Parameter, with_values};
 use crate::model::rotary::Rotary;
+use crate::model::tape::{self, Recording};
 use crate::model::weights::{Packed, Weights};
 
 type Answer<T> = candle_core::Result<T>;
@@ -149,7 +150,7 @@ impl Decoder {
     /// The embedded rows of `ids`, `(N,C)`.
     fn embed(&self, ids: &[u32], training: bool) -> Answer<Tensor> {
         let rows = self.embedding.forward(ids, training)?;
-        if self.embedding_scale == 1.0 { Ok(rows) } else { rows * self.embedding_scale }
+        if self.embedding_scale == 1.0 { Ok(rows) } else { tape::scaled(&rows, self.embedding_scale) }
     }
 
     /// The rows that the output projection reads, `(N,C)`; `training` records gradients and drops.
@@ -227,44 +228,47 @@ impl Decoder {
     pub fn backward(&self, lesson: Lesson) -> Answer<f64> {
         let seed = self.seed.fetch_add(1, Ordering::Relaxed);
         let lengths = lesson.lengths.into();
-        let embedded = self.noisy(&self.embed(lesson.inputs, true)?, lesson, seed)?;
-        let embedded = self.drop(&embedded, self.embedding_dropout, Some(seed), 0)?;
-        // A leaf of its own: below it, candle's store finds nothing.
-        let mut x = Var::from_tensor(&embedded.detach())?;
-        let start = x.as_tensor().clone();
-        let mut inputs = Vec::new();
-        let mut y = start.clone();
-        for index in 0..self.blocks.len() {
-            if lesson.checkpointing {
-                inputs.push(y.detach());
-                y = self.block(index, &y.detach(), &lengths, Some(seed))?;
-            } else {
-                y = self.block(index, &y, &lengths, Some(seed))?;
+        let embedding = Recording::start(self.device(), || {
+            let embedded = self.noisy(&self.embed(lesson.inputs, true)?, lesson, seed)?;
+            self.drop(&embedded, self.embedding_dropout, Some(seed), 0)
+        })?;
+        let layers = 0..self.blocks.len();
+        // What is computed again on the way back begins with these.
+        let mut inputs = vec![embedding.output().detach()];
+        if lesson.checkpointing {
+            for index in layers.clone() {
+                inputs.push(self.block(index, &inputs[index], &lengths, Some(seed))?.detach());
             }
         }
-        if lesson.checkpointing {
-            x = Var::from_tensor(&y.detach())?;
-            y = x.as_tensor().clone();
+        let last = inputs.pop().unwrap_or_else(|| embedding.output().detach());
+        let end = Recording::of(&last, |x| {
+            let mut y = x.clone();
+            for index in layers.filter(|_| !lesson.checkpointing) {
+                y = self.block(index, &y, &lengths, Some(seed))?;
+            }
+            self.norm.forward(&y)
+        })?;
+        drop(last);
+        let (loss, mut slope) = self.loss_backward(end, lesson.targets)?;
+        while let Some(input) = inputs.pop() {
+            let block = Recording::of(&input, |x| self.block(inputs.len(), x, &lengths, Some(seed)))?;
+            slope = at_leaf(block.back(&slope, |store| self.collect(store))?)?;
         }
-        let (loss, mut slope) = self.loss_backward(&self.norm.forward(&y)?, lesson.targets, &x)?;
-        for (index, input) in inputs.iter().enumerate().rev() {
-            let x = Var::from_tensor(input)?;
-            slope = self.pull_back(&self.block(index, x.as_tensor(), &lengths, Some(seed))?, &slope, &x)?;
-        }
-        self.collect(&(embedded * slope)?.sum_all()?)?;
+        embedding.back(&slope, |store| self.collect(store))?;
         Ok(loss)
     }
 
-    /// The loss of hidden rows, and its gradient by the leaf `x` that they were computed from.
-    fn loss_backward(&self, hidden: &Tensor, targets: Targets, x: &Var) -> Answer<(f64, Tensor)> {
+    /// The loss of the hidden rows that a recording gave, and the gradient of its leaf.
+    fn loss_backward(&self, recording: Recording, targets: Targets) -> Answer<(f64, Tensor)> {
+        let hidden = recording.output().clone();
         if !is_fused(hidden.device()) {
-            let logits = self.project(hidden)?;
+            let logits = self.project(&hidden)?;
             let weights = Tensor::from_slice(targets.weights, targets.weights.len(), hidden.device())?;
             let loss = composed::losses(&logits, targets)?.mul(&weights)?.sum_all()?;
             let value = f64::from(loss.to_scalar::<f32>()?);
-            return Ok((value, gradient(&self.collect(&loss)?, x)?));
+            return Ok((value, at_leaf(recording.back_from(&loss, |store| self.collect(store))?)?));
         }
-        let (loss, slope, bias_slope) = with_values(hidden, |hidden| {
+        let (loss, slope, bias_slope) = with_values(&hidden, |hidden| {
             self.with_head(|head| {
                 let mut result = None;
                 match self.head.parameter().filter(|parameter| !parameter.is_frozen()) {
@@ -278,25 +282,18 @@ impl Decoder {
             bias.accumulate(|sum, add| sum.iter_mut().zip(&bias_slope).for_each(|(sum, own)| *sum = if add { *sum + own } else { *own }));
         }
         let slope = Tensor::from_vec(slope, hidden.shape(), hidden.device())?;
-        Ok((loss, self.pull_back(hidden, &slope, x)?))
+        drop(hidden);
+        Ok((loss, at_leaf(recording.back(&slope, |store| self.collect(store))?)?))
     }
 
-    /// From the gradient of `y` to the gradient of the leaf `x` that it was computed from.
-    fn pull_back(&self, y: &Tensor, slope: &Tensor, x: &Var) -> Answer<Tensor> {
-        gradient(&self.collect(&(y * slope)?.sum_all()?)?, x)
-    }
-
-    /// Runs candle's backward pass and adds what it finds of the weights to the parameters.
-    fn collect(&self, loss: &Tensor) -> Answer<GradStore> {
-        let store = loss.backward()?;
-        if !is_fused(loss.device()) {
-            for (_, parameter) in &self.weights {
-                if let Some(slope) = store.get(parameter.as_tensor()) {
-                    parameter.accumulate_tensor(slope)?;
-                }
+    /// Adds what candle's backward pass found of the weights to the parameters.
+    fn collect(&self, store: &GradStore) -> Answer<()> {
+        for (_, parameter) in &self.weights {
+            if let Some(slope) = store.get(parameter.as_tensor()) {
+                parameter.accumulate_tensor(slope)?;
             }
         }
-        Ok(store)
+        Ok(())
     }
 
     fn with_head<T>(&self, work: impl FnOnce(Head) -> T) -> Answer<T> {
@@ -321,13 +318,13 @@ impl Decoder {
                 noise.push((strength * (2.0 * random - 1.0)) as f32);
             }
         }
-        embedded + Tensor::from_vec(noise, embedded.shape(), embedded.device())?
+        tape::shifted(embedded, &Tensor::from_vec(noise, embedded.shape(), embedded.device())?)
     }
 }
 
-fn gradient(store: &GradStore, x: &Var) -> Answer<Tensor> {
-    match store.get(x.as_tensor()) {
-        Some(slope) => Ok(slope.clone()),
+fn at_leaf(slope: Option<Tensor>) -> Answer<Tensor> {
+    match slope {
+        Some(slope) => Ok(slope),
         None => candle_core::bail!("an operation of the model has no backward pass"),
     }
 }

@@ -10,6 +10,7 @@ use crate::model::kernels;
 use crate::model::packed::{self, Format, rounded_to_bf16};
 use crate::model::parameter::{Parameter, values, with_values};
 use crate::model::simd::{Matrix, Threads, matmul};
+use crate::model::tape;
 use crate::model::thin::{self, FEW_PACKED, is_few};
 use crate::model::wide::{self, is_wide};
 
@@ -107,7 +108,7 @@ impl Linear {
         match &self.adapter {
             Some(Adapter { a, b, scale }) => {
                 let narrow = Self::new(a.clone(), None).forward(x)?;
-                y + (Self::new(b.clone(), None).forward(&narrow)? * *scale)?
+                tape::sum(&y, &tape::scaled(&Self::new(b.clone(), None).forward(&narrow)?, *scale)?)
             }
             None => Ok(y),
         }
@@ -115,7 +116,7 @@ impl Linear {
 
     fn product(&self, x: &Tensor) -> Answer<Tensor> {
         if is_fused(x.device()) {
-            return x.contiguous()?.apply_op1(self.clone());
+            return tape::apply1(x, self.clone());
         }
         let y = product(x, &self.weight.tensor(x.device())?.t()?)?;
         match &self.bias {
@@ -182,12 +183,21 @@ impl Embedding {
                 let Some(rows) = rows else {
                     candle_core::bail!("a token id is outside of the vocabulary of {}", packed.shape().dims()[0])
                 };
-                return Tensor::from_vec(rows, (ids.len(), packed.shape().dims()[1]), &Device::Cpu)?.to_device(&packed.device());
+                let rows = Tensor::from_vec(rows, (ids.len(), packed.shape().dims()[1]), &Device::Cpu)?.to_device(&packed.device())?;
+                tape::note(&[], &rows, |_| Ok(Vec::new()))?;
+                return Ok(rows);
             }
         };
         let weight = if training { parameter.as_tensor().clone() } else { parameter.detached() };
         if is_fused(weight.device()) {
-            return weight.apply_op1(Lookup { ids: ids.to_vec(), width, weight: parameter.clone() });
+            let lookup = Lookup { ids: ids.to_vec(), width, weight: parameter.clone() };
+            if !tape::is_recording() {
+                return weight.apply_op1(lookup);
+            }
+            let rows = weight.apply_op1_no_bwd(&lookup)?;
+            let output = rows.clone();
+            tape::note(&[], &rows, move |slope| Ok(lookup.bwd(&weight, &output, slope)?.map(Some).into_iter().collect()))?;
+            return Ok(rows);
         }
         weight.index_select(&Tensor::from_slice(ids, ids.len(), weight.device())?, 0)
     }

@@ -16,6 +16,7 @@ use crate::model::decoder::{Attend, Block, Decoder, Drop, Heads};
 use crate::model::linear::{Embedding, Linear, Weight};
 use crate::model::norm::Norm;
 use crate::model::ops;
+use crate::model::tape;
 use crate::model::weights::{Weights, named};
 
 type Answer<T> = candle_core::Result<T>;
@@ -167,10 +168,10 @@ impl LlamaBlock {
         let parts = self.inputs.iter().map(|(_, linear)| linear.forward(rows)).collect::<Answer<Vec<Tensor>>>()?;
         match (parts.as_slice(), &self.head_norms) {
             ([query, key, value], Some([query_norm, key_norm])) => {
-                Tensor::cat(&[&by_head(query_norm, query)?, &by_head(key_norm, key)?, value], 1)
+                tape::joined(&[&by_head(query_norm, query)?, &by_head(key_norm, key)?, value])
             }
             ([all], _) => Ok(all.clone()),
-            _ => Tensor::cat(&parts, 1),
+            _ => tape::joined(&parts.iter().collect::<Vec<&Tensor>>()),
         }
     }
 
@@ -179,8 +180,8 @@ impl LlamaBlock {
         let widened = match parts.as_slice() {
             [gate, up] => ops::gated(gate, up, self.activation)?,
             both => {
-                let halves = both[0].chunk(2, 1)?;
-                ops::gated(&halves[0], &halves[1], self.activation)?
+                let half = both[0].dim(1)? / 2;
+                ops::gated(&tape::columns(&both[0], 0, half)?, &tape::columns(&both[0], half, half)?, self.activation)?
             }
         };
         self.down.forward(&widened)
@@ -194,14 +195,14 @@ impl LlamaBlock {
 /// Normalises the columns `(N, H·D)` head by head.
 fn by_head(norm: &Norm, rows: &Tensor) -> Answer<Tensor> {
     let size = norm.weight.elem_count();
-    norm.forward(&rows.reshape(((), size))?)?.reshape(rows.shape())
+    tape::reshaped(&norm.forward(&tape::reshaped(rows, (rows.elem_count() / size, size))?)?, rows.shape())
 }
 
 impl Block for LlamaBlock {
     fn forward(&self, x: &Tensor, attend: Attend, _: Drop) -> Answer<Tensor> {
         let context = attend(&self.query_key_value(&self.input_norm.forward(x)?)?)?;
-        let middle = (x + self.outer(0, self.output.forward(&context)?)?)?;
-        &middle + self.outer(1, self.feed_forward(&self.middle_norm.forward(&middle)?)?)?
+        let middle = tape::sum(x, &self.outer(0, self.output.forward(&context)?)?)?;
+        tape::sum(&middle, &self.outer(1, self.feed_forward(&self.middle_norm.forward(&middle)?)?)?)
     }
 
     fn linears(&mut self) -> Vec<(&'static str, &mut Linear)> {

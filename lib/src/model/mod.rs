@@ -30,6 +30,7 @@ pub mod phi_config;
 mod quantize;
 pub mod rotary;
 pub(crate) mod simd;
+pub(crate) mod tape;
 pub(crate) mod thin;
 pub mod weights;
 pub(crate) mod wide;

@@ -15,6 +15,7 @@ use crate::model::linear::{Embedding, Linear, Weight};
 use crate::model::norm::Norm;
 use crate::model::ops;
 use crate::model::rotary::Rotary;
+use crate::model::tape;
 use crate::model::weights::{Weights, named};
 
 type Answer<T> = candle_core::Result<T>;
@@ -112,10 +113,10 @@ impl Block for NeoxBlock {
         let qkv = self.query_key_value.forward(&self.input_norm.forward(x)?)?;
         let attended = drop(&self.dense.forward(&attend(&qkv)?)?)?;
         // Attention and feed-forward read the same rows, or one after the other.
-        let sum = (x + attended)?;
+        let sum = tape::sum(x, &attended)?;
         let middle = if self.parallel { x } else { &sum };
         let widened = ops::gelu(&self.widen.forward(&self.attention_norm.forward(middle)?)?)?;
-        &sum + drop(&self.narrow.forward(&widened)?)?
+        tape::sum(&sum, &drop(&self.narrow.forward(&widened)?)?)
     }
 
     fn linears(&mut self) -> Vec<(&'static str, &mut Linear)> {

@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, CustomOp1, D, Layout, Shape, Tensor};
 use crate::model::backend::is_fused;
 use crate::model::kernels;
 use crate::model::parameter::{Parameter, values, with_values};
+use crate::model::tape;
 
 type Answer<T> = candle_core::Result<T>;
 
@@ -27,7 +28,7 @@ impl Norm {
     /// The normalised rows, with gradients.
     pub fn forward(&self, x: &Tensor) -> Answer<Tensor> {
         if is_fused(x.device()) {
-            return x.contiguous()?.apply_op1(self.clone());
+            return tape::apply1(x, self.clone());
         }
         let x = match &self.bias {
             Some(_) => x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?,

@@ -8,6 +8,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 use crate::model::activations::{self, GELU_TANH, Sigmoidal};
 use crate::model::backend::is_fused;
 use crate::model::parameter::{values, with_values};
+use crate::model::tape;
 
 type Answer<T> = candle_core::Result<T>;
 
@@ -30,7 +31,7 @@ impl CustomOp1 for Gelu {
 
 /// GELU with the exact normal distribution function (Hendrycks & Gimpel 2016), any shape.
 pub fn gelu(x: &Tensor) -> Answer<Tensor> {
-    if is_fused(x.device()) { x.contiguous()?.apply_op1(Gelu) } else { x.gelu_erf() }
+    if is_fused(x.device()) { tape::apply1(x, Gelu) } else { x.gelu_erf() }
 }
 
 struct GeluTanh;
@@ -52,7 +53,7 @@ impl CustomOp1 for GeluTanh {
 
 /// GELU with a tanh (`gelu_new`, `gelu_pytorch_tanh`), any shape.
 pub fn gelu_tanh(x: &Tensor) -> Answer<Tensor> {
-    if is_fused(x.device()) { x.contiguous()?.apply_op1(GeluTanh) } else { x.gelu() }
+    if is_fused(x.device()) { tape::apply1(x, GeluTanh) } else { x.gelu() }
 }
 
 struct Gated(Sigmoidal);
@@ -78,7 +79,7 @@ impl CustomOp2 for Gated {
 /// `activation(gate) · up` (Shazeer 2020), any shape: SwiGLU with [`activations::SILU`], GeGLU with [`GELU_TANH`].
 pub fn gated(gate: &Tensor, up: &Tensor, form: Sigmoidal) -> Answer<Tensor> {
     if is_fused(gate.device()) {
-        return gate.contiguous()?.apply_op2(&up.contiguous()?, Gated(form));
+        return tape::apply2(gate, up, Gated(form));
     }
     if form == GELU_TANH { gate.gelu()?.mul(up) } else { gate.silu()?.mul(up) }
 }
@@ -110,7 +111,7 @@ pub fn dropout(x: &Tensor, rate: f64, seed: u64) -> Answer<Tensor> {
         return Ok(x.clone());
     }
     if is_fused(x.device()) {
-        return x.contiguous()?.apply_op1(Dropout { rate: rate as f32, seed });
+        return tape::apply1(x, Dropout { rate: rate as f32, seed });
     }
     let mask = activations::dropout(&vec![1.0; x.elem_count()], rate as f32, seed);
     x.mul(&Tensor::from_vec(mask, x.shape(), x.device())?)

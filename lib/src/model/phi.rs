@@ -16,6 +16,7 @@ use crate::model::linear::{Embedding, Linear, Weight};
 use crate::model::norm::Norm;
 use crate::model::ops;
 use crate::model::rotary::Rotary;
+use crate::model::tape;
 use crate::model::weights::{Weights, named};
 
 type Answer<T> = candle_core::Result<T>;
@@ -109,10 +110,10 @@ pub fn decoder(config: &PhiConfig, weights: Weights) -> Decoder {
 impl Block for PhiBlock {
     fn forward(&self, x: &Tensor, attend: Attend, drop: Drop) -> Answer<Tensor> {
         let rows = self.norm.forward(x)?;
-        let qkv = Tensor::cat(&[self.query.forward(&rows)?, self.key.forward(&rows)?, self.value.forward(&rows)?], 1)?;
+        let qkv = tape::joined(&[&self.query.forward(&rows)?, &self.key.forward(&rows)?, &self.value.forward(&rows)?])?;
         let attended = drop(&self.dense.forward(&attend(&qkv)?)?)?;
         let narrowed = drop(&self.narrow.forward(&ops::gelu_tanh(&self.widen.forward(&rows)?)?)?)?;
-        (attended + narrowed)? + x
+        tape::sum(&tape::sum(&attended, &narrowed)?, x)
     }
 
     fn linears(&mut self) -> Vec<(&'static str, &mut Linear)> {
