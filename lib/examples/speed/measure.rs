@@ -122,7 +122,6 @@ fn generate_tokens(weights: Option<&String>, batch: usize, prompt: usize, new: u
         Some("q8") => model()?.quantized(GgmlDType::Q8_0)?,
         Some("q4") => model()?.quantized(GgmlDType::Q4_0)?,
         Some("q4k") => model()?.quantized(GgmlDType::Q4K)?,
-        Some("q6k") => model()?.quantized(GgmlDType::Q6K)?,
         _ => model()?,
     };
     let prompts: Vec<Vec<u32>> =

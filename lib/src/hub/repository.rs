@@ -33,6 +33,12 @@ struct Listing {
     names: Vec<String>,
 }
 
+impl Listing {
+    fn has(&self, file: &str) -> bool {
+        self.names.iter().any(|name| name == file)
+    }
+}
+
 impl Repository {
     /// What earlier runs fetched, and no network.
     pub(crate) fn in_cache(name: &str, kind: RepoKind, options: &HubOptions) -> Result<Self> {
@@ -61,23 +67,22 @@ impl Repository {
     /// The folder with a whole checkpoint or adapter; only the files that they need are fetched, each shard of the weights included.
     pub(crate) fn checkpoint(&self) -> Result<PathBuf> {
         let listing = self.listing()?;
-        let has = |file: &str| listing.names.iter().any(|name| name == file);
         if let Some(file) = self.gguf_file(&listing)? {
-            for file in DESCRIPTIONS.into_iter().filter(|file| has(file)).chain([file.as_str()]) {
+            for file in DESCRIPTIONS.into_iter().filter(|file| listing.has(file)).chain([file.as_str()]) {
                 self.get(&listing, file)?;
             }
             return Ok(self.store.snapshot(&listing.commit));
         }
-        let (adapter, model) = (has(ADAPTER[0]), has("config.json"));
+        let (adapter, model) = (listing.has(ADAPTER[0]), listing.has("config.json"));
         if !adapter && !model {
             return Err(self.lacks("config.json", &listing));
         }
-        for file in DESCRIPTIONS.into_iter().filter(|file| has(file)) {
+        for file in DESCRIPTIONS.into_iter().filter(|file| listing.has(file)) {
             self.get(&listing, file)?;
         }
         if adapter {
             ADAPTER.iter().try_for_each(|file| self.get(&listing, file).map(drop))?;
-        } else if has(SHARDS) {
+        } else if listing.has(SHARDS) {
             shards(&self.get(&listing, SHARDS)?)?.iter().try_for_each(|shard| self.get(&listing, shard).map(drop))?;
         } else {
             self.get(&listing, WEIGHTS)?;
@@ -87,11 +92,10 @@ impl Repository {
 
     /// The `.gguf` file that is meant: the named one, or the only one of a repository without other weights.
     fn gguf_file(&self, listing: &Listing) -> Result<Option<String>> {
-        let has = |file: &str| listing.names.iter().any(|name| name == file);
         let files: Vec<String> = listing.names.iter().filter(|name| name.to_lowercase().ends_with(".gguf")).cloned().collect();
         match &files[..] {
             _ if self.gguf.is_some() => Ok(self.gguf.clone()),
-            _ if has("config.json") || has(ADAPTER[0]) => Ok(None),
+            _ if listing.has("config.json") || listing.has(ADAPTER[0]) => Ok(None),
             [] => Ok(None),
             [file] => Ok(Some(file.clone())),
             [first, ..] => Err(Error::new(ErrorKind::Name, format!("{} holds {} models: {}", self.place, files.len(), quoted(&files)))
@@ -102,9 +106,9 @@ impl Repository {
     /// The files with which a tokenizer can be read.
     pub(crate) fn tokenizer(&self) -> Result<PathBuf> {
         let listing = self.listing()?;
-        let inside = if listing.names.iter().any(|name| name == "tokenizer.json") { None } else { self.gguf_file(&listing)? };
+        let inside = if listing.has("tokenizer.json") { None } else { self.gguf_file(&listing)? };
         self.get(&listing, inside.as_deref().unwrap_or("tokenizer.json"))?;
-        for file in DESCRIPTIONS.into_iter().filter(|file| listing.names.iter().any(|name| name == file)) {
+        for file in DESCRIPTIONS.into_iter().filter(|file| listing.has(file)) {
             self.get(&listing, file)?;
         }
         Ok(self.store.snapshot(&listing.commit))
@@ -144,7 +148,7 @@ impl Repository {
     }
 
     fn get(&self, listing: &Listing, file: &str) -> Result<PathBuf> {
-        if !listing.names.iter().any(|name| name == file) {
+        if !listing.has(file) {
             return Err(self.lacks(file, listing));
         }
         match &self.client {

@@ -8,41 +8,26 @@ use serde_json::{Value, json};
 use crate::error::quoted;
 use crate::model::config::Config;
 
-/// `general.architecture`, and the `model_type` of transformers. Mistral's files say `llama`.
-const FAMILIES: [(&str, &str); 9] = [
-    ("llama", "llama"),
-    ("qwen2", "qwen2"),
-    ("qwen3", "qwen3"),
-    ("gemma", "gemma"),
-    ("gemma2", "gemma2"),
-    ("gemma3", "gemma3_text"),
-    ("phi2", "phi"),
-    ("phi3", "phi3"),
-    ("gptneox", "gpt_neox"),
+/// `general.architecture`; `model_type` and class of transformers. Mistral's files say `llama`.
+const FAMILIES: [(&str, &str, &str); 9] = [
+    ("llama", "llama", "LlamaForCausalLM"),
+    ("qwen2", "qwen2", "Qwen2ForCausalLM"),
+    ("qwen3", "qwen3", "Qwen3ForCausalLM"),
+    ("gemma", "gemma", "GemmaForCausalLM"),
+    ("gemma2", "gemma2", "Gemma2ForCausalLM"),
+    ("gemma3", "gemma3_text", "Gemma3ForCausalLM"),
+    ("phi2", "phi", "PhiForCausalLM"),
+    ("phi3", "phi3", "Phi3ForCausalLM"),
+    ("gptneox", "gpt_neox", "GPTNeoXForCausalLM"),
 ];
-
-/// The class of transformers, for who opens a model that was saved.
-fn class(family: &str) -> &'static str {
-    match family {
-        "qwen2" => "Qwen2ForCausalLM",
-        "qwen3" => "Qwen3ForCausalLM",
-        "gemma" => "GemmaForCausalLM",
-        "gemma2" => "Gemma2ForCausalLM",
-        "gemma3_text" => "Gemma3ForCausalLM",
-        "phi" => "PhiForCausalLM",
-        "phi3" => "Phi3ForCausalLM",
-        "gpt_neox" => "GPTNeoXForCausalLM",
-        _ => "LlamaForCausalLM",
-    }
-}
 
 /// The shape that the metadata tell; `factors` are those of the rotary frequencies, where the file holds a tensor of them. `Err`
 /// says what is not known.
 pub fn config(content: &Content, factors: Option<Vec<f32>>) -> Result<Config, String> {
     let architecture = content.metadata.get("general.architecture").and_then(|value| value.to_string().ok());
     let architecture = architecture.map_or("absent", String::as_str);
-    let Some((_, family)) = FAMILIES.iter().find(|(theirs, _)| *theirs == architecture) else {
-        let known: Vec<String> = FAMILIES.iter().map(|(theirs, _)| theirs.to_string()).collect();
+    let Some((_, family, class)) = FAMILIES.iter().find(|(theirs, ..)| *theirs == architecture) else {
+        let known: Vec<String> = FAMILIES.iter().map(|(theirs, ..)| theirs.to_string()).collect();
         return Err(format!("general.architecture is `{architecture}`; this crate knows {}", quoted(&known)));
     };
     let file = Metadata { content, architecture };
@@ -57,7 +42,7 @@ pub fn config(content: &Content, factors: Option<Vec<f32>>) -> Result<Config, St
     let has = |name: &str| content.tensor_infos.contains_key(name);
     let words = content.tensor_infos.get("token_embd.weight").and_then(|info| info.shape.dims().first().copied());
     let mut config = json!({
-        "architectures": [class(family)], "model_type": family, "vocab_size": words, "hidden_size": width,
+        "architectures": [class], "model_type": family, "vocab_size": words, "hidden_size": width,
         "intermediate_size": file.needed("feed_forward_length")?, "num_hidden_layers": file.needed("block_count")?,
         "num_attention_heads": heads, "num_key_value_heads": file.number("attention.head_count_kv").unwrap_or(heads),
         "max_position_embeddings": file.needed("context_length")?, "tie_word_embeddings": !has("output.weight"),
@@ -68,7 +53,7 @@ pub fn config(content: &Content, factors: Option<Vec<f32>>) -> Result<Config, St
             config[name] = id.into();
         }
     }
-    // Text of an absent number stays absent: the family's own default holds.
+    // What is absent stays absent: the family's own default holds.
     let mut set = |name: &str, value: Value| {
         if !value.is_null() {
             config[name] = value;

@@ -27,7 +27,6 @@ struct Step {
     slope: Slope,
 }
 
-#[derive(Default)]
 struct Tape {
     /// The leaf and all outputs.
     known: HashSet<TensorId>,
