@@ -7,7 +7,8 @@ use std::ops::Range;
 
 use crate::model::activations::tanh;
 use crate::model::kernels::{axpy, dot, softmax_scaled};
-use crate::model::simd::{Matrix, Threads, matmul, vectorised};
+use crate::model::matmul::{Laid, Matrix, Threads, matmul};
+use crate::model::simd::vectorised;
 
 /// Queries whose probabilities are held at a time.
 const BLOCK: usize = 64;
@@ -55,11 +56,12 @@ pub fn attend(query: &[f32], key: &[f32], value: &[f32], context: &mut [f32], si
         return attend_few(query, key, value, context, size, scores);
     }
     let mut rows = Vec::new();
+    let (by_key, values) = (Laid::new(Matrix::new(key, size).t()), Laid::new(Matrix::new(value, size)));
     for (index, (query, context)) in query.chunks(BLOCK * size).zip(context.chunks_mut(BLOCK * size)).enumerate() {
         let block = Block::new(offset + index * BLOCK, query.len() / size, scores);
-        block.products(&mut rows, query, block.part(key, size), size);
+        block.products(&mut rows, query, &by_key, size);
         block.normalise(&mut rows);
-        matmul(context, Matrix::new(&rows, block.keys.len()), Matrix::new(block.part(value, size), size), false, Threads::One);
+        values.product(context, Matrix::new(&rows, block.keys.len()), block.keys, 0..size, false);
     }
 }
 
@@ -67,28 +69,29 @@ pub fn attend(query: &[f32], key: &[f32], value: &[f32], context: &mut [f32], si
 pub fn attend_backward(head: [&[f32]; 3], grad: &[f32], query_slope: &mut [f32], slopes: [&mut [f32]; 2], size: usize, scores: Scores) {
     let ([query, key, value], [key_slope, value_slope]) = (head, slopes);
     let (mut rows, mut by_score, mut bends) = (Vec::new(), Vec::new(), Vec::new());
+    let (by_key, by_value) = (Laid::new(Matrix::new(key, size).t()), Laid::new(Matrix::new(value, size).t()));
+    let keys = Laid::new(Matrix::new(key, size));
     let blocks = query.chunks(BLOCK * size).zip(grad.chunks(BLOCK * size)).zip(query_slope.chunks_mut(BLOCK * size));
     for (index, ((query, grad), query_slope)) in blocks.enumerate() {
         let block = Block::new(index * BLOCK, query.len() / size, scores);
-        let (key, value, seen) = (block.part(key, size), block.part(value, size), block.keys.len());
+        let seen = block.keys.len();
         let place = block.keys.start * size..block.keys.end * size;
-        block.products(&mut rows, query, key, size);
+        block.products(&mut rows, query, &by_key, size);
         if let Some(cap) = scores.cap {
             bends.clone_from(&rows);
             bend(&mut bends, scores.scale / cap);
         }
         block.normalise(&mut rows);
-        by_score.resize(rows.len(), 0.0);
-        matmul(&mut by_score, Matrix::new(grad, size), Matrix::new(value, size).t(), false, Threads::One);
+        block.products(&mut by_score, grad, &by_value, size);
         softmax_backward(&mut by_score, &rows, &block);
         by_score.iter_mut().zip(&bends).for_each(|(slope, bend)| *slope *= bend);
-        matmul(query_slope, Matrix::new(&by_score, seen), Matrix::new(key, size), false, Threads::One);
+        keys.product(query_slope, Matrix::new(&by_score, seen), block.keys.clone(), 0..size, false);
         matmul(&mut key_slope[place.clone()], Matrix::new(&by_score, seen).t(), Matrix::new(query, size), true, Threads::One);
         matmul(&mut value_slope[place], Matrix::new(&rows, seen).t(), Matrix::new(grad, size), true, Threads::One);
     }
 }
 
-/// Some queries that stand one after the other, and the keys that any of them sees.
+/// Some queries that stand one after the other, and the keys that any of them sees; a few before them, where a product begins.
 struct Block {
     first: usize,
     keys: Range<usize>,
@@ -97,12 +100,7 @@ struct Block {
 
 impl Block {
     fn new(first: usize, queries: usize, scores: Scores) -> Self {
-        Self { first, keys: scores.visible(first).start..first + queries, scores }
-    }
-
-    /// The rows `(positions, D)` of the block's keys.
-    fn part<'a>(&self, rows: &'a [f32], size: usize) -> &'a [f32] {
-        &rows[self.keys.start * size..self.keys.end * size]
+        Self { first, keys: scores.visible(first).start / Laid::COLUMNS * Laid::COLUMNS..first + queries, scores }
     }
 
     /// The columns of a row that its query sees.
@@ -112,10 +110,10 @@ impl Block {
         visible.start - self.keys.start..visible.end - self.keys.start
     }
 
-    /// `(queries, keys)` products.
-    fn products(&self, rows: &mut Vec<f32>, query: &[f32], key: &[f32], size: usize) {
-        rows.resize(query.len() / size * self.keys.len(), 0.0);
-        matmul(rows, Matrix::new(query, size), Matrix::new(key, size).t(), false, Threads::One);
+    /// `(queries, keys)` products of rows with the block's columns of `(D, positions)`.
+    fn products(&self, out: &mut Vec<f32>, rows: &[f32], columns: &Laid, size: usize) {
+        out.resize(rows.len() / size * self.keys.len(), 0.0);
+        columns.product(out, Matrix::new(rows, size), 0..size, self.keys.clone(), false);
     }
 
     /// Products → probabilities; 0 where a query does not see a key.

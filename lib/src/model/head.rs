@@ -10,12 +10,13 @@ use rayon::prelude::*;
 
 use crate::model::activations::tanh;
 use crate::model::kernels::{column_sum, exp_sum, max, softmax_slope, sum};
-use crate::model::simd::{Matrix, Threads, matmul, vectorised};
+use crate::model::matmul::{Matrix, Threads, matmul};
+use crate::model::simd::vectorised;
 
 /// Rows whose logits are held at a time.
-const ROWS: usize = 512;
+const ROWS: usize = 1024;
 /// Words of the vocabulary in a block.
-const WORDS: usize = 6144;
+const WORDS: usize = 3072;
 
 /// What the rows should have predicted.
 #[derive(Debug, Clone, Copy)]

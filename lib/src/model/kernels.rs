@@ -72,15 +72,18 @@ pub fn axpy(y: &mut [f32], scale: f32, x: &[f32]) {
 /// `e^x` to about 1e-7 relative (Cephes' `expf`): the classic range reduction and a polynomial, without branches.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
+    // Added to a number below 2²², it leaves the nearest integer in the last bits: a cast to i32 has no vector instruction.
+    const SHIFT: f32 = 1.5 * (1 << 23) as f32;
     let x = x.clamp(-87.0, 88.0);
-    let n = (x * std::f32::consts::LOG2_E).round_ties_even();
+    let shifted = x * std::f32::consts::LOG2_E + SHIFT;
+    let n = shifted - SHIFT;
     let r = n.mul_add(2.121_944_4e-4, n.mul_add(-0.693_359_4, x));
     let mut p = 1.987_569_1e-4f32;
     for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         p = p.mul_add(r, coefficient);
     }
     let p = (p * r).mul_add(r, r) + 1.0;
-    p * f32::from_bits(((n as i32 + 127) as u32) << 23)
+    p * f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits()))
 }
 
 /// The sum over the rows of `x (N,C)`.

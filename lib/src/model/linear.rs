@@ -7,9 +7,9 @@ use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
 
 use crate::model::backend::{is_fused, product};
 use crate::model::kernels;
+use crate::model::matmul::{Matrix, Threads, matmul};
 use crate::model::packed::{self, Format, rounded_to_bf16};
 use crate::model::parameter::{Parameter, values, with_values};
-use crate::model::simd::{Matrix, Threads, matmul};
 use crate::model::tape;
 use crate::model::thin::{self, FEW_PACKED, is_few};
 use crate::model::wide::{self, is_wide};

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 use crate::model::kernels::sum;
-use crate::model::simd::{Matrix, Threads, matmul, vectorised};
+use crate::model::matmul::{Matrix, Threads, matmul};
+use crate::model::simd::vectorised;
 
 /// Speed that the products of a transformer's layer reach on all threads, in floating point operations a second: the peak
 /// that training is compared with. The best shape's median run; takes about `patience` for each of five shapes.
