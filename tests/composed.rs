@@ -13,19 +13,19 @@ use crate::support::{assert_close, fresh_folder, json, refused, tiny_llama, tiny
 /// What ten steps in bf16 may differ by: the two frameworks round at different places, and ours less often.
 const BOUND: f64 = 1.5e-2;
 
-fn models() -> Vec<(String, CausalLm)> {
+pub fn models() -> Vec<(String, CausalLm)> {
     let named = FAMILIES.map(|(name, _)| (name.to_string(), load(name)));
     let random = [("neox", tiny_model(3)), ("llama", tiny_llama(3, false)), ("llama, tied", tiny_llama(4, true))];
     let serial = ["tiny-neox", "tiny-neox-serial"].map(|name| (name.to_string(), load(name)));
     random.map(|(name, model)| (name.to_string(), model)).into_iter().chain(serial).chain(named).collect()
 }
 
-fn ids(count: u32) -> Vec<u32> {
+pub fn ids(count: u32) -> Vec<u32> {
     (0..count).map(|i| i * 7 % 96).collect()
 }
 
 /// The loss and all gradients of two sequences, with everything that a pass may have: smoothing, noise, recomputation.
-fn gradients(model: &CausalLm, checkpointing: bool) -> (f64, Vec<Vec<f32>>) {
+pub fn gradients(model: &CausalLm, checkpointing: bool) -> (f64, Vec<Vec<f32>>) {
     let (inputs, weights) = (ids(40), (0..40).map(|i| (i % 3) as f32).collect::<Vec<f32>>());
     let targets = Targets { ids: &inputs, weights: &weights, smoothing: 0.1 };
     model.set_seed(5);

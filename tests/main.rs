@@ -10,6 +10,7 @@ mod families;
 mod formats;
 mod faults;
 mod generation;
+mod gpu_kernels;
 mod gradients;
 mod gguf_families;
 mod gguf_tokenizers;

@@ -83,6 +83,11 @@ pub const SILU: Sigmoidal = Sigmoidal { rate: 1.0, cube: 0.0 };
 pub const GELU_TANH: Sigmoidal = Sigmoidal { rate: 1.595_769, cube: 0.044_715 };
 
 impl Sigmoidal {
+    /// The rate and the factor of the cube.
+    pub fn factors(self) -> [f32; 2] {
+        [self.rate, self.cube]
+    }
+
     /// The value at `x`.
     #[inline(always)]
     fn value(self, x: f32) -> f32 {

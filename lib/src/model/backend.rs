@@ -8,15 +8,18 @@ use std::thread::LocalKey;
 use candle_core::{DType, Device, Tensor};
 use rayon::{BroadcastContext, ThreadPool, ThreadPoolBuilder};
 
+use crate::model::call::Runner;
+
 thread_local! {
     static COMPOSED: Cell<bool> = const { Cell::new(false) };
+    static RUNNER: Cell<Option<Runner>> = const { Cell::new(None) };
     static PRODUCTS: Cell<DType> = const { Cell::new(DType::F32) };
 }
 
 /// Runs `work` on this thread with candle's own operations in place of the fused ones: what other devices compute, on the
 /// CPU. To compare the two, or to look for a fault; it takes several times as long.
 pub fn composed<T>(work: impl FnOnce() -> T) -> T {
-    with(&COMPOSED, true, work)
+    with(&COMPOSED, true, || with(&RUNNER, None, work))
 }
 
 /// Runs `work` on this thread with the products of composed operations in `dtype`, F32, BF16 or F16; weights, norms,
@@ -40,8 +43,8 @@ pub fn in_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let Some(pool) = taken.or_else(|| ThreadPoolBuilder::new().num_threads(rayon::current_num_threads()).build().ok()) else {
         return work();
     };
-    let (composed, products) = (COMPOSED.get(), PRODUCTS.get());
-    let work = Mutex::new(Some(move || with(&COMPOSED, composed, || with(&PRODUCTS, products, work))));
+    let (composed, runner, products) = (COMPOSED.get(), RUNNER.get(), PRODUCTS.get());
+    let work = Mutex::new(Some(move || with(&COMPOSED, composed, || with(&RUNNER, runner, || with(&PRODUCTS, products, work)))));
     let on_first = |worker: BroadcastContext| {
         let work = if worker.index() == 0 { work.lock().unwrap_or_else(PoisonError::into_inner).take() } else { None };
         work.map(|work| work())
@@ -49,6 +52,26 @@ pub fn in_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let result = pool.broadcast(on_first).into_iter().flatten().next();
     idle().push(pool);
     result.expect("a pool has a first thread, and it did the work or panicked")
+}
+
+/// Runs `work` on this thread as on a GPU, with tensors on the CPU and a runner for the kernels: to test them without one.
+pub fn emulated<T>(runner: Runner, work: impl FnOnce() -> T) -> T {
+    composed(|| with(&RUNNER, Some(runner), work))
+}
+
+/// What computes kernels of tensors on the CPU.
+pub(crate) fn runner() -> Option<Runner> {
+    RUNNER.get()
+}
+
+/// Whether the kernels of `kernels.cu` compute on this device.
+pub fn has_kernels(device: &Device) -> bool {
+    match device {
+        Device::Cpu => RUNNER.get().is_some(),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(_) => !COMPOSED.get() && crate::model::cuda::is_approved(),
+        _ => false,
+    }
 }
 
 /// Whether the fused operations compute on this device.

@@ -18,7 +18,7 @@ use crate::model::decoder::{Cache, Decoder, Lesson};
 use crate::model::head::Targets;
 use crate::model::quantize::packed_format;
 use crate::model::weights::{self, Packed, Weights};
-use crate::model::{gguf, llama, neox, phi};
+use crate::model::{gguf, gpu_check, llama, neox, phi};
 use crate::tokenizer;
 use crate::tokenizer::gguf::Documents;
 use crate::tokenizer::text::Tokenizer;
@@ -128,6 +128,7 @@ pub fn parameter_shapes(config: &Config) -> Vec<(String, Vec<usize>)> {
 
 impl CausalLm {
     fn new(config: Config, weights: Weights, packed: Packed, device: &Device, folder: Option<PathBuf>) -> Self {
+        gpu_check::approve(device);
         let decoder = adapter::decoder(&config, weights, packed, 0.0);
         Self { config: Arc::new(config), decoder: Arc::new(decoder), device: device.clone(), folder, name: None, lora: None }
     }

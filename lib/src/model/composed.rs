@@ -1,9 +1,11 @@
 //! Attention and losses from candle's own differentiable operations, on any device: the plain form of what is fused on the CPU.
+//! Where a device has kernels of ours, they stand in for the parts that they know.
 
 use candle_core::{D, Tensor};
 
 use crate::model::attention::{AttentionShape, LayerCache};
-use crate::model::backend::product;
+use crate::model::backend::{has_kernels, product};
+use crate::model::gpu;
 use crate::model::head::Targets;
 use crate::model::rotary::Rotary;
 
@@ -30,8 +32,13 @@ fn sequence(rows: &Tensor, shape: &AttentionShape, cache: Option<&mut LayerCache
     };
     let past = cache.as_ref().and_then(|cache| cache.tensors.clone());
     let offset = past.as_ref().map_or(Ok(0), |(key, _)| key.dim(1))?;
-    let query = rotate(&part(0, heads)?, &shape.rotary, offset)?;
-    let (mut key, mut value) = (rotate(&part(1, groups)?, &shape.rotary, offset)?, part(2, groups)?);
+    let by_kernels = has_kernels(rows.device());
+    let (query, mut key, mut value) = if by_kernels {
+        gpu::heads(rows, shape, offset)?
+    } else {
+        let turned = |kind: usize, count: usize| rotate(&part(kind, count)?, &shape.rotary, offset);
+        (turned(0, heads)?, turned(1, groups)?, part(2, groups)?)
+    };
     if let Some((past_key, past_value)) = past {
         (key, value) = (Tensor::cat(&[&past_key, &key], 1)?, Tensor::cat(&[&past_value, &value], 1)?);
     }
@@ -41,15 +48,23 @@ fn sequence(rows: &Tensor, shape: &AttentionShape, cache: Option<&mut LayerCache
     let seen = offset + time;
     let each_head = |x: &Tensor| x.unsqueeze(1)?.expand((groups, heads / groups, seen, size))?.reshape((heads, seen, size));
     let (key, value) = (each_head(&key)?, each_head(&value)?);
-    let mut scores = (product(&query, &key.t()?)? * f64::from(shape.scores.scale))?;
+    let products = product(&query, &key.t()?)?;
+    let probabilities = if by_kernels { gpu::softmax(&products, shape.scores, offset)? } else { softmax(&products, shape, offset)? };
+    let context = product(&probabilities, &value)?;
+    context.transpose(0, 1)?.reshape((time, heads * size))
+}
+
+/// Products of queries from position `offset` on with keys, `(H,T,S)` → probabilities.
+fn softmax(products: &Tensor, shape: &AttentionShape, offset: usize) -> Answer<Tensor> {
+    let (_, time, seen) = products.dims3()?;
+    let mut scores = (products * f64::from(shape.scores.scale))?;
     if let Some(cap) = shape.scores.cap {
         scores = ((scores / f64::from(cap))?.tanh()? * f64::from(cap))?;
     }
     let sees = |i: usize| shape.scores.visible(offset + i / seen).contains(&(i % seen));
     let mask: Vec<f32> = (0..time * seen).map(|i| if sees(i) { 0.0 } else { f32::NEG_INFINITY }).collect();
-    let scores = scores.broadcast_add(&Tensor::from_vec(mask, (time, seen), rows.device())?)?;
-    let context = product(&candle_nn::ops::softmax(&scores, D::Minus1)?, &value)?;
-    context.transpose(0, 1)?.reshape((time, heads * size))
+    let scores = scores.broadcast_add(&Tensor::from_vec(mask, (time, seen), products.device())?)?;
+    candle_nn::ops::softmax(&scores, D::Minus1)
 }
 
 /// Rotary positions on the first dimensions of `x (H,T,D)`, from position `offset`.
@@ -71,6 +86,9 @@ fn rotate(x: &Tensor, rotary: &Rotary, offset: usize) -> Answer<Tensor> {
 
 /// Each row's loss of logits `(N,V)`.
 pub fn losses(logits: &Tensor, targets: Targets) -> Answer<Tensor> {
+    if has_kernels(logits.device()) {
+        return gpu::losses(logits, targets);
+    }
     let log_probabilities = candle_nn::ops::log_softmax(logits, D::Minus1)?;
     let ids = Tensor::from_slice(targets.ids, (targets.ids.len(), 1), logits.device())?;
     let own = log_probabilities.gather(&ids, 1)?.squeeze(1)?.neg()?;

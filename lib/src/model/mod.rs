@@ -6,12 +6,17 @@ pub mod adapter;
 pub mod attend;
 pub mod attention;
 pub mod backend;
+pub mod call;
 pub mod causal;
 pub mod composed;
 pub mod config;
+#[cfg(feature = "cuda")]
+mod cuda;
 pub mod decoder;
 mod gguf;
 mod gguf_config;
+pub mod gpu;
+pub mod gpu_check;
 pub mod head;
 pub mod kernels;
 pub mod linear;

@@ -4,7 +4,8 @@
 
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Shape, Tensor};
 
-use crate::model::backend::is_fused;
+use crate::model::backend::{has_kernels, is_fused};
+use crate::model::gpu;
 use crate::model::kernels;
 use crate::model::parameter::{Parameter, values, with_values};
 use crate::model::tape;
@@ -29,6 +30,9 @@ impl Norm {
     pub fn forward(&self, x: &Tensor) -> Answer<Tensor> {
         if is_fused(x.device()) {
             return tape::apply1(x, self.clone());
+        }
+        if has_kernels(x.device()) {
+            return gpu::norm(x, &self.weight, self.bias.as_ref().map(|bias| bias.as_tensor()), self.epsilon as f32, self.offset);
         }
         let x = match &self.bias {
             Some(_) => x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?,

@@ -1,12 +1,13 @@
 //! Tensors → tensors, with gradients: the activations and the dropout that models may call.
 //!
-//! On the CPU each is one fused operation over [`crate::model::activations`]; on any other device it is composed of candle's
-//! differentiable operations.
+//! On the CPU each is one fused operation over [`crate::model::activations`], on a GPU with [`crate::model::gpu`] a kernel; on any
+//! other device it is composed of candle's differentiable operations.
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 
 use crate::model::activations::{self, GELU_TANH, Sigmoidal};
-use crate::model::backend::is_fused;
+use crate::model::backend::{has_kernels, is_fused};
+use crate::model::gpu;
 use crate::model::parameter::{values, with_values};
 use crate::model::tape;
 
@@ -31,7 +32,11 @@ impl CustomOp1 for Gelu {
 
 /// GELU with the exact normal distribution function (Hendrycks & Gimpel 2016), any shape.
 pub fn gelu(x: &Tensor) -> Answer<Tensor> {
-    if is_fused(x.device()) { tape::apply1(x, Gelu) } else { x.gelu_erf() }
+    match x.device() {
+        device if is_fused(device) => tape::apply1(x, Gelu),
+        device if has_kernels(device) => gpu::gelu(x),
+        _ => x.gelu_erf(),
+    }
 }
 
 struct GeluTanh;
@@ -53,7 +58,11 @@ impl CustomOp1 for GeluTanh {
 
 /// GELU with a tanh (`gelu_new`, `gelu_pytorch_tanh`), any shape.
 pub fn gelu_tanh(x: &Tensor) -> Answer<Tensor> {
-    if is_fused(x.device()) { tape::apply1(x, GeluTanh) } else { x.gelu() }
+    match x.device() {
+        device if is_fused(device) => tape::apply1(x, GeluTanh),
+        device if has_kernels(device) => gpu::gated(x, None, GELU_TANH),
+        _ => x.gelu(),
+    }
 }
 
 struct Gated(Sigmoidal);
@@ -80,6 +89,9 @@ impl CustomOp2 for Gated {
 pub fn gated(gate: &Tensor, up: &Tensor, form: Sigmoidal) -> Answer<Tensor> {
     if is_fused(gate.device()) {
         return tape::apply2(gate, up, Gated(form));
+    }
+    if has_kernels(gate.device()) {
+        return gpu::gated(gate, Some(up), form);
     }
     if form == GELU_TANH { gate.gelu()?.mul(up) } else { gate.silu()?.mul(up) }
 }

@@ -3,7 +3,10 @@
 //! The one file of this crate with `unsafe`: calling code that was compiled for an instruction set is only allowed
 //! after that set has been found, which the macro does right before the call; the `gemm` crate and loads take pointers.
 
-use crate::model::tile::{Left, Matrix, Target, Threads};
+#[cfg(feature = "cuda")]
+use candle_core::cuda_backend::cudarc::driver::{DriverError, LaunchArgs, LaunchConfig};
+
+use crate::model::tile::{LANES, Left, Matrix, Sums, Target, Threads, WORDS};
 
 /// Defines a function whose body is compiled three times on x86-64: for AVX-512, for AVX2 with FMA, and for any machine.
 /// What the body calls must be `#[inline(always)]`, or it stays compiled for any machine.
@@ -113,10 +116,7 @@ pub fn has_fma() -> bool {
     false
 }
 
-/// [`tile_wide`] of AVX2, [`has_fma`].
-///
-/// # Panics
-/// As [`tile_wide`].
+/// [`tile_wide`] of AVX2, [`has_fma`]; it panics as that does.
 pub fn tile_narrow(left: Left<6>, right: &[[f32; 16]], target: Target) {
     assert!(has_fma() && left.has(right.len()), "{:?} {}", left.places, left.step);
     // SAFETY: avx2 and fma were found, and every place that is read is inside of `left`, by the assertion above.
@@ -146,14 +146,6 @@ pub fn transpose<const W: usize>(rows: &[f32], stride: usize, count: usize, out:
     }
 }
 
-/// Rows of an input that one register holds, one in each lane.
-pub const LANES: usize = 16;
-/// Rows of a weight that are read together.
-pub const WORDS: usize = 8;
-
-/// Sums of [`WORDS`] rows of a weight with V · [`LANES`] rows of an input.
-pub type Sums<const V: usize> = [[[f32; LANES]; V]; WORDS];
-
 /// Whether this machine has the registers of [`lanes`].
 pub fn has_lanes() -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -180,20 +172,14 @@ pub fn lanes<const V: usize>(x: &[f32], w: [&[f32]; WORDS]) -> Sums<V> {
     on_x86!(unsafe { avx512::lanes(x, w) })
 }
 
-/// [`lanes`] of pairs of bf16, the first of a pair in the lower half: `x (I/2, V · LANES)`, each `w (I/2)`.
-///
-/// # Panics
-/// As [`lanes`].
+/// [`lanes`] of pairs of bf16, the first of a pair in the lower half: `x (I/2, V · LANES)`, each `w (I/2)`; it panics as that does.
 pub fn lanes_bf16<const V: usize>(x: &[u32], w: [&[[u8; 4]]; WORDS]) -> Sums<V> {
     assert!(has_bf16() && w.iter().all(|row| row.len() == w[0].len() && row.len() * V * LANES <= x.len()), "{}", x.len());
     // SAFETY: avx512f and avx512bf16 were found in the assertion above.
     on_x86!(unsafe { avx512::lanes_bf16(x, w) })
 }
 
-/// `Σ x · w` of rows of pairs of bf16 with a row of a weight; a row's sum is the same in any company.
-///
-/// # Panics
-/// As [`lanes`].
+/// `Σ x · w` of rows of pairs of bf16 with a row of a weight; a row's sum is the same in any company; it panics as [`lanes`] does.
 pub fn pairs_bf16<const R: usize>(x: [&[u32]; R], w: &[[u8; 4]]) -> [f32; R] {
     assert!(has_bf16() && x.iter().all(|x| x.len() == w.len()));
     // SAFETY: avx512f and avx512bf16 were found in the assertion above.
@@ -394,4 +380,13 @@ pub fn keep_memory(keep: bool) {
     }
     #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
     let _ = keep;
+}
+
+/// Starts a kernel of `kernels.cu` in blocks of `threads`.
+#[cfg(feature = "cuda")]
+pub fn launch(builder: &mut LaunchArgs, (blocks, threads): (u32, u32)) -> Result<(), DriverError> {
+    let config = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (threads, 1, 1), shared_mem_bytes: 0 };
+    // SAFETY: `cuda.rs`, which alone calls this, has given the sixteen arguments that all kernels of `kernels.cu` take; which numbers
+    // they read and write follows from the counts, which `gpu.rs` takes from the shapes of the same tensors.
+    unsafe { builder.launch(config) }.map(drop)
 }

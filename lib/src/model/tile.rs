@@ -82,3 +82,11 @@ impl Target<'_, '_> {
         }
     }
 }
+
+/// Rows of an input that one register holds, one in each lane.
+pub const LANES: usize = 16;
+/// Rows of a weight that are read together.
+pub const WORDS: usize = 8;
+
+/// Sums of [`WORDS`] rows of a weight with V · [`LANES`] rows of an input.
+pub type Sums<const V: usize> = [[[f32; LANES]; V]; WORDS];

@@ -6,8 +6,9 @@
 use rayon::prelude::*;
 
 use crate::model::packed::{Format, bf16_pair, unpack_part};
-use crate::model::simd::{LANES, Sums, WORDS, has_bf16, has_lanes, lanes, lanes_bf16};
+use crate::model::simd::{has_bf16, has_lanes, lanes, lanes_bf16};
 use crate::model::thin::Matrix;
+use crate::model::tile::{LANES, Sums, WORDS};
 
 /// From so many rows on the lanes are full enough.
 const FIRST: usize = 9;

@@ -1,0 +1,97 @@
+//! A GPU that this process has not used → whether our kernels compute there what candle's operations do. They were written
+//! without a GPU at hand; where one differs, candle's operations do its work, and a line on stderr says so.
+
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+
+use crate::model::activations::{GELU_TANH, SILU};
+use crate::model::attend::Scores;
+use crate::model::attention::{AttentionShape, Columns};
+use crate::model::composed;
+use crate::model::gpu::distance_from_composed;
+use crate::model::head::Targets;
+use crate::model::norm::Norm;
+use crate::model::ops;
+use crate::model::parameter::Parameter;
+use crate::model::rotary::Rotary;
+
+type Answer<T> = candle_core::Result<T>;
+
+/// What the two may differ by: f32, added up in another order.
+const BOUND: f32 = 1e-3;
+
+/// All kernels of `kernels.cu` that a forward or backward pass by the input asks for.
+pub const KERNELS: [&str; 12] = [
+    "norm_rows",
+    "norm_grad",
+    "heads",
+    "heads_grad",
+    "softmax",
+    "softmax_grad",
+    "gelu",
+    "gelu_grad",
+    "gated",
+    "gated_grad",
+    "losses",
+    "losses_grad",
+];
+
+/// Lets the kernels compute in this process if they are right on this device; a CPU needs none.
+pub fn approve(device: &Device) {
+    #[cfg(feature = "cuda")]
+    if device.is_cuda() {
+        static CHECKED: std::sync::Once = std::sync::Once::new();
+        CHECKED.call_once(|| {
+            crate::model::cuda::approve(true);
+            if let Some(fault) = fault(device) {
+                crate::model::cuda::approve(false);
+                eprintln!("the GPU kernels of this crate are not used, candle's operations compute: {fault}");
+            }
+        });
+    }
+    let _ = device;
+}
+
+/// What is wrong with the kernels on this device; `None`: nothing.
+pub fn fault(device: &Device) -> Option<String> {
+    match distance_from_composed(device, &|x| operations(x)) {
+        Ok(distance) if distance <= BOUND => None,
+        Ok(distance) => Some(format!("their results are {distance:e} away from candle's")),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// Every kind of operation of a model on `x (6,48)`.
+fn operations(x: &Tensor) -> Answer<Vec<Tensor>> {
+    let factors = |from: f32| -> Answer<Parameter> {
+        let values: Vec<f32> = (0..48).map(|i| from + i as f32 / 48.0).collect();
+        Ok(Parameter::new(candle_core::Var::from_vec(values, 48, x.device())?))
+    };
+    let layer = Norm { weight: factors(0.5)?, bias: Some(factors(-0.5)?), epsilon: 1e-5, offset: 0.0 };
+    let rms = Norm { weight: factors(0.5)?, bias: None, epsilon: 1e-5, offset: 1.0 };
+    let attention = |heads, groups, columns, turned, scores| {
+        let shape = AttentionShape {
+            lengths: [2, 4].into(),
+            heads,
+            groups,
+            head_size: 8,
+            columns,
+            rotary: Arc::new(Rotary::new(turned, 8, 1e4, None)),
+            scores,
+        };
+        composed::attention(x, &shape, &mut [])
+    };
+    let targets = Targets { ids: &[1, 2, 3, 5, 8, 13], weights: &[1.0; 6], smoothing: 0.1 };
+    Ok(vec![
+        layer.forward(x)?,
+        rms.forward(x)?,
+        ops::gelu(x)?,
+        ops::gelu_tanh(x)?,
+        ops::gated(x, &x.affine(-0.5, 0.1)?, SILU)?,
+        ops::gated(&x.affine(-0.5, 0.1)?, x, GELU_TANH)?,
+        attention(2, 2, Columns::Interleaved, 4, Scores::of_size(8))?,
+        attention(4, 1, Columns::Blocks, 8, Scores { cap: Some(1.5), window: Some(2), ..Scores::of_size(8) })?,
+        composed::losses(x, targets)?,
+    ])
+}

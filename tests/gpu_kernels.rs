@@ -1,0 +1,117 @@
+//! The kernels for a GPU = the fused operations of the CPU, for every family: their source is compiled by the machine's C compiler,
+//! and the threads of a block take turns (`tests/cuda/emulate.c`).
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use finetuning::model::activations::{GELU_TANH, SILU};
+use finetuning::model::backend::emulated;
+use finetuning::model::call::Call;
+use finetuning::model::gpu::distance_from_composed;
+use finetuning::model::head::Targets;
+use finetuning::model::{gpu_check, ops};
+use finetuning::*;
+
+use crate::composed::{gradients, ids, models};
+use crate::support::{assert_close, fresh_folder, root, values};
+
+/// The program of `tests/cuda/emulate.c`.
+fn emulator() -> &'static PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let program = fresh_folder().join("emulate");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-O1", "-U_FORTIFY_SOURCE", "-Wall", "-Werror", "-x", "c"]).arg(root().join("tests/cuda/emulate.c"));
+        compiler.arg("-I").arg(root().join("lib/src/model")).arg("-o").arg(&program).arg("-lm");
+        let output = compiler.output().expect("Rust links with a C compiler");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        program
+    })
+}
+
+/// One kernel in a process of its own.
+fn run(call: &Call, inputs: [&[f32]; 3]) -> Vec<f32> {
+    let mut command = Command::new(emulator());
+    command.arg(call.kernel).arg(call.blocks.to_string()).args(call.counts.map(|count| count.to_string()));
+    command.args(call.numbers.map(|number| number.to_string())).args(inputs.map(|input| input.len().to_string()));
+    let mut child = command.arg(call.shape.elem_count().to_string()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let bytes: Vec<u8> = inputs.concat().iter().flat_map(|number| number.to_le_bytes()).collect();
+    let writer = std::thread::spawn(move || stdin.write_all(&bytes).unwrap());
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(output.status.success(), "{}: {}", call.kernel, output.status);
+    output.stdout.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+fn on_kernels<T>(work: impl FnOnce() -> T) -> T {
+    emulated(run, work)
+}
+
+#[test]
+fn logits_and_losses_are_the_fused_ones() {
+    for (name, model) in models() {
+        let (inputs, weights) = (ids(40), vec![1.0; 40]);
+        let logits = || values(&model.forward(&inputs, 2, false).unwrap());
+        assert_close(&name, &on_kernels(logits), &logits(), 1e-4, 1e-4);
+        let losses = || model.losses(&inputs, &[10, 30], Targets { ids: &inputs, weights: &weights, smoothing: 0.1 }).unwrap();
+        assert_close(&name, &on_kernels(losses), &losses(), 1e-4, 1e-4);
+    }
+}
+
+#[test]
+fn every_gradient_is_the_fused_one() {
+    for (name, model) in models() {
+        let fused = gradients(&model, false);
+        let other = on_kernels(|| gradients(&model, false));
+        assert!((other.0 - fused.0).abs() <= 1e-4 * fused.0, "{name}: loss {} and {}", other.0, fused.0);
+        for ((own, fused), (parameter, _)) in other.1.iter().zip(&fused.1).zip(model.weights()) {
+            assert_close(&format!("{name} {parameter}"), own, fused, 1e-3, 2e-3);
+        }
+    }
+}
+
+#[test]
+fn positions_after_a_cache_are_the_same() {
+    for (name, model) in models() {
+        let generated = || generate(&model, &ids(9), 15, u32::MAX, Decoding::Greedy).unwrap();
+        assert_eq!(on_kernels(generated), generated(), "{name}");
+    }
+}
+
+#[test]
+fn activations_of_many_blocks_are_the_fused_ones() {
+    let numbers: Vec<f32> = (0..3000).map(|i| (i * 7919 % 101) as f32 / 10.0 - 5.0).collect();
+    let (x, up) =
+        (Tensor::from_vec(numbers.clone(), (3, 1000), &Device::Cpu).unwrap(), Tensor::from_vec(numbers, 3000, &Device::Cpu).unwrap());
+    let up = up.flip(&[0]).unwrap().reshape((3, 1000)).unwrap();
+    let all =
+        || [ops::gelu(&x), ops::gelu_tanh(&x), ops::gated(&x, &up, SILU), ops::gated(&x, &up, GELU_TANH)].map(|y| values(&y.unwrap()));
+    for (kernel, fused) in on_kernels(all).iter().zip(all()) {
+        assert_close("activation", kernel, &fused, 2e-6, 2e-6);
+    }
+}
+
+#[test]
+fn the_check_of_a_new_gpu_sees_a_wrong_kernel() {
+    assert_eq!(on_kernels(|| gpu_check::fault(&Device::Cpu)), None);
+    let wrong = |kernel: &'static str| -> Option<String> {
+        thread_local!(static WRONG: std::cell::Cell<&'static str> = const { std::cell::Cell::new("") });
+        WRONG.set(kernel);
+        let runner = |call: &Call, inputs: [&[f32]; 3]| {
+            let mut output = run(call, inputs);
+            if call.kernel == WRONG.get() {
+                output.iter_mut().step_by(3).for_each(|number| *number += 0.01);
+            }
+            output
+        };
+        emulated(runner, || gpu_check::fault(&Device::Cpu))
+    };
+    for kernel in gpu_check::KERNELS {
+        assert!(wrong(kernel).is_some(), "{kernel} may be wrong unseen");
+    }
+    let nan = |x: &Tensor| Ok(vec![(ops::gelu(x)? * f64::NAN)?]);
+    assert_eq!(on_kernels(|| distance_from_composed(&Device::Cpu, &nan).unwrap()), f32::INFINITY);
+}
