@@ -107,17 +107,19 @@ fn arguments(optim: Optim) -> TrainingArguments {
     }
 }
 
+/// The losses of four steps, and of the evaluation after them.
+pub fn trained(optim: Optim) -> (Vec<f32>, f32) {
+    let model = load("tiny-neox");
+    let mut trainer = Trainer::new(&model, arguments(optim), tiny_rows(20), tiny_rows(4)).unwrap();
+    trainer.train().unwrap();
+    let losses: Vec<f32> = trainer.history().iter().map(|step| step.loss as f32).collect();
+    (losses, trainer.evaluate().unwrap().loss as f32)
+}
+
 #[test]
 fn training_is_the_same() {
     for optim in [Optim::AdamW, Optim::Adafactor] {
-        let run = || {
-            let model = load("tiny-neox");
-            let mut trainer = Trainer::new(&model, arguments(optim), tiny_rows(20), tiny_rows(4)).unwrap();
-            trainer.train().unwrap();
-            let losses: Vec<f32> = trainer.history().iter().map(|step| step.loss as f32).collect();
-            (losses, trainer.evaluate().unwrap().loss as f32)
-        };
-        let (fused, other) = (run(), composed(run));
+        let (fused, other) = (trained(optim), composed(|| trained(optim)));
         assert_close("losses", &other.0, &fused.0, 1e-4, 0.0);
         assert_close("evaluation", &[other.1], &[fused.1], 1e-4, 0.0);
         assert_eq!(fused.0.len(), 4);

@@ -14,8 +14,8 @@ use finetuning::model::head::Targets;
 use finetuning::model::{gpu_check, ops};
 use finetuning::*;
 
-use crate::composed::{gradients, ids, models};
-use crate::support::{assert_close, fresh_folder, root, values};
+use crate::composed::{gradients, ids, models, trained};
+use crate::support::{assert_close, fresh_folder, root, rows, values};
 
 /// The program of `tests/cuda/emulate.c`.
 fn emulator() -> &'static PathBuf {
@@ -78,6 +78,43 @@ fn positions_after_a_cache_are_the_same() {
     for (name, model) in models() {
         let generated = || generate(&model, &ids(9), 15, u32::MAX, Decoding::Greedy).unwrap();
         assert_eq!(on_kernels(generated), generated(), "{name}");
+    }
+}
+
+#[test]
+fn training_is_the_same() {
+    for optim in [Optim::AdamW, Optim::Adafactor] {
+        let (fused, other) = (trained(optim), on_kernels(|| trained(optim)));
+        assert_close("losses", &other.0, &fused.0, 1e-4, 0.0);
+        assert_close("evaluation", &[other.1], &[fused.1], 1e-4, 0.0);
+    }
+}
+
+#[test]
+fn adafactor_of_many_rows_is_the_fused_one() {
+    // An embedding of several groups of rows.
+    let trained = || {
+        let model = CausalLm::random(NeoxConfig::new(600, 32, 1, 2), 1, None, &Device::Cpu).unwrap();
+        let rows = rows(&(0..4).map(|row| (0..60).map(|i| (row * 150 + i * 7) % 600).collect()).collect::<Vec<Vec<u32>>>());
+        let arguments = TrainingArguments {
+            optim: Optim::Adafactor,
+            learning_rate: 0.01,
+            max_steps: 3,
+            disable_tqdm: true,
+            output_dir: fresh_folder(),
+            ..Default::default()
+        };
+        Trainer::new(&model, arguments, rows.clone(), rows).unwrap().train().unwrap();
+        // The gradient of a key's bias is rounding noise, which Adafactor makes as large as any other.
+        model
+            .weights()
+            .iter()
+            .filter(|(_, parameter)| parameter.rank() == 2)
+            .map(|(_, parameter)| values(parameter.as_tensor()))
+            .collect::<Vec<_>>()
+    };
+    for (kernel, fused) in on_kernels(trained).iter().zip(&trained()) {
+        assert_close("weights", kernel, fused, 2e-4, 1e-3);
     }
 }
 

@@ -50,6 +50,7 @@ static void go_on(void) {
 static const struct { const char *name; void (*kernel)(ARGUMENTS); } known[] = {
     ENTRY(norm_rows), ENTRY(norm_grad), ENTRY(norm_moments), ENTRY(norm_affine), ENTRY(heads), ENTRY(heads_grad), ENTRY(softmax),
     ENTRY(softmax_grad), ENTRY(gelu), ENTRY(gelu_grad), ENTRY(gated), ENTRY(gated_grad), ENTRY(losses), ENTRY(losses_grad),
+    ENTRY(adamw_moments), ENTRY(adamw_values), ENTRY(square_rows), ENTRY(square_columns), ENTRY(update_rows), ENTRY(adafactor_values),
 };
 
 static int waiting, blocks, length;

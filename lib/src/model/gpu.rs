@@ -15,7 +15,7 @@ type Answer<T> = candle_core::Result<T>;
 
 impl Call {
     /// The output, without a gradient.
-    fn run(self, a: &Tensor, b: &Tensor, c: &Tensor) -> Answer<Tensor> {
+    pub fn run(self, a: &Tensor, b: &Tensor, c: &Tensor) -> Answer<Tensor> {
         a.contiguous()?.apply_op3_no_bwd(&b.contiguous()?, &c.contiguous()?, &Operation { call: self, slopes: no_slopes })
     }
 

@@ -1,8 +1,11 @@
 //! The arithmetic of AdamW and Adafactor from candle's operations, on the device of the weights: [`crate::train::update`] for
-//! devices that are no CPU. Nothing is read back, so that a GPU need not wait.
+//! devices that are no CPU; where a device has kernels of ours, they walk what is as large as the weights. Nothing is read back,
+//! so that a GPU need not wait.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, Shape, Tensor};
 
+use crate::model::backend::has_kernels;
+use crate::model::call::{Call, THREADS};
 use crate::train::optimizer::Step;
 use crate::train::update::{Adam, EPSILON, Factors};
 
@@ -12,6 +15,16 @@ type Answer<T> = candle_core::Result<T>;
 pub fn adamw(values: &Tensor, gradient: &Tensor, state: &mut [Tensor], step: Step) -> Answer<Tensor> {
     let [mean, square] = state else { return Ok(values.clone()) };
     let adam = Adam::new(step);
+    if has_kernels(values.device()) {
+        let count = values.elem_count();
+        let call = |kernel, numbers: [f32; 4], shape: Shape| Call::new(kernel, (count, 1), &[], &numbers, shape).over(count);
+        let moments = Tensor::stack(&[&*mean, &*square], 0)?;
+        let numbers = [adam.scale, adam.rest.0, adam.betas.1, adam.rest.1];
+        let moments = call("adamw_moments", numbers, moments.shape().clone()).run(gradient, &moments, gradient)?;
+        (*mean, *square) = (moments.get(0)?, moments.get(1)?);
+        let numbers = [adam.keep, adam.step_size, adam.root, adam.epsilon];
+        return call("adamw_values", numbers, values.shape().clone()).run(values, &moments, &moments);
+    }
     let g = (gradient * f64::from(adam.scale))?;
     *mean = (&*mean + ((&g - &*mean)? * f64::from(adam.rest.0))?)?;
     *square = ((&*square * f64::from(adam.betas.1))? + (g.sqr()? * f64::from(adam.rest.1))?)?;
@@ -23,9 +36,12 @@ pub fn adamw(values: &Tensor, gradient: &Tensor, state: &mut [Tensor], step: Ste
 /// the new values.
 pub fn adafactor(values: &Tensor, gradient: &Tensor, state: &mut [Tensor], step: Step) -> Answer<Tensor> {
     let factors = Factors::new(step);
+    if let ([rows, columns], true) = (&mut *state, has_kernels(values.device())) {
+        return adafactor_kernels(values, gradient, (rows, columns), &factors);
+    }
     let g = (gradient * f64::from(factors.scale))?;
     let squares = (g.sqr()? + f64::from(EPSILON))?;
-    let mix = |average: &Tensor, new: Tensor| (average * f64::from(factors.beta))? + (new * f64::from(1.0 - factors.beta))?;
+    let mix = |average: &Tensor, new: Tensor| factors.mix(average, &new);
     let update = match state {
         [square] => {
             *square = mix(square, squares)?;
@@ -41,4 +57,34 @@ pub fn adafactor(values: &Tensor, gradient: &Tensor, state: &mut [Tensor], step:
     };
     let clip = update.sqr()?.mean_all()?.sqrt()?.maximum(1.0)?;
     (values * f64::from(factors.keep))? - (update * factors.rate)?.broadcast_div(&clip)?
+}
+
+/// [`adafactor`] of a matrix, which is walked four times.
+fn adafactor_kernels(values: &Tensor, gradient: &Tensor, state: (&mut Tensor, &mut Tensor), factors: &Factors) -> Answer<Tensor> {
+    /// Rows whose squares one thread adds up.
+    const GROUP: usize = 256;
+    let (size, (rows, columns)) = (values.dims2()?, state);
+    let call = |kernel, more: &[usize], numbers: &[f32], shape: Shape| Call::new(kernel, size, more, numbers, shape);
+    let squares = [factors.scale, EPSILON];
+    let by_row = call("square_rows", &[], &squares, Shape::from(size.0)).run(gradient, gradient, gradient)?;
+    let groups = size.0.div_ceil(GROUP);
+    let call_columns =
+        call("square_columns", &[GROUP], &squares, Shape::from((groups, size.1))).over(groups * size.1.next_multiple_of(THREADS));
+    let by_column = (call_columns.run(gradient, gradient, gradient)?.sum(0)? / size.0 as f64)?;
+    *rows = factors.mix(rows, &by_row)?;
+    *columns = factors.mix(columns, &by_column)?;
+    let row = rows.broadcast_div(&rows.mean_keepdim(D::Minus1)?)?.sqrt()?.recip()?;
+    let column = columns.sqrt()?.recip()?;
+    let squares = call("update_rows", &[], &[factors.scale], Shape::from(size.0)).run(gradient, &row, &column)?;
+    let clip = squares.mean_all()?.sqrt()?.maximum(1.0)?;
+    let parts = Tensor::cat(&[&row.broadcast_div(&clip)?, &column], 0)?;
+    let numbers = [factors.keep, factors.rate as f32 * factors.scale];
+    call("adafactor_values", &[], &numbers, values.shape().clone()).run(values, gradient, &parts)
+}
+
+impl Factors {
+    /// The average with a new part.
+    fn mix(&self, average: &Tensor, new: &Tensor) -> Answer<Tensor> {
+        (average * f64::from(self.beta))? + (new * f64::from(1.0 - self.beta))?
+    }
 }
