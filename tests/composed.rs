@@ -25,7 +25,7 @@ pub fn ids(count: u32) -> Vec<u32> {
 }
 
 /// The loss and all gradients of two sequences, with everything that a pass may have: smoothing, noise, recomputation.
-pub fn gradients(model: &CausalLm, checkpointing: bool) -> (f64, Vec<Vec<f32>>) {
+fn gradients(model: &CausalLm, checkpointing: bool) -> (f64, Vec<Vec<f32>>) {
     let (inputs, weights) = (ids(40), (0..40).map(|i| (i % 3) as f32).collect::<Vec<f32>>());
     let targets = Targets { ids: &inputs, weights: &weights, smoothing: 0.1 };
     model.set_seed(5);
@@ -39,29 +39,39 @@ pub fn gradients(model: &CausalLm, checkpointing: bool) -> (f64, Vec<Vec<f32>>) 
     (loss, model.weights().iter().map(|(_, parameter)| take(parameter)).collect())
 }
 
-#[test]
-fn logits_and_losses_are_the_same() {
+/// Logits and losses, computed here and `elsewhere`.
+pub fn compare_logits(elsewhere: impl Fn(&dyn Fn() -> Vec<f32>) -> Vec<f32>) {
     for (name, model) in models() {
         let (inputs, weights) = (ids(40), vec![1.0; 40]);
         let logits = || values(&model.forward(&inputs, 2, false).unwrap());
-        assert_close(&name, &composed(logits), &logits(), 1e-4, 1e-4);
+        assert_close(&name, &elsewhere(&logits), &logits(), 1e-4, 1e-4);
         let losses = || model.losses(&inputs, &[10, 30], Targets { ids: &inputs, weights: &weights, smoothing: 0.1 }).unwrap();
-        assert_close(&name, &composed(losses), &losses(), 1e-4, 1e-4);
+        assert_close(&name, &elsewhere(&losses), &losses(), 1e-4, 1e-4);
     }
 }
 
-#[test]
-fn every_gradient_is_the_same() {
+/// The loss and all gradients, computed here and `elsewhere`.
+pub fn compare_gradients(checkpointing: &[bool], elsewhere: impl Fn(&dyn Fn() -> (f64, Vec<Vec<f32>>)) -> (f64, Vec<Vec<f32>>)) {
     for (name, model) in models() {
         let fused = gradients(&model, false);
-        for checkpointing in [false, true] {
-            let other = composed(|| gradients(&model, checkpointing));
+        for &checkpointing in checkpointing {
+            let other = elsewhere(&|| gradients(&model, checkpointing));
             assert!((other.0 - fused.0).abs() <= 1e-4 * fused.0, "{name}: loss {} and {}", other.0, fused.0);
             for ((own, fused), (parameter, _)) in other.1.iter().zip(&fused.1).zip(model.weights()) {
                 assert_close(&format!("{name} {parameter}"), own, fused, 1e-3, 2e-3);
             }
         }
     }
+}
+
+#[test]
+fn logits_and_losses_are_the_same() {
+    compare_logits(|work| composed(work));
+}
+
+#[test]
+fn every_gradient_is_the_same() {
+    compare_gradients(&[false, true], |work| composed(work));
 }
 
 #[test]

@@ -10,11 +10,10 @@ use finetuning::model::activations::{GELU_TANH, SILU};
 use finetuning::model::backend::emulated;
 use finetuning::model::call::Call;
 use finetuning::model::gpu::distance_from_composed;
-use finetuning::model::head::Targets;
 use finetuning::model::{gpu_check, ops};
 use finetuning::*;
 
-use crate::composed::{gradients, ids, models, trained};
+use crate::composed::{compare_gradients, compare_logits, ids, models, trained};
 use crate::support::{assert_close, fresh_folder, root, rows, values};
 
 /// The program of `tests/cuda/emulate.c`.
@@ -52,25 +51,12 @@ fn on_kernels<T>(work: impl FnOnce() -> T) -> T {
 
 #[test]
 fn logits_and_losses_are_the_fused_ones() {
-    for (name, model) in models() {
-        let (inputs, weights) = (ids(40), vec![1.0; 40]);
-        let logits = || values(&model.forward(&inputs, 2, false).unwrap());
-        assert_close(&name, &on_kernels(logits), &logits(), 1e-4, 1e-4);
-        let losses = || model.losses(&inputs, &[10, 30], Targets { ids: &inputs, weights: &weights, smoothing: 0.1 }).unwrap();
-        assert_close(&name, &on_kernels(losses), &losses(), 1e-4, 1e-4);
-    }
+    compare_logits(|work| on_kernels(work));
 }
 
 #[test]
 fn every_gradient_is_the_fused_one() {
-    for (name, model) in models() {
-        let fused = gradients(&model, false);
-        let other = on_kernels(|| gradients(&model, false));
-        assert!((other.0 - fused.0).abs() <= 1e-4 * fused.0, "{name}: loss {} and {}", other.0, fused.0);
-        for ((own, fused), (parameter, _)) in other.1.iter().zip(&fused.1).zip(model.weights()) {
-            assert_close(&format!("{name} {parameter}"), own, fused, 1e-3, 2e-3);
-        }
-    }
+    compare_gradients(&[false], |work| on_kernels(work));
 }
 
 #[test]
