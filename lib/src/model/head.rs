@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::model::activations::tanh;
 use crate::model::kernels::{column_sum, exp_sum, max, softmax_slope, sum};
-use crate::model::matmul::{Matrix, Threads, matmul};
+use crate::model::matmul::{Matrix, Threads, matmul, matmul_then};
 use crate::model::simd::vectorised;
 
 /// Rows whose logits are held at a time.
@@ -155,9 +155,9 @@ impl Head<'_> {
         for (index, words) in self.weight.chunks(WORDS * self.width).enumerate() {
             let count = words.len() / self.width;
             let block = &mut logits.values[index * WORDS * rows..][..count * rows];
-            matmul(block, Matrix::new(x, self.width), Matrix::new(words, self.width).t(), false, Threads::All);
             let bias = self.bias.map(|bias| &bias[index * WORDS..][..count]);
-            block.par_chunks_exact_mut(count).zip(&mut sums).with_min_len(16).for_each(|(row, (top, total, plain))| {
+            let (x, words) = (Matrix::new(x, self.width), Matrix::new(words, self.width).t());
+            matmul_then(block, x, words, false, Threads::All, &mut sums, |row, (top, total, plain)| {
                 finish(row, bias, self.cap);
                 block_sums(row, top, total);
                 if means {

@@ -60,8 +60,17 @@ pub fn matmul_then<S: Send>(
         Kind::Narrow if !is_small => product.run(out, b, states, finish, tile_narrow),
         _ => {
             any_product(out, a, b, accumulate, threads);
-            out.chunks_exact_mut(columns.max(1)).zip(states).for_each(|(row, state)| finish(row, state));
+            finish_all(out, columns, threads, states, finish);
         }
+    }
+}
+
+/// Calls `finish` with all rows.
+fn finish_all<S: Send>(out: &mut [f32], columns: usize, threads: Threads, states: &mut [S], finish: impl Fn(&mut [f32], &mut S) + Sync) {
+    let columns = columns.max(1);
+    match threads {
+        Threads::One => out.chunks_exact_mut(columns).zip(states).for_each(|(row, state)| finish(row, state)),
+        Threads::All => out.par_chunks_exact_mut(columns).zip(states).with_min_len(16).for_each(|(row, state)| finish(row, state)),
     }
 }
 
@@ -197,7 +206,7 @@ impl Product<'_> {
         }
         RIGHT.replace(right);
         if most < columns {
-            out.chunks_exact_mut(columns).zip(states).for_each(|(row, state)| finish(row, state));
+            finish_all(out, columns, self.threads, states, finish);
         }
     }
 
