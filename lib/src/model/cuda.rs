@@ -36,6 +36,9 @@ pub fn run(call: &Call, inputs: [(&CudaStorage, &Layout); 3]) -> Answer<CudaStor
         let Some((start, end)) = layout.contiguous_offsets() else { candle_core::bail!("an input of {} has gaps", call.kernel) };
         views.push(storage.as_cuda_slice::<f32>()?.slice(start..end));
     }
+    if let Some(count) = call.counts.iter().find(|count| **count > i32::MAX as usize / 2) {
+        candle_core::bail!("{count} rows or numbers are more than the kernel {} counts: take a smaller batch", call.kernel);
+    }
     let counts = call.counts.map(|count| count as i32);
     let mut out = device.alloc_zeros::<f32>(call.shape.elem_count())?;
     let stream = device.cuda_stream();
