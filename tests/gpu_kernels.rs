@@ -9,12 +9,28 @@ use std::sync::OnceLock;
 use finetuning::model::activations::{GELU_TANH, SILU};
 use finetuning::model::backend::emulated;
 use finetuning::model::call::Call;
-use finetuning::model::gpu::distance_from_composed;
-use finetuning::model::{gpu_check, ops};
+use finetuning::model::gpu_check::{distance_from_composed, fault};
+use finetuning::model::ops;
 use finetuning::*;
 
 use crate::composed::{compare_gradients, compare_logits, ids, models, trained};
 use crate::support::{assert_close, fresh_folder, root, rows, values};
+
+/// What the check of a GPU asks for: all kernels of a forward pass and of the gradient by its input.
+const KERNELS: [&str; 12] = [
+    "norm_rows",
+    "norm_grad",
+    "heads",
+    "heads_grad",
+    "softmax",
+    "softmax_grad",
+    "gelu",
+    "gelu_grad",
+    "gated",
+    "gated_grad",
+    "losses",
+    "losses_grad",
+];
 
 /// The program of `tests/cuda/emulate.c`.
 fn emulator() -> &'static PathBuf {
@@ -119,7 +135,7 @@ fn activations_of_many_blocks_are_the_fused_ones() {
 
 #[test]
 fn the_check_of_a_new_gpu_sees_a_wrong_kernel() {
-    assert_eq!(on_kernels(|| gpu_check::fault(&Device::Cpu)), None);
+    assert_eq!(on_kernels(|| fault(&Device::Cpu)), None);
     let wrong = |kernel: &'static str| -> Option<String> {
         thread_local!(static WRONG: std::cell::Cell<&'static str> = const { std::cell::Cell::new("") });
         WRONG.set(kernel);
@@ -130,9 +146,9 @@ fn the_check_of_a_new_gpu_sees_a_wrong_kernel() {
             }
             output
         };
-        emulated(runner, || gpu_check::fault(&Device::Cpu))
+        emulated(runner, || fault(&Device::Cpu))
     };
-    for kernel in gpu_check::KERNELS {
+    for kernel in KERNELS {
         assert!(wrong(kernel).is_some(), "{kernel} may be wrong unseen");
     }
     let nan = |x: &Tensor| Ok(vec![(ops::gelu(x)? * f64::NAN)?]);

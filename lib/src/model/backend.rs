@@ -1,5 +1,5 @@
-//! Device → how operations compute there: in fused operations on the CPU, elsewhere composed of candle's own; and the
-//! number format of products; and the threads that they run on.
+//! Device → how operations compute there: in fused operations on the CPU, in kernels of ours on a GPU, elsewhere composed of
+//! candle's own; and the number format of products; and the threads that they run on.
 
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};

@@ -1,12 +1,12 @@
 //! Tensors on a GPU → tensors there, with gradients: the kernels of `kernels.cu`, in place of what candle composes of many
 //! operations. Tests run them on the CPU.
 
-use candle_core::{CpuStorage, CustomOp3, D, Device, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 
 use crate::model::activations::Sigmoidal;
 use crate::model::attend::Scores;
 use crate::model::attention::{AttentionShape, Columns};
-use crate::model::backend::{composed, runner};
+use crate::model::backend::runner;
 use crate::model::call::Call;
 use crate::model::head::Targets;
 use crate::model::parameter::values;
@@ -158,26 +158,4 @@ pub fn losses(logits: &Tensor, targets: Targets) -> Answer<Tensor> {
     call("losses", Shape::from(size.0)).with_slopes(logits, &ids, &ids, move |[logits, ids, _], _, grad| {
         Ok([Some(call("losses_grad", logits.shape().clone()).run(logits, ids, grad)?), None, None])
     })
-}
-
-/// The largest distance of what kernels give from what candle's operations give, gradients by the input included; over operations of
-/// every kind, on this device.
-pub fn distance_from_composed(device: &Device, operations: &dyn Fn(&Tensor) -> Answer<Vec<Tensor>>) -> Answer<f32> {
-    let numbers: Vec<f32> = (0..6 * 48).map(|i| ((i * 7919 % 101) as f32 - 50.0) / 40.0).collect();
-    let results = || -> Answer<Vec<Tensor>> {
-        let x = candle_core::Var::from_vec(numbers.clone(), (6, 48), device)?;
-        let mut results = operations(&x)?;
-        for index in 0..results.len() {
-            let slopes = results[index].sqr()?.sum_all()?.backward()?;
-            results.extend(slopes.get(&x).cloned());
-        }
-        Ok(results)
-    };
-    let (ours, theirs) = (results()?, composed(results)?);
-    let mut most = if ours.len() == theirs.len() { 0f32 } else { f32::INFINITY };
-    for (ours, theirs) in ours.iter().zip(&theirs) {
-        let distance = (ours - theirs)?.abs()?.flatten_all()?.max(D::Minus1)?.to_scalar::<f32>()?;
-        most = if distance.is_nan() { f32::INFINITY } else { most.max(distance) };
-    }
-    Ok(most)
 }

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::{D, Device, Tensor, Var};
 
 use crate::model::activations::{GELU_TANH, SILU};
 use crate::model::attend::Scores;
 use crate::model::attention::{AttentionShape, Columns};
+use crate::model::backend;
 use crate::model::composed;
-use crate::model::gpu::distance_from_composed;
 use crate::model::head::Targets;
 use crate::model::norm::Norm;
 use crate::model::ops;
@@ -20,22 +20,6 @@ type Answer<T> = candle_core::Result<T>;
 
 /// What the two may differ by: f32, added up in another order.
 const BOUND: f32 = 1e-3;
-
-/// All kernels of `kernels.cu` that a forward or backward pass by the input asks for.
-pub const KERNELS: [&str; 12] = [
-    "norm_rows",
-    "norm_grad",
-    "heads",
-    "heads_grad",
-    "softmax",
-    "softmax_grad",
-    "gelu",
-    "gelu_grad",
-    "gated",
-    "gated_grad",
-    "losses",
-    "losses_grad",
-];
 
 /// Lets the kernels compute in this process if they are right on this device; a CPU needs none.
 pub fn approve(device: &Device) {
@@ -66,7 +50,7 @@ pub fn fault(device: &Device) -> Option<String> {
 fn operations(x: &Tensor) -> Answer<Vec<Tensor>> {
     let factors = |from: f32| -> Answer<Parameter> {
         let values: Vec<f32> = (0..48).map(|i| from + i as f32 / 48.0).collect();
-        Ok(Parameter::new(candle_core::Var::from_vec(values, 48, x.device())?))
+        Ok(Parameter::new(Var::from_vec(values, 48, x.device())?))
     };
     let layer = Norm { weight: factors(0.5)?, bias: Some(factors(-0.5)?), epsilon: 1e-5, offset: 0.0 };
     let rms = Norm { weight: factors(0.5)?, bias: None, epsilon: 1e-5, offset: 1.0 };
@@ -94,4 +78,26 @@ fn operations(x: &Tensor) -> Answer<Vec<Tensor>> {
         attention(4, 1, Columns::Blocks, 8, Scores { cap: Some(1.5), window: Some(2), ..Scores::of_size(8) })?,
         composed::losses(x, targets)?,
     ])
+}
+
+/// The largest distance of what kernels give from what candle's operations give, gradients by the input included; over operations of
+/// every kind, on this device.
+pub fn distance_from_composed(device: &Device, operations: &dyn Fn(&Tensor) -> Answer<Vec<Tensor>>) -> Answer<f32> {
+    let numbers: Vec<f32> = (0..6 * 48).map(|i| ((i * 7919 % 101) as f32 - 50.0) / 40.0).collect();
+    let results = || -> Answer<Vec<Tensor>> {
+        let x = Var::from_vec(numbers.clone(), (6, 48), device)?;
+        let mut results = operations(&x)?;
+        for index in 0..results.len() {
+            let slopes = results[index].sqr()?.sum_all()?.backward()?;
+            results.extend(slopes.get(&x).cloned());
+        }
+        Ok(results)
+    };
+    let (ours, theirs) = (results()?, backend::composed(results)?);
+    let mut most = if ours.len() == theirs.len() { 0f32 } else { f32::INFINITY };
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        let distance = (ours - theirs)?.abs()?.flatten_all()?.max(D::Minus1)?.to_scalar::<f32>()?;
+        most = if distance.is_nan() { f32::INFINITY } else { most.max(distance) };
+    }
+    Ok(most)
 }

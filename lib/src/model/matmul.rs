@@ -137,9 +137,7 @@ impl<'a> Laid<'a> {
 
 fn panels<const C: usize>(matrix: Matrix) -> Vec<f32> {
     let mut panels = vec![0f32; matrix.columns.next_multiple_of(C) * matrix.rows];
-    for (index, panel) in panels.chunks_exact_mut(C * matrix.rows.max(1)).enumerate() {
-        lay_columns::<C>(matrix, index * C, panel.as_chunks_mut().0);
-    }
+    lay_panels::<C>(matrix, 0, &mut panels, Threads::One);
     panels
 }
 
@@ -178,7 +176,7 @@ impl Product<'_> {
             let size = width.next_multiple_of(C) * inner;
             right.resize(right.len().max(size), 0.0);
             let panels = &mut right[..size];
-            let lay = |(index, panel): (usize, &mut [f32])| lay_columns::<C>(b, first + index * C, panel.as_chunks_mut().0);
+            lay_panels::<C>(b, first, panels, self.threads);
             let rows = out.chunks_mut(height * columns).zip(states.chunks_mut(height)).enumerate();
             let parts: Vec<Part<S>> = rows
                 .map(|(index, (rows, states))| {
@@ -186,22 +184,16 @@ impl Product<'_> {
                     Part { row: index * height, out, states }
                 })
                 .collect();
-            let work = |mut part: Part<S>, panels: &[f32]| {
+            let panels = &*panels;
+            let work = |mut part: Part<S>| {
                 self.part(part.row, &mut part.out, panels, inner, kernel);
                 if width == columns {
                     part.out.into_iter().zip(part.states).for_each(|(row, state)| finish(row, state));
                 }
             };
             match self.threads {
-                Threads::One => {
-                    panels.chunks_exact_mut(C * inner).enumerate().for_each(lay);
-                    parts.into_iter().for_each(|part| work(part, panels));
-                }
-                Threads::All => {
-                    panels.par_chunks_exact_mut(C * inner).enumerate().for_each(lay);
-                    let panels = &*panels;
-                    parts.into_par_iter().with_max_len(1).for_each(|part| work(part, panels));
-                }
+                Threads::One => parts.into_iter().for_each(work),
+                Threads::All => parts.into_par_iter().with_max_len(1).for_each(work),
             }
         }
         RIGHT.replace(right);
@@ -267,9 +259,18 @@ impl Product<'_> {
     }
 }
 
-/// The columns of a right matrix from `first` on, C at most, the rest 0: `(rows, C)`.
-fn lay_columns<const C: usize>(b: Matrix, first: usize, panel: &mut [[f32; C]]) {
-    lay(&b.values[first * b.column_stride..], (b.column_stride, b.row_stride), C.min(b.columns - first), panel);
+/// The columns of a right matrix from `first` on, as many as the panels hold, 0 behind the last: panels of `(rows, C)`.
+fn lay_panels<const C: usize>(b: Matrix, first: usize, panels: &mut [f32], threads: Threads) {
+    let lay = |(index, panel): (usize, &mut [f32])| {
+        let column = first + index * C;
+        let strides = (b.column_stride, b.row_stride);
+        lay(&b.values[column * b.column_stride..], strides, C.min(b.columns - column), panel.as_chunks_mut::<C>().0);
+    };
+    let size = C * b.rows.max(1);
+    match threads {
+        Threads::One => panels.chunks_exact_mut(size).enumerate().for_each(lay),
+        Threads::All => panels.par_chunks_exact_mut(size).enumerate().for_each(lay),
+    }
 }
 
 /// `panel[k][i] = values[i · strides.0 + k · strides.1]`, 0 where i is not below `count`.

@@ -41,15 +41,14 @@ pub fn adafactor(values: &Tensor, gradient: &Tensor, state: &mut [Tensor], step:
     }
     let g = (gradient * f64::from(factors.scale))?;
     let squares = (g.sqr()? + f64::from(EPSILON))?;
-    let mix = |average: &Tensor, new: Tensor| factors.mix(average, &new);
     let update = match state {
         [square] => {
-            *square = mix(square, squares)?;
+            *square = factors.mix(square, &squares)?;
             g.div(&square.sqrt()?)?
         }
         [rows, columns] => {
-            *rows = mix(rows, squares.mean(1)?)?;
-            *columns = mix(columns, squares.mean(0)?)?;
+            *rows = factors.mix(rows, &squares.mean(1)?)?;
+            *columns = factors.mix(columns, &squares.mean(0)?)?;
             let row = rows.broadcast_div(&rows.mean_keepdim(D::Minus1)?)?.sqrt()?;
             g.broadcast_div(&row.unsqueeze(1)?)?.broadcast_div(&columns.sqrt()?.unsqueeze(0)?)?
         }
