@@ -129,6 +129,10 @@ impl Hosted {
                 break;
             }
         }
+        // What came while the interrupt was looked for.
+        for (row, answer) in answers.try_iter() {
+            done[row] = Some(answer);
+        }
         done.into_iter().map(|answer| answer.unwrap_or_else(|| Err(missing.clone()))).collect()
     }
 
