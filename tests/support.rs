@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{Device, Tensor};
+use finetuning::model::activations::scramble;
 use finetuning::*;
 use serde_json::Value;
 
@@ -93,7 +94,10 @@ pub fn refused<T>(result: Result<T>, parts: &[&str]) {
 
 /// A small random model with weights large enough that every path matters.
 pub fn tiny_model(seed: u64) -> CausalLm {
-    noisy(CausalLm::random(NeoxConfig { max_position_embeddings: 64, ..NeoxConfig::new(96, 32, 2, 4) }, seed, None, &Device::Cpu).unwrap())
+    noisy(
+        CausalLm::random(NeoxConfig { max_position_embeddings: 64, ..NeoxConfig::new(96, 32, 2, 4) }, seed, None, &Device::Cpu).unwrap(),
+        seed,
+    )
 }
 
 /// The same of the Llama family: four heads over two groups.
@@ -104,12 +108,19 @@ pub fn tiny_llama(seed: u64, tied: bool) -> CausalLm {
 /// [`tiny_llama`] with a feed-forward layer of another width.
 pub fn tiny_llama_of(inner: usize, seed: u64, tied: bool) -> CausalLm {
     let config = LlamaConfig { max_position_embeddings: 64, tie_word_embeddings: tied, ..LlamaConfig::new(96, 32, inner, 2, [4, 2]) };
-    noisy(CausalLm::random(config, seed, None, &Device::Cpu).unwrap())
+    noisy(CausalLm::random(config, seed, None, &Device::Cpu).unwrap(), seed)
 }
 
-fn noisy(model: CausalLm) -> CausalLm {
+/// Normal noise of 0.1 on all weights, the same in every run: twelve even numbers make a normal one.
+fn noisy(model: CausalLm, seed: u64) -> CausalLm {
+    let mut place = scramble(seed);
+    let mut even = || {
+        place = place.wrapping_add(1);
+        scramble(place) as f64 / u64::MAX as f64
+    };
     for (_, var) in model.weights() {
-        let noise = var.as_tensor().randn_like(0.0, 0.1).unwrap();
+        let noise: Vec<f32> = (0..var.elem_count()).map(|_| 0.1 * ((0..12).map(|_| even()).sum::<f64>() - 6.0) as f32).collect();
+        let noise = Tensor::from_vec(noise, var.shape(), &Device::Cpu).unwrap();
         var.set(&(var.as_tensor() + noise).unwrap()).unwrap();
     }
     model
