@@ -1,7 +1,7 @@
 //! LoRA beside PEFT, by the fixtures of `fixtures/make_training.py`; what an adapter shares, freezes, saves and merges.
 
 use candle_core::Device;
-use finetuning::model::decoder::Lesson;
+use finetuning::models::decoder::Lesson;
 use finetuning::train::batch::Batch;
 use finetuning::*;
 use serde_json::Value;
@@ -320,7 +320,7 @@ fn tensors_in(folder: &std::path::Path) -> usize {
 
 #[test]
 fn meters_count_packed_and_frozen_matrices() {
-    use finetuning::train::meter::multiplying_parameters;
+    use finetuning::train::log::meter::multiplying_parameters;
     let base = tiny_model(9);
     let (all, _) = multiplying_parameters(&base);
     let packed = base.quantized(GgmlDType::Q8_0).unwrap();

@@ -149,8 +149,8 @@ fn a_row_longer_than_the_positions() {
 
 #[test]
 fn a_batch_that_does_not_fit_in_memory() {
-    use finetuning::model::machine::available_memory;
-    use finetuning::train::validation::{check_memory, needed_bytes};
+    use finetuning::train::evaluation::{check_memory, needed_bytes};
+    use finetuning::util::memory::available_memory;
     let config = NeoxConfig { max_position_embeddings: 64, ..NeoxConfig::new(96, 32, 96, 4) };
     let model = CausalLm::random(config, 1, None, &Device::Cpu).unwrap();
     let of_a_row = |checkpointing| needed_bytes(&model, 64, checkpointing, 0) - needed_bytes(&model, 0, checkpointing, 0);

@@ -1,9 +1,9 @@
 //! Composed = fused: what other devices compute, run on the CPU beside the fused operations, for every family.
 
-use finetuning::model::backend::{autocast, composed};
-use finetuning::model::decoder::{Cache, Lesson};
-use finetuning::model::head::Targets;
-use finetuning::train::loss_scale::LossScale;
+use finetuning::compute::cpu::loss::Targets;
+use finetuning::models::decoder::{Cache, Lesson};
+use finetuning::nn::backend::{autocast, composed};
+use finetuning::optim::loss_scale::LossScale;
 use finetuning::*;
 
 use crate::families::FAMILIES;
@@ -30,7 +30,7 @@ fn gradients(model: &CausalLm, checkpointing: bool) -> (f64, Vec<Vec<f32>>) {
     let targets = Targets { ids: &inputs, weights: &weights, smoothing: 0.1 };
     model.set_seed(5);
     let loss = model.backward(Lesson { inputs: &inputs, lengths: &[10, 30], targets, checkpointing, noise: 5.0 }).unwrap();
-    let take = |parameter: &finetuning::model::parameter::Parameter| {
+    let take = |parameter: &finetuning::nn::parameter::Parameter| {
         assert!(parameter.has_gradient());
         let gradient = parameter.gradient().unwrap();
         parameter.take_gradient();
@@ -211,5 +211,5 @@ fn formats_of_16_bits_are_refused_on_the_cpu() {
     }
     // The switch is off again, even after a panic.
     let caught = std::panic::catch_unwind(|| composed(|| autocast(DType::BF16, || panic!("on purpose"))));
-    assert!(caught.is_err() && finetuning::model::backend::is_fused(&Device::Cpu));
+    assert!(caught.is_err() && finetuning::nn::backend::is_fused(&Device::Cpu));
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use finetuning::train::crc32c::masked;
-use finetuning::train::tensorboard::EventFile;
+use finetuning::train::log::tensorboard::EventFile;
+use finetuning::util::crc32c::masked;
 use finetuning::*;
 
 use crate::support::{fresh_folder, tiny_model, tiny_rows};

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use finetuning::train::checkpoint;
-use finetuning::train::lock::FolderLock;
+use finetuning::train::checkpoint::store;
+use finetuning::util::lock::FolderLock;
 use finetuning::*;
 
 use crate::options::tiny_neox;
@@ -63,7 +63,7 @@ fn client_on(folder: &Path) -> Command {
 }
 
 fn newest(folder: &Path) -> usize {
-    checkpoint::list(folder).last().map_or(0, |(step, _)| *step)
+    store::list(folder).last().map_or(0, |(step, _)| *step)
 }
 
 /// Waits for something that a child does; false when the child has ended first.
@@ -107,8 +107,8 @@ fn kill_9_loses_nothing() {
         child.wait().unwrap();
         in_a_save += usize::from(partial());
         // Whatever the moment: every folder that looks like a checkpoint is a whole one.
-        for (_, path) in checkpoint::list(&folder) {
-            finetuning::train::manifest::verify(&path).unwrap();
+        for (_, path) in store::list(&folder) {
+            finetuning::train::checkpoint::manifest::verify(&path).unwrap();
         }
     }
     assert!(kills >= 4, "only {kills} kills met a running child");
@@ -238,8 +238,8 @@ fn a_small_disk_fills_up() {
     }
     assert_eq!(output.status.code(), Some(3), "{text}");
     assert!(text.contains("checkpoint-6 was not written") && text.contains("No space left on device"), "{text}");
-    assert_eq!(checkpoint::list(&kept).iter().map(|(step, _)| *step).collect::<Vec<_>>(), [2, 4]);
-    checkpoint::list(&kept).iter().for_each(|(_, path)| finetuning::train::manifest::verify(path).unwrap());
+    assert_eq!(store::list(&kept).iter().map(|(step, _)| *step).collect::<Vec<_>>(), [2, 4]);
+    store::list(&kept).iter().for_each(|(_, path)| finetuning::train::checkpoint::manifest::verify(path).unwrap());
 }
 
 #[test]
@@ -279,8 +279,8 @@ fn a_loss_that_is_no_number_keeps_the_checkpoints() {
     let error = trainer(exploding).train().unwrap_err().to_string();
     assert!(error.contains("the loss is") && error.contains("hint: lower learning_rate"), "{error}");
     assert!(newest(&folder) >= 4);
-    for (_, path) in checkpoint::list(&folder) {
-        finetuning::train::manifest::verify(&path).unwrap();
+    for (_, path) in store::list(&folder) {
+        finetuning::train::checkpoint::manifest::verify(&path).unwrap();
         CausalLm::from_folder(&path, &Device::Cpu).unwrap();
     }
 }

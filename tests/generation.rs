@@ -1,6 +1,6 @@
 //! Generated text against transformers: greedy with penalties, beams, filters; a batch is its prompts one by one.
 
-use finetuning::decoding::softmax;
+use finetuning::generate::config::softmax;
 use finetuning::*;
 use serde_json::Value;
 

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use finetuning::model::activations::{GELU_TANH, SILU};
-use finetuning::model::backend::emulated;
-use finetuning::model::call::Call;
-use finetuning::model::gpu_check::{distance_from_composed, fault};
-use finetuning::model::ops;
+use finetuning::compute::cpu::activation::{GELU_TANH, SILU};
+use finetuning::compute::cuda::call::Call;
+use finetuning::nn::activation;
+use finetuning::nn::backend::emulated;
+use finetuning::nn::check::{distance_from_composed, fault};
 use finetuning::*;
 
 use crate::composed::{compare_gradients, compare_logits, ids, models, trained};
@@ -39,7 +39,7 @@ fn emulator() -> &'static PathBuf {
         let program = fresh_folder().join("emulate");
         let mut compiler = Command::new("cc");
         compiler.args(["-O1", "-U_FORTIFY_SOURCE", "-Wall", "-Werror", "-x", "c"]).arg(root().join("tests/cuda/emulate.c"));
-        compiler.arg("-I").arg(root().join("lib/src/model")).arg("-o").arg(&program).arg("-lm");
+        compiler.arg("-I").arg(root().join("lib/compute/src/cuda")).arg("-o").arg(&program).arg("-lm");
         let output = compiler.output().expect("Rust links with a C compiler");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         program
@@ -51,7 +51,7 @@ fn run(call: &Call, inputs: [&[f32]; 3]) -> Vec<f32> {
     let mut command = Command::new(emulator());
     command.arg(call.kernel).arg(call.blocks.to_string()).args(call.counts.map(|count| count.to_string()));
     command.args(call.numbers.map(|number| number.to_string())).args(inputs.map(|input| input.len().to_string()));
-    let mut child = command.arg(call.shape.elem_count().to_string()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = command.arg(call.shape.iter().product::<usize>().to_string()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let bytes: Vec<u8> = inputs.concat().iter().flat_map(|number| number.to_le_bytes()).collect();
     let writer = std::thread::spawn(move || stdin.write_all(&bytes).unwrap());
@@ -127,7 +127,7 @@ fn activations_of_many_blocks_are_the_fused_ones() {
         (Tensor::from_vec(numbers.clone(), (3, 1000), &Device::Cpu).unwrap(), Tensor::from_vec(numbers, 3000, &Device::Cpu).unwrap());
     let up = up.flip(&[0]).unwrap().reshape((3, 1000)).unwrap();
     let all =
-        || [ops::gelu(&x), ops::gelu_tanh(&x), ops::gated(&x, &up, SILU), ops::gated(&x, &up, GELU_TANH)].map(|y| values(&y.unwrap()));
+        || [activation::gelu(&x), activation::gelu_tanh(&x), activation::gated(&x, &up, SILU), activation::gated(&x, &up, GELU_TANH)].map(|y| values(&y.unwrap()));
     for (kernel, fused) in on_kernels(all).iter().zip(all()) {
         assert_close("activation", kernel, &fused, 2e-6, 2e-6);
     }
@@ -151,6 +151,6 @@ fn the_check_of_a_new_gpu_sees_a_wrong_kernel() {
     for kernel in KERNELS {
         assert!(wrong(kernel).is_some(), "{kernel} may be wrong unseen");
     }
-    let nan = |x: &Tensor| Ok(vec![(ops::gelu(x)? * f64::NAN)?]);
+    let nan = |x: &Tensor| Ok(vec![(activation::gelu(x)? * f64::NAN)?]);
     assert_eq!(on_kernels(|| distance_from_composed(&Device::Cpu, &nan).unwrap()), f32::INFINITY);
 }

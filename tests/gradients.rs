@@ -1,8 +1,8 @@
 //! Every trainable tensor receives a finite, non-zero gradient: the census.
 
 use finetuning::CausalLm;
-use finetuning::model::decoder::Lesson;
-use finetuning::model::head::Targets;
+use finetuning::compute::cpu::loss::Targets;
+use finetuning::models::decoder::Lesson;
 
 use crate::families::FAMILIES;
 use crate::parity::load;
@@ -14,7 +14,7 @@ fn gradients(model: &CausalLm, ids: &[u32]) -> (f64, Vec<(String, Vec<f32>)>) {
     let lengths = [ids.len() / 4, ids.len() - ids.len() / 4];
     let targets = Targets { ids, weights: &weights, smoothing: 0.0 };
     let loss = model.backward(Lesson { inputs: ids, lengths: &lengths, targets, checkpointing: false, noise: 0.0 }).unwrap();
-    let take = |(name, parameter): &(String, finetuning::model::parameter::Parameter)| {
+    let take = |(name, parameter): &(String, finetuning::nn::parameter::Parameter)| {
         let gradient = parameter.gradient().unwrap();
         assert!(parameter.has_gradient(), "{name}: no gradient");
         parameter.take_gradient();

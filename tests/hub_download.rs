@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use finetuning::hub::{model_folder, tokenizer_folder};
+use finetuning::source::resolve::{model_folder, tokenizer_folder};
 use finetuning::*;
 
 use crate::hub::{MODEL, hub};

@@ -192,7 +192,7 @@ fn a_folder_is_published_and_cached_as_python_does() {
     // The weights' files are `small` and `large`, as a checkpoint in two shards would have them.
     let index = r#"{"weight_map": {"a": "small.safetensors", "b": "large.safetensors"}}"#;
     hub.put("models/course/folder", "model.safetensors.index.json", index);
-    hub::model_folder("course/folder", &options.hub).unwrap();
+    source::resolve::model_folder("course/folder", &options.hub).unwrap();
     let listed: Vec<(String, Option<String>)> = serde_json::from_value(expected["cache"].clone()).unwrap();
     for (path, link) in listed.iter().filter(|(path, _)| !path.contains("notes") && !path.contains(&git_sha1("ä\n".as_bytes()))) {
         let path = cache.join(path);

@@ -1,6 +1,6 @@
 //! Two ways of computing the same thing agree: cached and uncached, one batch and eight, resumed and uninterrupted.
 
-use finetuning::model::decoder::Cache;
+use finetuning::models::decoder::Cache;
 use finetuning::*;
 
 use crate::support::{assert_close, child, fresh_folder, tiny_model, tiny_rows, values};
@@ -121,7 +121,7 @@ fn best_model_at_end_and_save_limit_are_kept() {
     let best = losses.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
     assert!(best.0 < 40, "the model must have become worse: {losses:?}");
     assert!((trainer.evaluate().unwrap().loss - best.1).abs() < 1e-6);
-    let kept: Vec<usize> = finetuning::train::checkpoint::list(&folder).iter().map(|(step, _)| *step).collect();
+    let kept: Vec<usize> = finetuning::train::checkpoint::store::list(&folder).iter().map(|(step, _)| *step).collect();
     assert_eq!(kept, [best.0, 40]);
 }
 
@@ -152,10 +152,10 @@ fn memory_of_steps() {
     let rows = crate::support::rows(&vec![(0..512).map(|id| id % 96).collect(); 4]);
     let settings = TrainingArguments { gradient_checkpointing: checkpointing == "true", ..arguments(2, 1, 2) };
     let mut trainer = Trainer::new(&model, settings, rows, TokenizedDataset::default()).unwrap();
-    let before = finetuning::model::machine::peak_memory();
+    let before = finetuning::util::memory::peak_memory();
     trainer.train().unwrap();
-    let grown = finetuning::model::machine::peak_memory() - before;
-    println!("grown {grown} needed {}", finetuning::train::validation::needed_bytes(&model, 511, checkpointing == "true", 0));
+    let grown = finetuning::util::memory::peak_memory() - before;
+    println!("grown {grown} needed {}", finetuning::train::evaluation::needed_bytes(&model, 511, checkpointing == "true", 0));
 }
 
 #[test]

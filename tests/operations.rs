@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
-use finetuning::model::attend::Scores;
-use finetuning::model::attention::{AttentionShape, Columns, attention};
-use finetuning::model::backend::composed;
-use finetuning::model::head::{Head, Targets};
-use finetuning::model::norm::Norm;
-use finetuning::model::ops;
-use finetuning::model::parameter::Parameter;
-use finetuning::model::rotary::Rotary;
+use finetuning::compute::cpu::attention::Scores;
+use finetuning::compute::cpu::loss::{Head, Targets};
+use finetuning::nn::activation;
+use finetuning::nn::attention::fused::{AttentionShape, Columns, attention};
+use finetuning::nn::backend::composed;
+use finetuning::nn::norm::Norm;
+use finetuning::nn::parameter::Parameter;
+use finetuning::nn::rotary::Rotary;
 use serde_json::Value;
 
 use crate::support::{assert_close, json, numbers, values};
@@ -36,7 +36,7 @@ fn backward(y: &Tensor, dy: &Value, of: &[&Var]) -> Vec<Vec<f32>> {
 fn gelu_is_pytorchs() {
     let case = &json("operations.json")["gelu"];
     let x = variable(&case["x"]);
-    let y = ops::gelu(x.as_tensor()).unwrap();
+    let y = activation::gelu(x.as_tensor()).unwrap();
     assert_close("y", &values(&y), &numbers(&case["y"]), 2e-6, 1e-6);
     assert_close("dx", &backward(&y, &case["dy"], &[&x])[0], &numbers(&case["dx"]), 2e-6, 1e-6);
 }

@@ -1,9 +1,9 @@
 //! The model and the optimizers against transformers and PyTorch, by the fixtures of `fixtures/make.py`.
 
 use candle_core::{Device, Tensor, Var};
-use finetuning::model::parameter::{Gradient, Parameter};
+use finetuning::nn::parameter::{Gradient, Parameter};
+use finetuning::optim::optimizer::{Optimizer, OptimizerSettings};
 use finetuning::train::batch::Batch;
-use finetuning::train::optimizer::{Optimizer, OptimizerSettings};
 use finetuning::*;
 use serde_json::Value;
 
@@ -212,7 +212,7 @@ fn full_rotary_model() -> CausalLm {
 fn pythia_70m_has_its_size() {
     let case = json("pythia70m.json");
     let config = NeoxConfig::new(50_304, 512, 6, 8);
-    let shapes = finetuning::model::neox::parameter_shapes(&config);
+    let shapes = finetuning::models::neox::model::parameter_shapes(&config);
     let names: Vec<&str> = shapes.iter().map(|(name, _)| in_transformers_5(name)).collect();
     let theirs: Vec<&String> = case["tensors"].as_object().unwrap().keys().collect();
     assert_eq!(names, theirs);

@@ -187,7 +187,7 @@ fn nothing_is_skipped_or_done_twice_after_an_error() {
                 (entry["step"].as_u64().unwrap(), entry.get("loss").and_then(Value::as_f64), entry.get("eval_loss").and_then(Value::as_f64))
             })
             .collect();
-        let saved: Vec<usize> = finetuning::train::checkpoint::list(&folder).iter().map(|(step, _)| *step).collect();
+        let saved: Vec<usize> = finetuning::train::checkpoint::store::list(&folder).iter().map(|(step, _)| *step).collect();
         (logged, saved, trainer.state().best_metric, trainer.state().best_global_step)
     };
     assert_eq!(train(true), train(false));
@@ -250,7 +250,7 @@ fn strategies_by_epoch() {
             .collect::<Vec<_>>()
     };
     assert_eq!((steps("loss"), steps("eval_loss")), (vec![3, 6], vec![3, 6]));
-    assert_eq!(finetuning::train::checkpoint::list(&folder).iter().map(|(step, _)| *step).collect::<Vec<_>>(), [3, 6]);
+    assert_eq!(finetuning::train::checkpoint::store::list(&folder).iter().map(|(step, _)| *step).collect::<Vec<_>>(), [3, 6]);
     assert_eq!(trainer.state().num_train_epochs, 2);
     let mixed =
         TrainingArguments { eval_strategy: IntervalStrategy::Epoch, save_steps: 3, load_best_model_at_end: true, ..Default::default() };
@@ -281,14 +281,14 @@ fn sample_answers_change_nothing() {
 fn meters_count_exactly() {
     let model = CausalLm::random(NeoxConfig::new(50_304, 512, 6, 8), 1, None, &Device::Cpu).unwrap();
     let (layers, width) = (6 * (512 * 1536 + 512 * 512 + 2 * 512 * 2048), 50_304 * 512);
-    assert_eq!(finetuning::train::meter::multiplying_parameters(&model), (layers + width, layers + width));
+    assert_eq!(finetuning::train::log::meter::multiplying_parameters(&model), (layers + width, layers + width));
     let token = 6.0 * (layers + width) as f64;
     assert_eq!(training_flops(&model, &[1, 100]), 101.0 * token + 12.0 * 6.0 * 512.0 * (1.0 + 100.0 * 100.0));
     // Without gradients of its own a frozen matrix costs two operations less.
     model.weights().iter().for_each(|(_, weight)| weight.set_frozen(true));
     assert_eq!(training_flops(&model, &[1]), 4.0 / 6.0 * token + 12.0 * 6.0 * 512.0);
     let tied = crate::support::tiny_llama(1, true);
-    assert_eq!(finetuning::train::meter::multiplying_parameters(&tied).0, 96 * 32 + 2 * (32 * 32 * 2 + 2 * 32 * 16 + 3 * 32 * 48));
+    assert_eq!(finetuning::train::log::meter::multiplying_parameters(&tied).0, 96 * 32 + 2 * (32 * 32 * 2 + 2 * 32 * 16 + 3 * 32 * 48));
 
     let own = TrainingArguments { max_steps: 2, per_device_train_batch_size: 4, disable_tqdm: true, ..Default::default() };
     let tiny = tiny_model(1);

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{Device, Tensor};
-use finetuning::model::activations::scramble;
+use finetuning::compute::cpu::activation::scramble;
 use finetuning::*;
 use serde_json::Value;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::quantized::gguf_file::{Value, write};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Tensor};
-use finetuning::model::decoder::Cache;
+use finetuning::models::decoder::Cache;
 use finetuning::*;
 
 use crate::parity::load;

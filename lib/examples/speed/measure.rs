@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use finetuning::model::machine::{memory_speed, peak_memory, product_speed, read_speed};
+use finetuning::compute::probe::{memory_speed, product_speed, read_speed};
+use finetuning::util::memory::peak_memory;
 use finetuning::*;
 use serde_json::{Value, json};
 

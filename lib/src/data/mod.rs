@@ -1,5 +1,5 @@
 //! Files → rows: [`example`], its formats [`jsonl`] and [`parquet`], their [`stream`], the [`dataset`], and the
-//! NumPy-identical [`split`].
+//! NumPy-identical [`split`]; [`load`] finds them by name.
 
 pub mod example;
 pub mod jsonl;
@@ -7,3 +7,4 @@ pub mod parquet;
 pub mod stream;
 pub mod split;
 pub mod dataset;
+pub mod load;

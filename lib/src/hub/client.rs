@@ -19,7 +19,7 @@ use crate::hub::failure::{self, Place};
 use crate::hub::meter::Meter;
 use crate::hub::options::HubOptions;
 use crate::hub::payload::{Payload, Stop, body};
-use crate::interrupt;
+use crate::util::interrupt;
 
 /// How often a request is tried.
 const ATTEMPTS: u32 = 5;

@@ -16,7 +16,7 @@ use crate::hub::client::{Call, Client, Trouble};
 use crate::hub::digest::Checksum;
 use crate::hub::failure::{self, Place, escape};
 use crate::hub::meter::{Meter, megabytes};
-use crate::interrupt;
+use crate::util::interrupt;
 
 /// The folder of one repository in the cache.
 #[derive(Debug, Clone)]

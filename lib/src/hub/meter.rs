@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::display::{Html, LiveDisplay, escape, in_our_kernel};
+use crate::display::output::{Html, LiveDisplay, escape, in_our_kernel};
 
 /// Files smaller than this many bytes show no progress.
 const LARGE: u64 = 1 << 20;

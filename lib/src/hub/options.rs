@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::interrupt;
+use crate::util::interrupt;
 
 /// How the hub is asked; what is left out comes from the environment.
 ///

@@ -10,14 +10,14 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::hub::check_repository;
 use crate::hub::client::{Call, Client};
 use crate::hub::digest::sha256;
 use crate::hub::failure::{self, Place, RepoKind};
 use crate::hub::meter::Meter;
+use crate::hub::name::check_repository;
 use crate::hub::options::HubOptions;
 use crate::hub::payload::Payload;
-use crate::interrupt;
+use crate::util::interrupt;
 
 /// How many files one request describes.
 const BATCH: usize = 256;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use candle_core::DType;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm};
+use crate::models::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm};
 use crate::tokenizer::text::Tokenizer;
 
 /// The environment variable that holds the key of the service.

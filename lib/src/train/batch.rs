@@ -3,9 +3,9 @@
 //! Rows are not padded: attention keeps them apart by their lengths, so a batch of any rows costs what its tokens cost.
 
 use crate::data::split::Pcg64;
-use crate::model::decoder::Lesson;
-use crate::model::head::Targets;
+use crate::models::decoder::Lesson;
 use crate::tokenizer::encode::Tokens;
+use compute::cpu::loss::Targets;
 
 /// Rows of any lengths, N input ids in all; a weight of 0 marks what is not learnt (prompt, masked positions).
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::model::causal::CausalLm;
-use crate::train::arguments::TrainingArguments;
-use crate::train::curve::StepReport;
-use crate::train::state::TrainerState;
+use crate::models::causal::CausalLm;
+use crate::train::arguments::settings::TrainingArguments;
+use crate::train::checkpoint::state::TrainerState;
+use crate::train::log::curve::StepReport;
 
 /// What a callback may look at. The newest log or evaluation is the last of `state.log_history`.
 #[derive(Debug, Clone, Copy)]

@@ -5,18 +5,18 @@ use std::time::Instant;
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::interrupt;
-use crate::model::causal::CausalLm;
-use crate::model::decoder::Lesson;
-use crate::model::head::Targets;
+use crate::models::causal::CausalLm;
+use crate::models::decoder::Lesson;
+use crate::optim::optimizer::gradient_norm;
 use crate::tokenizer::encode::Tokens;
-use crate::train::arguments::{Accumulation, SamplingStrategy};
+use crate::train::arguments::settings::{Accumulation, SamplingStrategy};
 use crate::train::batch::{Batch, epoch_order};
-use crate::train::curve::StepReport;
-use crate::train::meter::training_flops;
-use crate::train::optimizer::gradient_norm;
+use crate::train::evaluation::bad_gradients;
+use crate::train::log::curve::StepReport;
+use crate::train::log::meter::training_flops;
 use crate::train::trainer::Trainer;
-use crate::train::validation::bad_gradients;
+use crate::util::interrupt;
+use compute::cpu::loss::Targets;
 
 /// Input ids of a step that are computed together: enough for all threads, few enough for the caches.
 pub(crate) const GROUP: usize = 512;

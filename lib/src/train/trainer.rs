@@ -7,24 +7,25 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::display::{LiveDisplay, in_our_kernel, show};
+use crate::display::output::{LiveDisplay, in_our_kernel, show};
 use crate::error::{Error, ErrorKind, Result};
-use crate::interrupt;
-use crate::model::causal::CausalLm;
-use crate::model::machine::available_memory;
-use crate::model::simd::keep_memory;
+use crate::models::causal::CausalLm;
+use crate::optim::optimizer::Optimizer;
 use crate::tokenizer::encode::TokenizedDataset;
-use crate::train::arguments::TrainingArguments;
+use crate::train::arguments::json;
+use crate::train::arguments::settings::TrainingArguments;
 use crate::train::callback::{Control, EarlyStopping, Moment, TrainerCallback};
-use crate::train::checkpoint::{self, Contents};
-use crate::train::curve::{LossCurve, StepReport};
-use crate::train::lock::FolderLock;
-use crate::train::meter::TrainOutput;
-use crate::train::optimizer::Optimizer;
-use crate::train::state::TrainerState;
-use crate::train::tensorboard::TensorBoard;
-use crate::train::validation::{self, EvalReport};
-use crate::train::{arguments_json, manifest};
+use crate::train::checkpoint::manifest;
+use crate::train::checkpoint::state::TrainerState;
+use crate::train::checkpoint::store::{self, Contents};
+use crate::train::evaluation::{self, EvalReport};
+use crate::train::log::curve::{LossCurve, StepReport};
+use crate::train::log::meter::TrainOutput;
+use crate::train::log::tensorboard::TensorBoard;
+use crate::util::interrupt;
+use crate::util::lock::FolderLock;
+use crate::util::memory::available_memory;
+use compute::memory::keep_memory;
 
 /// Trains a model in place. After an interrupt or an error, `train` goes on where it stopped.
 #[derive(Debug)]
@@ -57,11 +58,11 @@ impl Trainer {
         arguments.check_device(model.device())?;
         model.check_trainable()?;
         for (name, rows, needed) in [("train_dataset", &train_dataset, true), ("eval_dataset", &eval_dataset, arguments.evaluates())] {
-            validation::check_rows(name, rows, needed, model)?;
+            evaluation::check_rows(name, rows, needed, model)?;
         }
-        validation::check_weights(model)?;
+        evaluation::check_weights(model)?;
         let fresh = !arguments.overwrite_output_dir && arguments.resume_from_checkpoint.is_none();
-        if fresh && arguments.saves() && !checkpoint::list(&arguments.output_dir).is_empty() {
+        if fresh && arguments.saves() && !store::list(&arguments.output_dir).is_empty() {
             return Err(Error::new(ErrorKind::Training, format!("`{}` already holds checkpoints", arguments.output_dir.display())).hint(
                 "choose another output_dir, set overwrite_output_dir: true, or go on with resume_from_checkpoint: Some(\"latest\".into())",
             ));
@@ -103,8 +104,8 @@ impl Trainer {
             return Ok(());
         }
         let (tokens, bytes) = (self.largest_piece(), self.optimizer.bytes());
-        let needed = validation::needed_bytes(&self.model, tokens, self.arguments.gradient_checkpointing, bytes);
-        validation::check_memory(needed, available_memory(), tokens)
+        let needed = evaluation::needed_bytes(&self.model, tokens, self.arguments.gradient_checkpointing, bytes);
+        evaluation::check_memory(needed, available_memory(), tokens)
     }
 
     fn first_state(&self) -> TrainerState {
@@ -125,8 +126,8 @@ impl Trainer {
             }
         }
         if self.arguments.saves() {
-            checkpoint::tidy(&output)?;
-            self.arguments.save(output.join(arguments_json::FILE))?;
+            store::tidy(&output)?;
+            self.arguments.save(output.join(json::FILE))?;
         }
         let live = in_our_kernel() && !self.arguments.disable_tqdm;
         keep_memory(true);
@@ -261,7 +262,7 @@ impl Trainer {
         }
         self.write_checkpoint(&output, stop)?;
         let best = self.state.best_model_checkpoint.as_ref().map(PathBuf::from);
-        checkpoint::prune(&output, self.arguments.save_total_limit, step, best.as_deref())
+        store::prune(&output, self.arguments.save_total_limit, step, best.as_deref())
     }
 
     /// Loss of the best checkpoint.
@@ -281,21 +282,21 @@ impl Trainer {
             }
         }
         let Self { model, optimizer, history, arguments, .. } = self;
-        checkpoint::save(output, Contents { model, optimizer, history, state: &state, arguments })
+        store::save(output, Contents { model, optimizer, history, state: &state, arguments })
     }
 
     /// Loss over all evaluation rows, dropout off.
     pub fn evaluate(&self) -> Result<EvalReport> {
         let TrainingArguments { per_device_eval_batch_size, completion_only_loss, label_smoothing_factor, .. } = self.arguments;
         let (model, rows, smoothing) = (&self.model, &self.eval_rows, label_smoothing_factor);
-        self.arguments.autocast(|| validation::smoothed_loss(model, rows, per_device_eval_batch_size, completion_only_loss, smoothing))
+        self.arguments.autocast(|| evaluation::smoothed_loss(model, rows, per_device_eval_batch_size, completion_only_loss, smoothing))
     }
 
     /// Takes over a checkpoint of an earlier run with the same arguments; `train` then goes on as if never stopped.
     ///
     /// A damaged checkpoint is refused with the name of the file, and nothing changes.
     pub fn resume(&mut self, folder: impl AsRef<Path>) -> Result<()> {
-        let loaded = checkpoint::load(folder.as_ref(), &self.model, &mut self.optimizer)?;
+        let loaded = store::load(folder.as_ref(), &self.model, &mut self.optimizer)?;
         let (ours, theirs) = (self.arguments.to_json(), loaded.arguments.to_json());
         let free = ["output_dir", "overwrite_output_dir", "resume_from_checkpoint", "disable_tqdm", "report_to", "save_total_limit"];
         for (name, value) in ours.as_object().into_iter().flatten().filter(|(name, _)| !free.contains(&name.as_str())) {
@@ -335,9 +336,9 @@ impl Trainer {
     }
 
     fn resume_newest(&mut self) -> Result<Option<PathBuf>> {
-        checkpoint::tidy(&self.arguments.output_dir)?;
+        store::tidy(&self.arguments.output_dir)?;
         let mut damaged = None;
-        for (_, folder) in checkpoint::list(&self.arguments.output_dir).into_iter().rev() {
+        for (_, folder) in store::list(&self.arguments.output_dir).into_iter().rev() {
             match manifest::verify(&folder) {
                 Ok(()) => return self.resume(&folder).map(|()| Some(folder)),
                 Err(error) => println!("skipped: {}", damaged.insert(error)),
@@ -354,7 +355,7 @@ impl Trainer {
     /// Writes the model as a checkpoint folder that `from_pretrained` and transformers open, with `training_args.json`.
     pub fn save_model(&self, folder: impl AsRef<Path>) -> Result<()> {
         self.model.save_pretrained(&folder)?;
-        self.arguments.save(folder.as_ref().join(arguments_json::FILE))
+        self.arguments.save(folder.as_ref().join(json::FILE))
     }
 
     /// The model in training.
@@ -378,7 +379,7 @@ impl Trainer {
     }
 }
 
-/// Shows the loss of a run (see [`crate::train::curve::plot_loss`]).
+/// Shows the loss of a run (see [`crate::train::log::curve::plot_loss`]).
 pub fn show_loss(history: &[StepReport]) {
-    show(&crate::train::curve::plot_loss(history));
+    show(&crate::train::log::curve::plot_loss(history));
 }

@@ -1,0 +1,369 @@
+//! Two matrices → their product, on the registers and caches of this machine (Goto & van de Geijn 2008).
+//!
+//! The right matrix is laid out in panels as wide as a tile, once for all threads; each thread lays out some rows of the left
+//! one in its own cache and walks the panels. A sum is added up in the order of the inner dimension and never cut
+//! between threads, so the result does not depend on their timing.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::cpu::isa::{any_product, has_fma, has_lanes, tile_narrow, tile_wide, transpose};
+use crate::cpu::tile::{Left, Target};
+pub use crate::cpu::tile::{Matrix, Threads};
+
+/// Numbers of the inner dimension that a tile adds up before it is put into the result.
+const DEPTH: usize = 512;
+/// Rows of the left matrix in a thread's own cache, at most.
+const ROWS: usize = 256;
+/// Numbers of the right matrix in panels at a time, at most: half of a third cache.
+const SHARED: usize = 4 << 20;
+/// Fewer multiplications are not worth the panels.
+const SMALL: usize = 32 * 32 * 32;
+/// A narrower result does not repay that the left matrix is laid out.
+const NARROW: usize = 64;
+
+thread_local! {
+    static RIGHT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static LEFT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// `out = a · b`, or `out += a · b`; `out` is row-major.
+///
+/// # Panics
+/// When the shapes do not agree: a mistake of this crate, never of its user.
+pub fn matmul(out: &mut [f32], a: Matrix, b: Matrix, accumulate: bool, threads: Threads) {
+    matmul_then(out, a, b, accumulate, threads, &mut vec![(); a.rows], |_, ()| {});
+}
+
+/// [`matmul`], and `finish` with each row of the result and what belongs to it, while the row is in the cache.
+///
+/// # Panics
+/// As [`matmul`].
+pub fn matmul_then<S: Send>(
+    out: &mut [f32],
+    a: Matrix,
+    b: Matrix,
+    accumulate: bool,
+    threads: Threads,
+    states: &mut [S],
+    finish: impl Fn(&mut [f32], &mut S) + Sync,
+) {
+    let (rows, inner, columns) = (a.rows, a.columns, b.columns);
+    assert!(b.rows == inner && out.len() == rows * columns, "({rows},{inner}) · ({},{columns}) → {}", b.rows, out.len());
+    assert!(a.span() <= a.values.len() && b.span() <= b.values.len() && states.len() == rows, "a matrix is larger than its slice");
+    let product = Product { a, inner: 0..inner, accumulate, threads };
+    let is_small = rows * inner * columns < SMALL || rows < 8 || columns < 16;
+    match Kind::of_machine() {
+        Kind::Wide if !is_small => product.run(out, b, states, finish, tile_wide),
+        Kind::Narrow if !is_small => product.run(out, b, states, finish, tile_narrow),
+        _ => {
+            any_product(out, a, b, accumulate, threads);
+            finish_all(out, columns, threads, states, finish);
+        }
+    }
+}
+
+/// Calls `finish` with all rows.
+fn finish_all<S: Send>(out: &mut [f32], columns: usize, threads: Threads, states: &mut [S], finish: impl Fn(&mut [f32], &mut S) + Sync) {
+    let columns = columns.max(1);
+    match threads {
+        Threads::One => out.chunks_exact_mut(columns).zip(states).for_each(|(row, state)| finish(row, state)),
+        Threads::All => out.par_chunks_exact_mut(columns).zip(states).with_min_len(16).for_each(|(row, state)| finish(row, state)),
+    }
+}
+
+/// What computes a tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Wide,
+    Narrow,
+    /// Nothing of ours.
+    Any,
+}
+
+impl Kind {
+    fn of_machine() -> Self {
+        match (has_lanes(), has_fma()) {
+            (true, true) => Self::Wide,
+            (false, true) => Self::Narrow,
+            _ => Self::Any,
+        }
+    }
+}
+
+/// A right matrix that is laid out once, for many products on one thread with some of its rows and columns.
+pub struct Laid<'a> {
+    matrix: Matrix<'a>,
+    panels: Vec<f32>,
+}
+
+impl<'a> Laid<'a> {
+    /// Columns that lie together: where a product with some columns begins best.
+    pub const COLUMNS: usize = 32;
+
+    pub fn new(matrix: Matrix<'a>) -> Self {
+        assert!(matrix.span() <= matrix.values.len(), "a matrix is larger than its slice");
+        let panels = match Kind::of_machine() {
+            Kind::Wide => panels::<32>(matrix),
+            Kind::Narrow => panels::<16>(matrix),
+            Kind::Any => Vec::new(),
+        };
+        Self { matrix, panels }
+    }
+
+    /// `out = a · b`, or `out += a · b`, with some rows of the matrix and the columns of `columns`, which begin at a multiple of
+    /// [`Laid::COLUMNS`].
+    ///
+    /// # Panics
+    /// As [`matmul`].
+    pub fn product(&self, out: &mut [f32], a: Matrix, inner: Range<usize>, columns: Range<usize>, accumulate: bool) {
+        let b = self.matrix;
+        assert!(a.columns == inner.len() && out.len() == a.rows * columns.len() && inner.end <= b.rows && columns.end <= b.columns);
+        assert!(a.span() <= a.values.len() && columns.start.is_multiple_of(Self::COLUMNS), "{columns:?}");
+        let product = Product { a, inner, accumulate, threads: Threads::One };
+        match Kind::of_machine() {
+            Kind::Wide => product.all_rows(out, columns, &self.panels, b.rows, tile_wide),
+            Kind::Narrow => product.all_rows(out, columns, &self.panels, b.rows, tile_narrow),
+            Kind::Any => {
+                let values = &b.values[product.inner.start * b.row_stride + columns.start * b.column_stride..];
+                let part = Matrix { values, rows: product.inner.len(), columns: columns.len(), ..b };
+                any_product(out, a, part, accumulate, Threads::One);
+            }
+        }
+    }
+}
+
+fn panels<const C: usize>(matrix: Matrix) -> Vec<f32> {
+    let mut panels = vec![0f32; matrix.columns.next_multiple_of(C) * matrix.rows];
+    lay_panels::<C>(matrix, 0, &mut panels, Threads::One);
+    panels
+}
+
+type Kernel<const R: usize, const C: usize> = fn(Left<R>, &[[f32; C]], Target);
+
+struct Product<'a> {
+    a: Matrix<'a>,
+    /// Rows of the right matrix.
+    inner: Range<usize>,
+    accumulate: bool,
+    threads: Threads,
+}
+
+/// Some rows of the result, from `row` on: the same columns of each.
+struct Part<'a, S> {
+    row: usize,
+    out: Vec<&'a mut [f32]>,
+    states: &'a mut [S],
+}
+
+impl Product<'_> {
+    fn run<const R: usize, const C: usize, S: Send>(
+        &self,
+        out: &mut [f32],
+        b: Matrix,
+        states: &mut [S],
+        finish: impl Fn(&mut [f32], &mut S) + Sync,
+        kernel: Kernel<R, C>,
+    ) {
+        let (inner, columns) = (b.rows, b.columns);
+        let most = (SHARED / inner / C * C).clamp(C, columns.next_multiple_of(C));
+        let height = self.height::<R>();
+        let mut right = RIGHT.take();
+        for first in (0..columns).step_by(most) {
+            let width = most.min(columns - first);
+            let size = width.next_multiple_of(C) * inner;
+            right.resize(right.len().max(size), 0.0);
+            let panels = &mut right[..size];
+            lay_panels::<C>(b, first, panels, self.threads);
+            let rows = out.chunks_mut(height * columns).zip(states.chunks_mut(height)).enumerate();
+            let parts: Vec<Part<S>> = rows
+                .map(|(index, (rows, states))| {
+                    let out = rows.chunks_exact_mut(columns).map(|row| &mut row[first..first + width]).collect();
+                    Part { row: index * height, out, states }
+                })
+                .collect();
+            let panels = &*panels;
+            let work = |mut part: Part<S>| {
+                self.part(part.row, &mut part.out, panels, inner, kernel);
+                if width == columns {
+                    part.out.into_iter().zip(part.states).for_each(|(row, state)| finish(row, state));
+                }
+            };
+            match self.threads {
+                Threads::One => parts.into_iter().for_each(work),
+                Threads::All => parts.into_par_iter().with_max_len(1).for_each(work),
+            }
+        }
+        RIGHT.replace(right);
+        if most < columns {
+            finish_all(out, columns, self.threads, states, finish);
+        }
+    }
+
+    /// All rows, on this thread, with some columns of the panels.
+    fn all_rows<const R: usize, const C: usize>(
+        &self,
+        out: &mut [f32],
+        columns: Range<usize>,
+        panels: &[f32],
+        inner: usize,
+        kernel: Kernel<R, C>,
+    ) {
+        let mut rows: Vec<&mut [f32]> = out.chunks_exact_mut(columns.len().max(1)).collect();
+        let panels = &panels[columns.start * inner..columns.end.next_multiple_of(C) * inner];
+        rows.chunks_mut(ROWS).enumerate().for_each(|(index, rows)| self.part(index * ROWS, rows, panels, inner, kernel));
+    }
+
+    /// Rows of a part.
+    fn height<const R: usize>(&self) -> usize {
+        let threads = if self.threads == Threads::All { rayon::current_num_threads() } else { 1 };
+        let rounds = self.a.rows.div_ceil(ROWS * threads) * if threads > 1 { 2 } else { 1 };
+        self.a.rows.div_ceil(rounds * threads).next_multiple_of(R)
+    }
+
+    /// Multiplies the rows of the left matrix from `row` on with all panels, of `inner` rows each.
+    fn part<const R: usize, const C: usize>(&self, row: usize, out: &mut [&mut [f32]], panels: &[f32], inner: usize, kernel: Kernel<R, C>) {
+        let a = self.a;
+        let count = out.len();
+        let is_laid = out.first().is_some_and(|out| out.len() > NARROW);
+        let mut laid = LEFT.take();
+        for start in (0..a.columns).step_by(DEPTH) {
+            let depth = DEPTH.min(a.columns - start);
+            let values = |row: usize| &a.values[row * a.row_stride + start * a.column_stride..];
+            if is_laid {
+                laid.resize(laid.len().max(count.next_multiple_of(R) * depth), 0.0);
+                for (index, panel) in laid.chunks_exact_mut(R * depth).take(count.div_ceil(R)).enumerate() {
+                    let (row, count) = (row + index * R, R.min(count - index * R));
+                    lay(values(row), (a.row_stride, a.column_stride), count, panel.as_chunks_mut::<R>().0);
+                }
+            }
+            let add = self.accumulate || start > 0;
+            let first = self.inner.start + start;
+            for (index, panel) in panels.chunks_exact(C * inner).enumerate() {
+                let panel = &panel.as_chunks().0[first..first + depth];
+                for (place, rows) in out.chunks_mut(R).enumerate() {
+                    let last = rows.len() - 1;
+                    let left = if is_laid {
+                        Left { values: &laid[place * R * depth..][..R * depth], places: std::array::from_fn(|r| r), step: R }
+                    } else {
+                        let places = std::array::from_fn(|r| r.min(last) * a.row_stride);
+                        Left { values: values(row + place * R), places, step: a.column_stride }
+                    };
+                    kernel(left, panel, Target { rows, first: index * C, add });
+                }
+            }
+        }
+        LEFT.replace(laid);
+    }
+}
+
+/// The columns of a right matrix from `first` on, as many as the panels hold, 0 behind the last: panels of `(rows, C)`.
+fn lay_panels<const C: usize>(b: Matrix, first: usize, panels: &mut [f32], threads: Threads) {
+    let lay = |(index, panel): (usize, &mut [f32])| {
+        let column = first + index * C;
+        let strides = (b.column_stride, b.row_stride);
+        lay(&b.values[column * b.column_stride..], strides, C.min(b.columns - column), panel.as_chunks_mut::<C>().0);
+    };
+    let size = C * b.rows.max(1);
+    match threads {
+        Threads::One => panels.chunks_exact_mut(size).enumerate().for_each(lay),
+        Threads::All => panels.par_chunks_exact_mut(size).enumerate().for_each(lay),
+    }
+}
+
+/// `panel[k][i] = values[i · strides.0 + k · strides.1]`, 0 where i is not below `count`.
+fn lay<const W: usize>(values: &[f32], strides: (usize, usize), count: usize, panel: &mut [[f32; W]]) {
+    if strides.1 == 1 {
+        return transpose(values, strides.0, count, panel);
+    }
+    for (k, row) in panel.iter_mut().enumerate() {
+        let values = &values[k * strides.1..];
+        match values.first_chunk() {
+            Some(whole) if strides.0 == 1 && count == W => *row = *whole,
+            _ => *row = std::array::from_fn(|i| if i < count { values[i * strides.0] } else { 0.0 }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(count: usize, seed: usize) -> Vec<f32> {
+        (0..count).map(|i| (((i + seed) * 7919 % 101) as f32 - 50.0) / 50.0).collect()
+    }
+
+    /// Calls `check` with both layouts of an `(R, C)` matrix.
+    fn layouts(rows: usize, columns: usize, seed: usize, mut check: impl FnMut(Matrix)) {
+        let values = numbers(rows * columns, seed);
+        check(Matrix::new(&values, columns));
+        check(Matrix::new(&values, rows).t());
+    }
+
+    fn at(m: Matrix, row: usize, column: usize) -> f64 {
+        f64::from(m.values[row * m.row_stride + column * m.column_stride])
+    }
+
+    fn compare(out: &[f32], a: Matrix, b: Matrix, add: bool) {
+        for (place, out) in out.iter().enumerate() {
+            let (row, column) = (place / b.columns, place % b.columns);
+            let exact: f64 = (0..b.rows).map(|k| at(a, row, k) * at(b, k, column)).sum::<f64>() + f64::from(u8::from(add));
+            assert!((f64::from(*out) - exact).abs() < 1e-4 + 1e-5 * exact.abs(), "({row},{column}) of {a:?}: {out} for {exact}");
+        }
+    }
+
+    #[test]
+    fn every_shape_layout_and_kernel_is_the_plain_product() {
+        let shapes = [(64, 64, 64), (9, 17, 300), (8, 16, 1030), (37, 33, 40), (300, 70, 65), (1, 90, 500), (130, 5, 90), (64, 200, 600)];
+        for (rows, columns, inner) in shapes {
+            layouts(rows, inner, 0, |a| {
+                layouts(inner, columns, 3, |b| {
+                    for (add, threads) in [(false, Threads::All), (true, Threads::One)] {
+                        let mut out = vec![1f32; rows * columns];
+                        let mut rows_seen = vec![0; rows];
+                        matmul_then(&mut out, a, b, add, threads, &mut rows_seen, |row, seen| {
+                            assert_eq!(row.len(), columns);
+                            *seen += 1;
+                        });
+                        compare(&out, a, b, add);
+                        assert_eq!(rows_seen, vec![1; rows]);
+                        if has_fma() {
+                            let mut out = vec![1f32; rows * columns];
+                            let product = Product { a, inner: 0..inner, accumulate: add, threads };
+                            product.run(&mut out, b, &mut rows_seen, |_, _| {}, tile_narrow);
+                            compare(&out, a, b, add);
+                        }
+                    }
+                });
+            });
+        }
+    }
+
+    #[test]
+    fn a_wide_right_matrix_is_laid_out_in_turns() {
+        let (a, b) = (numbers(9 * 3000, 0), numbers(3000 * 1500, 1));
+        let (a, b) = (Matrix::new(&a, 3000), Matrix::new(&b, 1500));
+        let (mut out, mut rows_seen) = (vec![0f32; 9 * 1500], vec![0; 9]);
+        matmul_then(&mut out, a, b, false, Threads::All, &mut rows_seen, |row, seen| *seen += row.len());
+        compare(&out, a, b, false);
+        assert_eq!(rows_seen, [1500; 9]);
+    }
+
+    #[test]
+    fn a_part_of_a_laid_out_matrix_is_that_part() {
+        layouts(100, 90, 5, |b| {
+            let laid = Laid::new(b);
+            for (inner, columns) in [(0..100, 0..90), (7..50, 32..90), (99..100, 64..80), (0..64, 0..33)] {
+                let values = &b.values[inner.start * b.row_stride + columns.start * b.column_stride..];
+                let part = Matrix { values, rows: inner.len(), columns: columns.len(), ..b };
+                layouts(21, inner.len(), 2, |a| {
+                    let mut out = vec![1f32; 21 * columns.len()];
+                    laid.product(&mut out, a, inner.clone(), columns.clone(), true);
+                    compare(&out, a, part, true);
+                });
+            }
+        });
+    }
+}

@@ -1,0 +1,4 @@
+//! Answers and targets → scores.
+
+pub mod answers;
+pub mod similarity;

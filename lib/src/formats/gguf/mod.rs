@@ -1,0 +1,4 @@
+//! A `.gguf` file → a configuration and named weights.
+
+pub(crate) mod config;
+pub(crate) mod read;

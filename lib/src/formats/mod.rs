@@ -1,0 +1,6 @@
+//! Files of weights ↔ named weights.
+//!
+//! Imports: error, util, nn, models.
+
+pub(crate) mod gguf;
+pub mod safetensors;

@@ -1,0 +1,195 @@
+//! `config.json` ↔ the shape of a model of one of the known families.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::error::{Error, ErrorKind, Result};
+
+pub use crate::models::llama::config::LlamaConfig;
+pub use crate::models::neox::config::NeoxConfig;
+pub use crate::models::phi::config::PhiConfig;
+
+/// The families: `model_type` of a `config.json`.
+pub const FAMILIES: [&str; 10] = ["gpt_neox", "llama", "mistral", "qwen2", "qwen3", "phi", "phi3", "gemma", "gemma2", "gemma3_text"];
+
+/// The shape of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Config {
+    /// GPT-NeoX, Pythia.
+    Neox(NeoxConfig),
+    /// Llama, SmolLM2, TinyLlama, Mistral, Qwen2, Qwen3, Phi-3, Gemma.
+    Llama(LlamaConfig),
+    /// Phi-1, Phi-1.5, Phi-2.
+    Phi(PhiConfig),
+}
+
+impl Config {
+    /// Reads and checks `config.json` of a checkpoint folder.
+    pub fn from_folder(folder: &Path) -> Result<Self> {
+        let path = folder.join("config.json");
+        let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, error))?;
+        let refuse = |reason: String| Error::new(ErrorKind::Model, format!("`{}`: {reason}", path.display()));
+        let mut value: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| refuse(format!("not valid JSON: {error}")).hint("fetch the checkpoint again"))?;
+        let family = value["model_type"].as_str().unwrap_or("absent").to_string();
+        if !FAMILIES.contains(&family.as_str()) {
+            let known = FAMILIES.map(|family| format!("`{family}`")).join(", ");
+            return Err(refuse(format!("model_type is `{family}`; this crate knows {known}"))
+                .hint("use a model of one of these families, such as `EleutherAI/pythia-70m`"));
+        }
+        // transformers 5 keeps the number format in `dtype`.
+        if value["torch_dtype"].is_null() && value["dtype"].is_string() {
+            value["torch_dtype"] = value["dtype"].clone();
+        }
+        if let Some((reason, hint)) = unhandled(&value) {
+            return Err(refuse(reason).hint(hint));
+        }
+        Self::from_value(value)
+            .map_err(|reason| refuse(reason).hint(format!("fetch the checkpoint again, or use another model of the family `{family}`")))
+    }
+
+    /// A `config.json` of one of [`FAMILIES`]; `Err` says what is not known.
+    pub fn from_value(value: Value) -> std::result::Result<Self, String> {
+        match value["model_type"].as_str() {
+            Some("gpt_neox") => NeoxConfig::from_value(value).map(Self::Neox),
+            Some("phi") => PhiConfig::from_value(value).map(Self::Phi),
+            _ => LlamaConfig::from_value(value).map(Self::Llama),
+        }
+    }
+
+    /// `config.json` as transformers reads it, for weights in this number format.
+    pub fn to_value(&self, dtype: &str) -> Value {
+        let mut value = match self {
+            Self::Neox(config) => serde_json::to_value(config),
+            Self::Llama(config) => serde_json::to_value(config),
+            Self::Phi(config) => serde_json::to_value(config),
+        }
+        .unwrap_or_default();
+        value["torch_dtype"] = dtype.into();
+        value
+    }
+
+    /// Words of the vocabulary, V; a padded vocabulary may exceed the tokenizer's.
+    pub fn vocab_size(&self) -> usize {
+        match self {
+            Self::Neox(config) => config.vocab_size,
+            Self::Llama(config) => config.vocab_size,
+            Self::Phi(config) => config.vocab_size,
+        }
+    }
+
+    /// Width of the residual stream, C.
+    pub fn hidden_size(&self) -> usize {
+        match self {
+            Self::Neox(config) => config.hidden_size,
+            Self::Llama(config) => config.hidden_size,
+            Self::Phi(config) => config.hidden_size,
+        }
+    }
+
+    /// Blocks, L.
+    pub fn num_hidden_layers(&self) -> usize {
+        match self {
+            Self::Neox(config) => config.num_hidden_layers,
+            Self::Llama(config) => config.num_hidden_layers,
+            Self::Phi(config) => config.num_hidden_layers,
+        }
+    }
+
+    /// Longest sequence.
+    pub fn max_position_embeddings(&self) -> usize {
+        match self {
+            Self::Neox(config) => config.max_position_embeddings,
+            Self::Llama(config) => config.positions(),
+            Self::Phi(config) => config.max_position_embeddings,
+        }
+    }
+
+    /// Whether the output projection is the embedding.
+    pub fn tie_word_embeddings(&self) -> bool {
+        match self {
+            Self::Neox(config) => config.tie_word_embeddings,
+            Self::Llama(config) => config.tie_word_embeddings,
+            Self::Phi(config) => config.tie_word_embeddings,
+        }
+    }
+
+    /// The name of the input embedding.
+    pub fn embedding_name(&self) -> &'static str {
+        match self {
+            Self::Neox(_) => "gpt_neox.embed_in.weight",
+            _ => "model.embed_tokens.weight",
+        }
+    }
+
+    /// The name of the output projection, which may be the embedding.
+    pub fn head_name(&self) -> &'static str {
+        match self {
+            _ if self.tie_word_embeddings() => self.embedding_name(),
+            Self::Neox(_) => "embed_out.weight",
+            _ => "lm_head.weight",
+        }
+    }
+
+    /// The ids that end a text: `eos_token_id`, a number or a list.
+    pub fn eos_token_ids(&self) -> Vec<u32> {
+        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+        let others = match self {
+            Self::Neox(config) => return vec![config.eos_token_id],
+            Self::Llama(config) => &config.others,
+            Self::Phi(config) => &config.others,
+        };
+        match others.get("eos_token_id") {
+            Some(Value::Array(ids)) => ids.iter().filter_map(id).collect(),
+            Some(value) => id(value).into_iter().collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// Dimensions of all heads of a layer together.
+    pub fn attention_width(&self) -> usize {
+        match self {
+            Self::Neox(config) => config.hidden_size,
+            Self::Llama(config) => config.num_attention_heads * config.head_size(),
+            Self::Phi(config) => config.hidden_size,
+        }
+    }
+}
+
+/// A field that would change the numbers and is not handled in any family: why, and what to do.
+fn unhandled(value: &Value) -> Option<(String, &'static str)> {
+    if value["quantization_config"].is_object() {
+        let kind = value["quantization_config"]["quant_method"].as_str().unwrap_or("unknown");
+        return Some((
+            format!("quantization_config: the weights are stored by the method `{kind}`; this crate reads F32, F16 and BF16"),
+            "use the checkpoint that was quantised, and `quantized()` on it",
+        ));
+    }
+    if value["use_bidirectional_attention"] == true {
+        return Some(("use_bidirectional_attention is true; this crate knows causal attention".into(), "use a model that generates text"));
+    }
+    let dropped = value["attention_dropout"].as_f64().filter(|rate| *rate > 0.0)?;
+    Some((
+        format!("attention_dropout is {dropped}; this crate trains with 0"),
+        "set attention_dropout to 0 in config.json: answers stay as they are, only training differs",
+    ))
+}
+
+impl From<NeoxConfig> for Config {
+    fn from(config: NeoxConfig) -> Self {
+        Self::Neox(config)
+    }
+}
+
+impl From<PhiConfig> for Config {
+    fn from(config: PhiConfig) -> Self {
+        Self::Phi(config)
+    }
+}
+
+impl From<LlamaConfig> for Config {
+    fn from(config: LlamaConfig) -> Self {
+        Self::Llama(config)
+    }
+}

@@ -1,0 +1,3 @@
+//! A name → a model; a model → a repository.
+
+pub mod publish;

@@ -1,0 +1,3 @@
+//! What the playground reads of training runs.
+
+pub(crate) mod runs;

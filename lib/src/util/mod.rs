@@ -1,0 +1,8 @@
+//! What every room needs and none owns: the interrupt flag, locks of folders, checksums.
+//!
+//! Imports: error.
+
+pub mod crc32c;
+pub mod interrupt;
+pub mod lock;
+pub mod memory;
