@@ -1,0 +1,3 @@
+//! The house itself: its layout, its words, its documents.
+
+pub mod architecture;
