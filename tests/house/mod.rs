@@ -1,5 +1,6 @@
 //! The house itself: its layout, its words, its documents.
 
 pub mod architecture;
+pub mod roads;
 pub mod rust;
 pub mod tree;

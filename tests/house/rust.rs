@@ -166,6 +166,7 @@ pub struct Function {
     /// The type of the `impl` and its trait, or the trait that gives it a body.
     pub owners: Vec<String>,
     pub name: String,
+    signature: Vec<String>,
     /// The words of its body.
     body: Vec<String>,
 }
@@ -176,8 +177,11 @@ pub fn functions(text: &str) -> Vec<Function> {
     let functions = root.descendants().filter_map(ast::Fn::cast);
     let functions = functions.filter(|function| !function.syntax().first_token().is_some_and(|token| is_test(&token)));
     let with_body = functions.filter_map(|function| {
-        let body = words(&function.body()?.syntax().text().to_string()).into_iter().map(|word| word.text).collect();
-        Some(Function { owners: owners(function.syntax()), name: function.name()?.text().to_string(), body })
+        let texts = |node: &SyntaxNode| words(&node.text().to_string()).into_iter().map(|word| word.text).collect::<Vec<_>>();
+        let nodes = [function.param_list().map(|list| list.syntax().clone()), function.ret_type().map(|given| given.syntax().clone())];
+        let signature = nodes.iter().flatten().flat_map(texts).collect();
+        let body = texts(function.body()?.syntax());
+        Some(Function { owners: owners(function.syntax()), name: function.name()?.text().to_string(), signature, body })
     });
     with_body.collect()
 }
@@ -216,9 +220,9 @@ impl Function {
         })
     }
 
-    /// Whether the body has this word.
+    /// Whether signature, body or owner has this word.
     pub fn names(&self, word: &str) -> bool {
-        self.body.iter().any(|own| own == word)
+        self.owners.iter().chain(&self.signature).chain(&self.body).any(|own| own == word)
     }
 }
 
