@@ -13,4 +13,6 @@ mod lora;
 mod serve;
 mod hosted;
 mod course;
-mod support;
+mod process;
+
+use ::support;

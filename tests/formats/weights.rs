@@ -213,13 +213,6 @@ fn a_pickle_is_refused_with_the_way_to_convert_it() {
     refused(AutoModelForCausalLM::from_pretrained(&folder.display().to_string()), &["pytorch_model.bin", "pickle", "save_pretrained"]);
 }
 
-/// The child's part: loads the folder that it is told.
-#[test]
-fn loaded() {
-    let Ok(folder) = std::env::var("FINETUNING_TEST_FOLDER") else { return };
-    load_folder(std::path::Path::new(&folder));
-}
-
 #[test]
 fn tensors_that_the_model_has_no_place_for_are_said() {
     let folder = fresh_folder();
@@ -227,7 +220,7 @@ fn tensors_that_the_model_has_no_place_for_are_said() {
     let path = folder.join("model.safetensors");
     let mut all = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
     let said = || {
-        let output = crate::support::child("formats::weights::loaded").env("FINETUNING_TEST_FOLDER", &folder).output().unwrap();
+        let output = crate::process::harness("load").arg(&folder).output().unwrap();
         assert!(output.status.success());
         String::from_utf8_lossy(&output.stderr).into_owned()
     };

@@ -1,6 +1,6 @@
 //! Hosted models, against a local service that answers as OpenAI's does, and fails in every way that services fail.
 //!
-//! Keys and interrupts are settings of a process, so what needs them runs in a child: this same program.
+//! Keys and interrupts are settings of a process, so what needs them runs in one of its own.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use finetuning::*;
 use serde_json::{Value, json};
 
-use crate::support::{child, fresh_folder, refused};
+use crate::process::harness;
+use crate::support::{fresh_folder, refused};
 
 /// One request, as it came.
 #[derive(Clone)]
@@ -307,18 +308,6 @@ fn a_hosted_model_is_for_asking() {
     assert!(runner.tokenizer().is_err());
 }
 
-/// The child's part; in an ordinary run of the tests it has nothing to do.
-#[test]
-fn client() {
-    let Ok(address) = std::env::var("COURSE_SERVICE") else { return };
-    let runner = BasicModelRunner::new("openai:parrot").unwrap();
-    assert_eq!(format!("{}/v1", address), std::env::var("OPENAI_BASE_URL").unwrap());
-    println!("{runner:?}");
-    for (row, answer) in runner.try_ask_batch(&["a", "wrong", "redirect"]).into_iter().enumerate() {
-        println!("row {row}: {}", answer.unwrap_or_else(|error| format!("{error} {error:?}")).replace('\n', " / "));
-    }
-}
-
 #[test]
 fn the_key_goes_to_the_service_and_nowhere_else() {
     let thief = Service::start(|request, _| echo(request));
@@ -329,9 +318,8 @@ fn the_key_goes_to_the_service_and_nowhere_else() {
         _ => echo(request),
     });
     let run = |key: &str| {
-        let mut child = child("hosted::service::client");
-        let address = service.address.trim_end_matches("/v1");
-        child.env("COURSE_SERVICE", address).env("OPENAI_BASE_URL", &service.address).env("OPENAI_API_KEY", key);
+        let mut child = harness("ask-hosted");
+        child.env("OPENAI_BASE_URL", &service.address).env("OPENAI_API_KEY", key);
         let output = child.output().unwrap();
         let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         assert!(output.status.success(), "{text}");
@@ -348,21 +336,6 @@ fn the_key_goes_to_the_service_and_nowhere_else() {
     assert_eq!(service.requests.lock().unwrap().last().unwrap().authorization, "");
 }
 
-/// The child's part; in an ordinary run of the tests it has nothing to do.
-#[test]
-fn interrupted_client() {
-    let (Ok(address), Ok(flag)) = (std::env::var("COURSE_SILENT_SERVICE"), std::env::var("FINETUNING_INTERRUPT")) else { return };
-    let runner = BasicModelRunner::hosted("parrot", HostedConfig { base_url: address, concurrency: 2, ..Default::default() }).unwrap();
-    let rows = runner.try_ask_batch(&["a", "silent", "b", "silent", "c"]);
-    assert_eq!((rows[0].as_ref().unwrap().as_str(), rows[2].as_ref().unwrap().as_str()), ("echo: a", "echo: b"));
-    for row in [1, 3, 4] {
-        assert_eq!(rows[row].as_ref().unwrap_err().kind(), ErrorKind::Interrupted);
-    }
-    assert!(std::path::Path::new(&flag).exists());
-    assert_eq!(runner.ask_batch(&["silent"]).unwrap_err().kind(), ErrorKind::Interrupted);
-    println!("the answers that came are kept");
-}
-
 #[test]
 fn an_interrupt_keeps_the_answers_that_came() {
     let flag = fresh_folder().join("flag");
@@ -377,11 +350,7 @@ fn an_interrupt_keeps_the_answers_that_came() {
         }
         _ => echo(request),
     });
-    let output = child("hosted::service::interrupted_client")
-        .env("COURSE_SILENT_SERVICE", &service.address)
-        .env("FINETUNING_INTERRUPT", flag)
-        .output()
-        .unwrap();
+    let output = harness("ask-silent").arg(&service.address).env("FINETUNING_INTERRUPT", flag).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success() && text.contains("the answers that came are kept"),

@@ -1,11 +1,12 @@
-//! Names of the hub by environment variables, in a process of its own each: this same program with `COURSE_HUB_CLIENT` set.
+//! Names of the hub by environment variables, in a process of its own each: `harness ask-hub`.
 
 use std::path::Path;
 
 use finetuning::*;
 
-use crate::hub::server::{Fault, Hub};
-use crate::support::{child, fixture, fresh_folder, root};
+use crate::process::harness;
+use crate::support::hub::{Fault, Hub};
+use crate::support::{fixture, fresh_folder, root};
 
 /// The files of a builtin model that a checkpoint consists of.
 pub const MODEL: [&str; 4] = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
@@ -27,51 +28,16 @@ pub fn hub() -> Hub {
     hub
 }
 
-/// Runs `client(task)` in a process whose hub is this one; its output and whether it succeeded.
+/// Runs `harness ask-hub TASK` in a process whose hub is this one; its output and whether it succeeded.
 fn run(hub: &Hub, task: &str, home: &Path, settings: &[(&str, &str)]) -> (String, bool) {
-    let mut child = child("hub::cache::client");
-    child.env("COURSE_HUB_CLIENT", task);
+    let mut child = harness("ask-hub");
+    child.args(task.split(' '));
     for name in ["HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "FINETUNING_KERNEL"] {
         child.env_remove(name);
     }
     child.env("HF_HOME", home).env("HF_ENDPOINT", &hub.address);
     let output = child.envs(settings.iter().copied()).output().unwrap();
     (String::from_utf8(output.stdout).unwrap(), output.status.success())
-}
-
-/// The child's part; in an ordinary run of the tests it has nothing to do.
-#[test]
-fn client() {
-    let Ok(task) = std::env::var("COURSE_HUB_CLIENT") else { return };
-    let (kind, name) = task.split_once(' ').unwrap();
-    let result = match kind {
-        "ask" => BasicModelRunner::new(name).and_then(|runner| runner.ask("What is finetuning in short?")),
-        "rows" => load_dataset(name).map(|data| format!("{} rows, first {}", data.len(), data.get(0).unwrap())),
-        "stream" => stream_dataset(name).and_then(|rows| Ok(format!("{} rows", rows.collect::<Result<Vec<_>>>()?.len()))),
-        "stop" => stop_and_go_on(name),
-        other => panic!("no task {other}"),
-    };
-    println!("result: {}", result.unwrap_or_else(|error| format!("error: {error}")).replace('\n', " / "));
-}
-
-/// Interrupts the download of a model in its middle, then asks for the model again.
-fn stop_and_go_on(name: &str) -> Result<String> {
-    let flag = std::path::PathBuf::from(std::env::var_os("FINETUNING_INTERRUPT").unwrap());
-    let stopped = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            // The fast half takes no time, the slow half minutes.
-            let blobs = Path::new(&std::env::var_os("HF_HOME").unwrap()).join("hub/models--course--tuned/blobs");
-            let half = |entry: std::fs::DirEntry| entry.metadata().is_ok_and(|data| (3_000_000..4_000_000).contains(&data.len()));
-            while !std::fs::read_dir(&blobs).into_iter().flatten().flatten().any(half) {
-                std::thread::sleep(std::time::Duration::from_millis(10));
-            }
-            std::fs::write(&flag, "").unwrap();
-        });
-        BasicModelRunner::new(name).map(drop).unwrap_err()
-    });
-    assert_eq!(stopped.kind(), ErrorKind::Interrupted);
-    std::fs::remove_file(&flag).unwrap();
-    Ok(format!("{stopped}, then {}", BasicModelRunner::new(name)?.ask("What is finetuning in short?")?))
 }
 
 #[track_caller]

@@ -8,7 +8,7 @@ use finetuning::source::resolve::{model_folder, tokenizer_folder};
 use finetuning::*;
 
 use crate::hub::cache::{MODEL, hub};
-use crate::hub::server::{Fault, Hub, git_sha1, sha256};
+use crate::support::hub::{Fault, Hub, git_sha1, sha256};
 use crate::support::{fresh_folder, refused};
 
 const REPO: &str = "models/course/tuned";

@@ -1,7 +1,5 @@
-//! The hub: its cache, downloads that fail, uploads, and a hub on this machine that fails on request.
+//! The hub: its cache, downloads that fail and uploads.
 
 pub mod cache;
 pub mod download;
 pub mod push;
-pub mod server;
-pub mod wire;

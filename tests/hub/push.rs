@@ -5,7 +5,7 @@ use std::time::Duration;
 use finetuning::*;
 use serde_json::Value;
 
-use crate::hub::server::{Fault, Hub, git_sha1};
+use crate::support::hub::{Fault, Hub, git_sha1};
 use crate::support::{fresh_folder, json, refused, tiny_llama, tiny_model, values};
 
 fn options(hub: &Hub) -> PushOptions {

@@ -3,7 +3,8 @@
 use finetuning::models::decoder::Cache;
 use finetuning::*;
 
-use crate::support::{assert_close, child, fresh_folder, tiny_model, tiny_rows, values};
+use crate::process::harness;
+use crate::support::{assert_close, fresh_folder, tiny_model, tiny_rows, values};
 
 fn arguments(batch: usize, accumulation: usize, steps: i64) -> TrainingArguments {
     TrainingArguments {
@@ -143,26 +144,10 @@ fn a_fresh_model_knows_nothing() {
     assert!((loss - 96f64.ln()).abs() < 0.1, "{loss} is not ln 96");
 }
 
-/// The child's part: how far the memory of a process of its own rises in two steps; else there is nothing to do.
-#[test]
-fn memory_of_steps() {
-    let Ok(checkpointing) = std::env::var("FINETUNING_TEST_CHECKPOINTING") else { return };
-    let config = NeoxConfig { max_position_embeddings: 512, ..NeoxConfig::new(96, 64, 24, 4) };
-    let model = CausalLm::random(config, 1, None, &Device::Cpu).unwrap();
-    let rows = crate::support::rows(&vec![(0..512).map(|id| id % 96).collect(); 4]);
-    let settings = TrainingArguments { gradient_checkpointing: checkpointing == "true", ..arguments(2, 1, 2) };
-    let mut trainer = Trainer::new(&model, settings, rows, TokenizedDataset::default()).unwrap();
-    let before = finetuning::util::memory::peak_memory();
-    trainer.train().unwrap();
-    let grown = finetuning::util::memory::peak_memory() - before;
-    println!("grown {grown} needed {}", finetuning::train::evaluation::needed_bytes(&model, 511, checkpointing == "true", 0));
-}
-
 #[test]
 fn gradient_checkpointing_saves_memory_and_the_estimate_is_near() {
     let measure = |checkpointing: bool| {
-        let output =
-            child("nn::invariance::memory_of_steps").env("FINETUNING_TEST_CHECKPOINTING", checkpointing.to_string()).output().unwrap();
+        let output = harness("measure-memory").arg(checkpointing.to_string()).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let number = |name: &str| text.split_whitespace().skip_while(|word| *word != name).nth(1).unwrap().parse::<f64>().unwrap();
         (number("grown"), number("needed"))

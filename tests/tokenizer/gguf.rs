@@ -5,7 +5,7 @@ use candle_core::quantized::gguf_file::{Content, Value, write};
 use finetuning::*;
 
 use crate::formats::weights::write_gguf_with;
-use crate::hub::server::Hub;
+use crate::support::hub::Hub;
 use crate::support::{fixture, fresh_folder, ids, json, refused, tiny_llama_of, values};
 
 #[test]

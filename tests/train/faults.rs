@@ -1,6 +1,6 @@
 //! No run is lost: kill −9 at any moment, damaged checkpoints, a full disk, two processes on one folder, done for real.
 //!
-//! What has to die is a child: this same program.
+//! What has to die is a process of its own, `harness train`.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -10,30 +10,9 @@ use finetuning::train::checkpoint::store;
 use finetuning::util::lock::FolderLock;
 use finetuning::*;
 
-use crate::support::{child, fresh_folder, tiny_model, tiny_rows, values};
-use crate::train::options::tiny_neox;
-
-const STEPS: usize = 40;
-
-fn arguments(output_dir: &Path) -> TrainingArguments {
-    TrainingArguments {
-        output_dir: output_dir.to_path_buf(),
-        resume_from_checkpoint: Some("latest".into()),
-        learning_rate: 1e-3,
-        max_steps: STEPS as i64,
-        per_device_train_batch_size: 3,
-        neftune_noise_alpha: Some(1.0),
-        eval_steps: 4,
-        save_steps: 2,
-        save_total_limit: 2,
-        disable_tqdm: true,
-        ..Default::default()
-    }
-}
-
-fn trainer(arguments: TrainingArguments) -> Trainer {
-    Trainer::new(&tiny_neox(), arguments, tiny_rows(24), tiny_rows(4)).unwrap()
-}
+use crate::process::harness;
+use crate::support::killed::{arguments, trainer};
+use crate::support::{fresh_folder, skipped, tiny_model, tiny_rows, values};
 
 /// What must not depend on kills: losses, norms, evaluations and weights, to the last bit.
 fn result(trainer: &Trainer) -> (Vec<String>, Vec<f32>) {
@@ -42,23 +21,9 @@ fn result(trainer: &Trainer) -> (Vec<String>, Vec<f32>) {
     (trainer.history().iter().map(step).collect(), weights)
 }
 
-/// The child's part; in an ordinary run of the tests it has nothing to do.
-#[test]
-fn client() {
-    let Some(folder) = std::env::var_os("FINETUNING_TEST_RUN") else { return };
-    let done = trainer(arguments(Path::new(&folder))).train();
-    match done {
-        Ok(output) => println!("trained {} steps", output.global_step),
-        Err(error) => {
-            println!("{error}");
-            std::process::exit(3);
-        }
-    }
-}
-
 fn client_on(folder: &Path) -> Command {
-    let mut client = child("train::faults::client");
-    client.env("FINETUNING_TEST_RUN", folder).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut client = harness("train");
+    client.arg(folder).stdout(Stdio::null()).stderr(Stdio::null());
     client
 }
 
@@ -229,12 +194,11 @@ fn a_small_disk_fills_up() {
         .args([&disk, &kept])
         .arg(client.get_program())
         .args(client.get_args())
-        .env("FINETUNING_TEST_RUN", &disk)
         .output();
-    let Ok(output) = output.inspect_err(|error| println!("not run, no `unshare`: {error}")) else { return };
+    let Ok(output) = output.inspect_err(|error| skipped(format_args!("no `unshare`: {error}"))) else { return };
     let text = String::from_utf8_lossy(&output.stdout);
-    if !text.contains("running 1 test") {
-        return println!("not run, no mount: {}", String::from_utf8_lossy(&output.stderr));
+    if !text.contains("training begins") {
+        return skipped(format_args!("no mount: {}", String::from_utf8_lossy(&output.stderr).trim()));
     }
     assert_eq!(output.status.code(), Some(3), "{text}");
     assert!(text.contains("checkpoint-6 was not written") && text.contains("No space left on device"), "{text}");

@@ -4,7 +4,7 @@ use finetuning::train::batch::Batch;
 use finetuning::*;
 use serde_json::{Value, json};
 
-use crate::support::{fixture, fresh_folder, ids, json, numbers, tiny_rows, values};
+use crate::support::{fresh_folder, ids, json, numbers, tiny_neox, tiny_rows, values};
 
 /// Rows of a fixture of training: label −100 is not learnt.
 pub fn rows(list: &Value) -> TokenizedDataset {
@@ -14,10 +14,6 @@ pub fn rows(list: &Value) -> TokenizedDataset {
         Tokens { attention_mask, labels: input_ids.clone(), input_ids, prompt_length: 0 }
     };
     TokenizedDataset::from_rows(list.as_array().unwrap().iter().map(row).collect())
-}
-
-pub fn tiny_neox() -> CausalLm {
-    CausalLm::from_folder(&fixture("tiny-neox"), &Device::Cpu).unwrap()
 }
 
 /// The fixtures' arguments, in their order of rows, with some of their own.

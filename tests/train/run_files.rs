@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use finetuning::*;
 use serde_json::{Value, json};
 
-use crate::support::{fixture, fresh_folder, json, tiny_model, tiny_rows, values};
-use crate::train::options::{arguments, rows, tiny_neox};
+use crate::support::{fixture, fresh_folder, json, tiny_model, tiny_neox, tiny_rows, values};
+use crate::train::options::{arguments, rows};
 
 fn read(path: PathBuf) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()

@@ -1,8 +1,7 @@
 //! A hub on this machine that speaks the hub's protocol and fails where a test says so.
 //!
 //! It listens twice: as the hub, which redirects to the content of large files, and as the store of those contents, which
-//! must never see a token. `cargo test -p course-tests -- hub_server::serve --nocapture` with `COURSE_HUB_SERVE` set keeps one
-//! running for other clients.
+//! must never see a token. `harness serve-hub SECONDS` keeps one running for other clients.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufReader, Write};
@@ -14,7 +13,7 @@ use base64::Engine;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::hub::wire::{Request, decoded, read};
+use crate::wire::{Request, decoded, read};
 
 /// What goes wrong with an answer.
 #[derive(Debug, Clone)]
@@ -358,14 +357,4 @@ fn commit(state: &mut State, repo: &str, body: &[u8], address: &str) -> Answer {
     found.commits += 1;
     let commit = format!("{:040x}", 0xaa + found.commits);
     json_answer(json!({ "success": true, "commitOid": commit, "commitUrl": format!("{address}/{repo}/commit/{commit}") }))
-}
-
-/// A hub for other clients; in an ordinary run of the tests it has nothing to do.
-#[test]
-fn serve() {
-    let Ok(seconds) = std::env::var("COURSE_HUB_SERVE") else { return };
-    let hub = Hub::start();
-    println!("hub: {}", hub.address);
-    std::io::stdout().flush().unwrap();
-    std::thread::sleep(Duration::from_secs(seconds.parse().unwrap()));
 }

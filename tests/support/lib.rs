@@ -1,8 +1,12 @@
-//! What several tests need: fixture files, fresh folders, closeness.
+//! What several tests need, and the programs that they start: fixture files, fresh folders, closeness, a hub of this machine.
+
+pub mod hub;
+pub mod killed;
+pub mod wire;
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{Device, Tensor};
@@ -60,11 +64,11 @@ pub fn fresh_folder() -> PathBuf {
     path
 }
 
-/// This program, to run one of its tests in a process with an environment of its own.
-pub fn child(test: &str) -> Command {
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", test, "--nocapture"]);
-    child
+/// Says that a test cannot run on this machine, past the capture of the tests' output: `.ci/run` counts these lines and takes
+/// them from the tests that passed.
+pub fn skipped(why: impl std::fmt::Display) {
+    let thread = std::thread::current();
+    let _ = writeln!(std::io::stderr(), "skipped: {}: {why}", thread.name().unwrap_or("a test"));
 }
 
 /// The values of a tensor.
@@ -90,6 +94,11 @@ pub fn refused<T>(result: Result<T>, parts: &[&str]) {
     for part in parts.iter().chain(&["hint: "]) {
         assert!(text.contains(part), "`{part}` is not in: {text}");
     }
+}
+
+/// The checkpoint of the fixtures with GPT-NeoX's shape.
+pub fn tiny_neox() -> CausalLm {
+    CausalLm::from_folder(&fixture("tiny-neox"), &Device::Cpu).unwrap()
 }
 
 /// A small random model with weights large enough that every path matters.
