@@ -2,7 +2,7 @@
 
 use finetuning::compute::cpu::loss::Targets;
 use finetuning::models::decoder::{Cache, Lesson};
-use finetuning::nn::backend::{autocast, composed};
+use finetuning::nn::backend::Backend;
 use finetuning::optim::loss_scale::LossScale;
 use finetuning::*;
 
@@ -39,23 +39,24 @@ fn gradients(model: &CausalLm, checkpointing: bool) -> (f64, Vec<Vec<f32>>) {
     (loss, model.weights().iter().map(|(_, parameter)| take(parameter)).collect())
 }
 
-/// Logits and losses, computed here and `elsewhere`.
-pub fn compare_logits(elsewhere: impl Fn(&dyn Fn() -> Vec<f32>) -> Vec<f32>) {
+/// Logits and losses, fused and by another backend.
+pub fn compare_logits(backend: Backend) {
     for (name, model) in models() {
-        let (inputs, weights) = (ids(40), vec![1.0; 40]);
-        let logits = || values(&model.forward(&inputs, 2, false).unwrap());
-        assert_close(&name, &elsewhere(&logits), &logits(), 1e-4, 1e-4);
-        let losses = || model.losses(&inputs, &[10, 30], Targets { ids: &inputs, weights: &weights, smoothing: 0.1 }).unwrap();
-        assert_close(&name, &elsewhere(&losses), &losses(), 1e-4, 1e-4);
+        let (inputs, weights, other) = (ids(40), vec![1.0; 40], model.with_backend(backend));
+        let logits = |model: &CausalLm| values(&model.forward(&inputs, 2, false).unwrap());
+        assert_close(&name, &logits(&other), &logits(&model), 1e-4, 1e-4);
+        let targets = Targets { ids: &inputs, weights: &weights, smoothing: 0.1 };
+        let losses = |model: &CausalLm| model.losses(&inputs, &[10, 30], targets).unwrap();
+        assert_close(&name, &losses(&other), &losses(&model), 1e-4, 1e-4);
     }
 }
 
-/// The loss and all gradients, computed here and `elsewhere`.
-pub fn compare_gradients(checkpointing: &[bool], elsewhere: impl Fn(&dyn Fn() -> (f64, Vec<Vec<f32>>)) -> (f64, Vec<Vec<f32>>)) {
+/// The loss and all gradients, fused and by another backend.
+pub fn compare_gradients(checkpointing: &[bool], backend: Backend) {
     for (name, model) in models() {
         let fused = gradients(&model, false);
         for &checkpointing in checkpointing {
-            let other = elsewhere(&|| gradients(&model, checkpointing));
+            let other = gradients(&model.with_backend(backend), checkpointing);
             assert!((other.0 - fused.0).abs() <= 1e-4 * fused.0, "{name}: loss {} and {}", other.0, fused.0);
             for ((own, fused), (parameter, _)) in other.1.iter().zip(&fused.1).zip(model.weights()) {
                 assert_close(&format!("{name} {parameter}"), own, fused, 1e-3, 2e-3);
@@ -66,19 +67,19 @@ pub fn compare_gradients(checkpointing: &[bool], elsewhere: impl Fn(&dyn Fn() ->
 
 #[test]
 fn logits_and_losses_are_the_same() {
-    compare_logits(|work| composed(work));
+    compare_logits(Backend::composed());
 }
 
 #[test]
 fn every_gradient_is_the_same() {
-    compare_gradients(&[false, true], |work| composed(work));
+    compare_gradients(&[false, true], Backend::composed());
 }
 
 #[test]
 fn a_cache_holds_the_same() {
     for (name, model) in models() {
         // A prompt of each of three sequences, then one or two ids of some of them, one of which goes on in two ways.
-        let run = || {
+        let run = |model: &CausalLm| {
             let (mut cache, row, mut seen) = (Cache::new(), ids(30), Vec::new());
             let mut step = |new: &[&[u32]], keep: &[usize]| {
                 seen.extend(values(&model.forward_cached_batch(new, &mut cache).unwrap()));
@@ -89,7 +90,7 @@ fn a_cache_holds_the_same() {
             step(&[&row[12..13], &row[13..14]], &[0, 1]);
             seen
         };
-        assert_close(&name, &composed(run), &run(), 1e-4, 1e-4);
+        assert_close(&name, &run(&model.with_backend(Backend::composed())), &run(&model), 1e-4, 1e-4);
     }
 }
 
@@ -118,8 +119,8 @@ fn arguments(optim: Optim) -> TrainingArguments {
 }
 
 /// The losses of four steps, and of the evaluation after them.
-pub fn trained(optim: Optim) -> (Vec<f32>, f32) {
-    let model = load("tiny-neox");
+pub fn trained(optim: Optim, backend: Backend) -> (Vec<f32>, f32) {
+    let model = load("tiny-neox").with_backend(backend);
     let mut trainer = Trainer::new(&model, arguments(optim), tiny_rows(20), tiny_rows(4)).unwrap();
     trainer.train().unwrap();
     let losses: Vec<f32> = trainer.history().iter().map(|step| step.loss as f32).collect();
@@ -129,7 +130,7 @@ pub fn trained(optim: Optim) -> (Vec<f32>, f32) {
 #[test]
 fn training_is_the_same() {
     for optim in [Optim::AdamW, Optim::Adafactor] {
-        let (fused, other) = (trained(optim), composed(|| trained(optim)));
+        let [fused, other] = [Backend::fused(), Backend::composed()].map(|backend| trained(optim, backend));
         assert_close("losses", &other.0, &fused.0, 1e-4, 0.0);
         assert_close("evaluation", &[other.1], &[fused.1], 1e-4, 0.0);
         assert_eq!(fused.0.len(), 4);
@@ -142,15 +143,13 @@ fn ten_steps_in_bf16_are_pytorchs_autocast() {
     let rows = token_rows(&plain["rows"]);
     let runs = case["runs"].as_array().unwrap();
     for run in runs {
-        let model = load(run["model"].as_str().unwrap());
+        let model = load(run["model"].as_str().unwrap()).with_backend(Backend::composed());
         let arguments = TrainingArguments { max_steps: 10, warmup_steps: 2, weight_decay: 0.0, bf16: true, ..arguments(Optim::AdamW) };
         let data = || TokenizedDataset::from_rows(rows.clone());
-        let (ours, theirs) = composed(|| {
-            let mut trainer = Trainer::new(&model, arguments, data(), data()).unwrap();
-            let step = |index: usize| trainer.step_on(&rows[4 * index..4 * index + 4]).unwrap().loss;
-            let ours: Vec<f64> = (0..10).map(step).collect();
-            (ours, run["losses"].as_array().unwrap().iter().map(|loss| loss.as_f64().unwrap()).collect::<Vec<f64>>())
-        });
+        let mut trainer = Trainer::new(&model, arguments, data(), data()).unwrap();
+        let step = |index: usize| trainer.step_on(&rows[4 * index..4 * index + 4]).unwrap().loss;
+        let ours: Vec<f64> = (0..10).map(step).collect();
+        let theirs: Vec<f64> = run["losses"].as_array().unwrap().iter().map(|loss| loss.as_f64().unwrap()).collect();
         for (step, ((ours, theirs), f32)) in ours.iter().zip(&theirs).zip(run["losses_in_f32"].as_array().unwrap()).enumerate() {
             assert!((ours - theirs).abs() <= BOUND, "{} step {step}: {ours}, PyTorch {theirs}", run["model"]);
             assert_ne!((*ours * 1e6).round(), (f32.as_f64().unwrap() * 1e6).round(), "the products were not in bf16");
@@ -171,24 +170,23 @@ fn f16_halves_its_loss_scale_until_gradients_are_finite_and_resumes_with_it() {
         overwrite_output_dir: true,
         ..arguments(Optim::AdamW)
     };
-    let trainer = |arguments| Trainer::new(&load("tiny-neox"), arguments, tiny_rows(20), tiny_rows(4)).unwrap();
-    composed(|| {
-        let mut whole = trainer(arguments.clone());
-        whole.train().unwrap();
-        let plain = {
-            let arguments = TrainingArguments { fp16: false, output_dir: fresh_folder(), ..arguments.clone() };
-            let mut trainer = trainer(arguments);
-            trainer.train().unwrap();
-            trainer.history().iter().map(|step| step.loss as f32).collect::<Vec<f32>>()
-        };
-        let losses: Vec<f32> = whole.history().iter().map(|step| step.loss as f32).collect();
-        assert_close("f16 and f32", &losses, &plain, 1e-2, 0.0);
-        assert_ne!(losses, plain);
-        let mut resumed = trainer(arguments.clone());
-        resumed.resume(folder.join("checkpoint-2")).unwrap();
-        resumed.train().unwrap();
-        assert_eq!(losses, resumed.history().iter().map(|step| step.loss as f32).collect::<Vec<f32>>());
-    });
+    let model = || load("tiny-neox").with_backend(Backend::composed());
+    let trainer = |arguments| Trainer::new(&model(), arguments, tiny_rows(20), tiny_rows(4)).unwrap();
+    let mut whole = trainer(arguments.clone());
+    whole.train().unwrap();
+    let plain = {
+        let arguments = TrainingArguments { fp16: false, output_dir: fresh_folder(), ..arguments.clone() };
+        let mut trainer = trainer(arguments);
+        trainer.train().unwrap();
+        trainer.history().iter().map(|step| step.loss as f32).collect::<Vec<f32>>()
+    };
+    let losses: Vec<f32> = whole.history().iter().map(|step| step.loss as f32).collect();
+    assert_close("f16 and f32", &losses, &plain, 1e-2, 0.0);
+    assert_ne!(losses, plain);
+    let mut resumed = trainer(arguments.clone());
+    resumed.resume(folder.join("checkpoint-2")).unwrap();
+    resumed.train().unwrap();
+    assert_eq!(losses, resumed.history().iter().map(|step| step.loss as f32).collect::<Vec<f32>>());
     let mut scale = LossScale::new(DType::F16);
     assert!(scale.shrink() && scale.factor == 32768.0);
     (0..2000).for_each(|_| scale.grow(DType::F16));
@@ -209,7 +207,4 @@ fn formats_of_16_bits_are_refused_on_the_cpu() {
         let refusal = Trainer::new(&tiny_model(1), arguments, tiny_rows(4), tiny_rows(4));
         refused(refusal, &[field, "CPU", "cuda"]);
     }
-    // The switch is off again, even after a panic.
-    let caught = std::panic::catch_unwind(|| composed(|| autocast(DType::BF16, || panic!("on purpose"))));
-    assert!(caught.is_err() && finetuning::nn::backend::is_fused(&Device::Cpu));
 }

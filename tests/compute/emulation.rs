@@ -9,8 +9,9 @@ use std::sync::OnceLock;
 use finetuning::compute::cpu::activation::{GELU_TANH, SILU};
 use finetuning::compute::cuda::call::Call;
 use finetuning::nn::activation;
-use finetuning::nn::backend::emulated;
+use finetuning::nn::backend::Backend;
 use finetuning::nn::check::{distance_from_composed, fault};
+use finetuning::nn::tape::Pass;
 use finetuning::*;
 
 use crate::compute::composed::{compare_gradients, compare_logits, ids, models, trained};
@@ -62,32 +63,32 @@ fn run(call: &Call, inputs: [&[f32]; 3]) -> Vec<f32> {
     output.stdout.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
 
-fn on_kernels<T>(work: impl FnOnce() -> T) -> T {
-    emulated(run, work)
+fn kernels() -> Backend {
+    Backend::emulated(run)
 }
 
 #[test]
 fn logits_and_losses_are_the_fused_ones() {
-    compare_logits(|work| on_kernels(work));
+    compare_logits(kernels());
 }
 
 #[test]
 fn every_gradient_is_the_fused_one() {
-    compare_gradients(&[false], |work| on_kernels(work));
+    compare_gradients(&[false], kernels());
 }
 
 #[test]
 fn positions_after_a_cache_are_the_same() {
     for (name, model) in models() {
-        let generated = || generate(&model, &ids(9), 15, u32::MAX, Decoding::Greedy).unwrap();
-        assert_eq!(on_kernels(generated), generated(), "{name}");
+        let generated = |model: &CausalLm| generate(model, &ids(9), 15, u32::MAX, Decoding::Greedy).unwrap();
+        assert_eq!(generated(&model.with_backend(kernels())), generated(&model), "{name}");
     }
 }
 
 #[test]
 fn training_is_the_same() {
     for optim in [Optim::AdamW, Optim::Adafactor] {
-        let (fused, other) = (trained(optim), on_kernels(|| trained(optim)));
+        let [fused, other] = [Backend::fused(), kernels()].map(|backend| trained(optim, backend));
         assert_close("losses", &other.0, &fused.0, 1e-4, 0.0);
         assert_close("evaluation", &[other.1], &[fused.1], 1e-4, 0.0);
     }
@@ -96,8 +97,8 @@ fn training_is_the_same() {
 #[test]
 fn adafactor_of_many_rows_is_the_fused_one() {
     // An embedding of several groups of rows.
-    let trained = || {
-        let model = CausalLm::random(NeoxConfig::new(600, 32, 1, 2), 1, None, &Device::Cpu).unwrap();
+    let trained = |backend| {
+        let model = CausalLm::random(NeoxConfig::new(600, 32, 1, 2), 1, None, &Device::Cpu).unwrap().with_backend(backend);
         let rows = rows(&(0..4).map(|row| (0..60).map(|i| (row * 150 + i * 7) % 600).collect()).collect::<Vec<Vec<u32>>>());
         let arguments = TrainingArguments {
             optim: Optim::Adafactor,
@@ -116,7 +117,7 @@ fn adafactor_of_many_rows_is_the_fused_one() {
             .map(|(_, parameter)| values(parameter.as_tensor()))
             .collect::<Vec<_>>()
     };
-    for (kernel, fused) in on_kernels(trained).iter().zip(&trained()) {
+    for (kernel, fused) in trained(kernels()).iter().zip(&trained(Backend::fused())) {
         assert_close("weights", kernel, fused, 2e-4, 1e-3);
     }
 }
@@ -127,18 +128,24 @@ fn activations_of_many_blocks_are_the_fused_ones() {
     let (x, up) =
         (Tensor::from_vec(numbers.clone(), (3, 1000), &Device::Cpu).unwrap(), Tensor::from_vec(numbers, 3000, &Device::Cpu).unwrap());
     let up = up.flip(&[0]).unwrap().reshape((3, 1000)).unwrap();
-    let all = || {
-        [activation::gelu(&x), activation::gelu_tanh(&x), activation::gated(&x, &up, SILU), activation::gated(&x, &up, GELU_TANH)]
-            .map(|y| values(&y.unwrap()))
+    let all = |backend| {
+        let pass = Pass::new(backend);
+        [
+            activation::gelu(&pass, &x),
+            activation::gelu_tanh(&pass, &x),
+            activation::gated(&pass, &x, &up, SILU),
+            activation::gated(&pass, &x, &up, GELU_TANH),
+        ]
+        .map(|y| values(&y.unwrap()))
     };
-    for (kernel, fused) in on_kernels(all).iter().zip(all()) {
+    for (kernel, fused) in all(kernels()).iter().zip(all(Backend::fused())) {
         assert_close("activation", kernel, &fused, 2e-6, 2e-6);
     }
 }
 
 #[test]
 fn the_check_of_a_new_gpu_sees_a_wrong_kernel() {
-    assert_eq!(on_kernels(|| fault(&Device::Cpu)), None);
+    assert_eq!(fault(kernels(), &Device::Cpu), None);
     let wrong = |kernel: &'static str| -> Option<String> {
         thread_local!(static WRONG: std::cell::Cell<&'static str> = const { std::cell::Cell::new("") });
         WRONG.set(kernel);
@@ -149,11 +156,11 @@ fn the_check_of_a_new_gpu_sees_a_wrong_kernel() {
             }
             output
         };
-        emulated(runner, || fault(&Device::Cpu))
+        fault(Backend::emulated(runner), &Device::Cpu)
     };
     for kernel in KERNELS {
         assert!(wrong(kernel).is_some(), "{kernel} may be wrong unseen");
     }
-    let nan = |x: &Tensor| Ok(vec![(activation::gelu(x)? * f64::NAN)?]);
-    assert_eq!(on_kernels(|| distance_from_composed(&Device::Cpu, &nan).unwrap()), f32::INFINITY);
+    let nan = |pass: &Pass, x: &Tensor| Ok(vec![(activation::gelu(pass, x)? * f64::NAN)?]);
+    assert_eq!(distance_from_composed(kernels(), &Device::Cpu, &nan).unwrap(), f32::INFINITY);
 }

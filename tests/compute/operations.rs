@@ -6,11 +6,13 @@ use candle_core::{Device, Tensor, Var};
 use finetuning::compute::cpu::attention::Scores;
 use finetuning::compute::cpu::loss::{Head, Targets};
 use finetuning::nn::activation;
-use finetuning::nn::attention::fused::{AttentionShape, Columns, attention};
-use finetuning::nn::backend::composed;
+use finetuning::nn::attention::call::attention;
+use finetuning::nn::attention::shape::{AttentionShape, Columns};
+use finetuning::nn::backend::Backend;
 use finetuning::nn::norm::Norm;
 use finetuning::nn::parameter::Parameter;
 use finetuning::nn::rotary::Rotary;
+use finetuning::nn::tape::Pass;
 use serde_json::Value;
 
 use crate::support::{assert_close, json, numbers, values};
@@ -36,7 +38,7 @@ fn backward(y: &Tensor, dy: &Value, of: &[&Var]) -> Vec<Vec<f32>> {
 fn gelu_is_pytorchs() {
     let case = &json("operations.json")["gelu"];
     let x = variable(&case["x"]);
-    let y = activation::gelu(x.as_tensor()).unwrap();
+    let y = activation::gelu(&Pass::new(Backend::fused()), x.as_tensor()).unwrap();
     assert_close("y", &values(&y), &numbers(&case["y"]), 2e-6, 1e-6);
     assert_close("dx", &backward(&y, &case["dy"], &[&x])[0], &numbers(&case["dx"]), 2e-6, 1e-6);
 }
@@ -47,7 +49,7 @@ fn layer_norm_is_pytorchs() {
     let (x, weight, bias) = (variable(&case["x"]), variable(&case["weight"]), variable(&case["bias"]));
     let norm =
         Norm { weight: Parameter::new(weight), bias: Some(Parameter::new(bias)), epsilon: case["eps"].as_f64().unwrap(), offset: 0.0 };
-    let y = norm.forward(x.as_tensor()).unwrap();
+    let y = norm.forward(&Pass::new(Backend::fused()), x.as_tensor()).unwrap();
     assert_close("y", &values(&y), &numbers(&case["y"]), 2e-6, 1e-5);
     assert_close("dx", &backward(&y, &case["dy"], &[&x])[0], &numbers(&case["dx"]), 2e-6, 1e-5);
     for (parameter, name) in [(&norm.weight, "dweight"), (norm.bias.as_ref().unwrap(), "dbias")] {
@@ -86,9 +88,9 @@ fn attention_is_pytorchs() {
     let case = &json("operations.json")["causal_attention"];
     let parts: Vec<Var> = ["q", "k", "v"].iter().map(|name| variable(&case[*name])).collect();
     let (batch, heads, time, size) = parts[0].as_tensor().dims4().unwrap();
-    let shape = shape(&vec![time; batch], [heads, heads], size, Columns::Interleaved, Rotary::new(0, time, 1e4, None));
+    let shape = shape(&vec![time; batch], [heads, heads], size, Columns::Interleaved, Rotary::new(0, 1e4, None));
     let qkv = interleave([parts[0].as_tensor(), parts[1].as_tensor(), parts[2].as_tensor()]);
-    let context = attention(&qkv, &shape).unwrap();
+    let context = attention(&Pass::new(Backend::fused()), &qkv, &shape).unwrap();
     let y = context.reshape((batch, time, heads, size)).unwrap().transpose(1, 2).unwrap().contiguous().unwrap();
     assert_close("y", &values(&y), &numbers(&case["y"]), 2e-6, 1e-5);
     let grads = backward(&y, &case["dy"], &parts.iter().collect::<Vec<_>>());
@@ -116,11 +118,12 @@ fn fused_attention_is_composed_attention() {
     let forms = [(None, None), (None, Some(1.5)), (Some(5), None), (Some(100), Some(1.5)), (Some(1), None)];
     let layouts = [([2, 2], Columns::Interleaved, 6), ([4, 2], Columns::Blocks, 20)];
     for ((heads, columns, turned), (window, cap)) in layouts.into_iter().flat_map(|layout| forms.map(|form| (layout, form))) {
-        let mut shape = shape(&[9, 150, 1], heads, 20, columns, Rotary::new(turned, 160, 1e4, None));
+        let mut shape = shape(&[9, 150, 1], heads, 20, columns, Rotary::new(turned, 1e4, None));
         shape.scores = Scores { window, cap, ..shape.scores };
         let qkv = Var::randn(0f32, 1f32, (160, (heads[0] + 2 * heads[1]) * 20), &Device::Cpu).unwrap();
         let dy = Tensor::randn(0f32, 1f32, (160, heads[0] * 20), &Device::Cpu).unwrap();
-        let [fused, composed] = [attention(qkv.as_tensor(), &shape).unwrap(), composed(|| attention(qkv.as_tensor(), &shape)).unwrap()];
+        let [fused, composed] =
+            [Backend::fused(), Backend::composed()].map(|backend| attention(&Pass::new(backend), qkv.as_tensor(), &shape).unwrap());
         assert_close("context", &values(&fused), &values(&composed), 2e-6, 2e-6);
         let grad = |y: &Tensor| values((y * &dy).unwrap().sum_all().unwrap().backward().unwrap().get(qkv.as_tensor()).unwrap());
         assert_close("gradient", &grad(&fused), &grad(&composed), 1e-5, 1e-5);

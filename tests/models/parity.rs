@@ -1,6 +1,7 @@
 //! The model and the optimizers against transformers and PyTorch, by the fixtures of `fixtures/make.py`.
 
 use candle_core::{Device, Tensor, Var};
+use finetuning::nn::backend::Backend;
 use finetuning::nn::parameter::{Gradient, Parameter};
 use finetuning::optim::optimizer::{Optimizer, OptimizerSettings};
 use finetuning::train::batch::Batch;
@@ -111,7 +112,8 @@ fn optimizer_steps_are_pytorchs() {
         ];
         let kind = if run["optimizer"] == "adamw" { Optim::AdamW } else { Optim::Adafactor };
         let decay = run["weight_decay"].as_f64().unwrap();
-        let mut optimizer = Optimizer::new(OptimizerSettings { kind, weight_decay: decay, ..Default::default() }, &weights).unwrap();
+        let mut optimizer =
+            Optimizer::new(OptimizerSettings { kind, weight_decay: decay, ..Default::default() }, Backend::fused(), &weights).unwrap();
         let rates = case["learning_rates"].as_array().unwrap();
         for ((gradients, rate), after) in case["gradients"].as_array().unwrap().iter().zip(rates).zip(run["after"].as_array().unwrap()) {
             for (name, parameter) in &weights {

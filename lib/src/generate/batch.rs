@@ -13,7 +13,6 @@ use crate::generate::sequence::{Choice, Sequence};
 use crate::generate::stream::{StopStrings, TextStreamer};
 use crate::models::causal::CausalLm;
 use crate::models::decoder::Cache;
-use crate::nn::backend::in_pool;
 use crate::tokenizer::text::{Side, Tokenizer, truncate};
 use crate::util::interrupt;
 
@@ -98,7 +97,7 @@ pub fn generate_batch(
     tokenizer: Option<&Tokenizer>,
     on_token: impl FnMut(usize, u32) -> Result<()> + Send,
 ) -> Result<Vec<Generation>> {
-    in_pool(|| continued(model, prompts, config, tokenizer, on_token))
+    model.pool().run(|| continued(model, prompts, config, tokenizer, on_token))
 }
 
 fn continued(

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use crate::data::jsonl::write_whole;
 use crate::error::{Error, ErrorKind, Result};
-use crate::formats::safetensors::{self, Weights};
-use crate::lora::adapter::{LoraConfig, is_adapter};
+use crate::formats::safetensors;
 use crate::models::causal::CausalLm;
+use crate::nn::lora::{LoraConfig, is_adapter};
+use crate::nn::weights::Weights;
 
 /// The settings' file.
 pub(crate) const CONFIG: &str = "adapter_config.json";

@@ -7,9 +7,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::formats::safetensors::Weights;
-use crate::nn::backend::{in_pool, is_fused};
+use crate::nn::backend::Backend;
 use crate::nn::parameter::{Gradient, Parameter};
+use crate::nn::weights::Weights;
 use crate::optim::composed;
 use crate::optim::loss_scale::LossScale;
 use compute::cpu::update::{CHUNK, UpdateArgs, adafactor, adafactor_rows, adamw, adamw_rows};
@@ -54,6 +54,7 @@ impl Default for OptimizerSettings {
 #[derive(Debug, Clone)]
 pub struct Optimizer {
     settings: OptimizerSettings,
+    backend: Backend,
     step: u64,
     /// What gradients were multiplied by before they came.
     pub loss_scale: LossScale,
@@ -72,7 +73,7 @@ enum Moments {
 
 impl Moments {
     /// Zeros for a parameter.
-    fn new(kind: Optim, parameter: &Parameter) -> Result<Self> {
+    fn new(kind: Optim, backend: Backend, parameter: &Parameter) -> Result<Self> {
         let dims = parameter.dims();
         let shapes: Vec<&[usize]> = match (kind, dims.len()) {
             _ if parameter.is_frozen() => Vec::new(),
@@ -80,7 +81,7 @@ impl Moments {
             (Optim::Adafactor, 2) => vec![&dims[..1], &dims[1..]],
             (Optim::Adafactor, _) => vec![dims],
         };
-        if is_fused(parameter.device()) {
+        if backend.is_fused() {
             return Ok(Self::Host(shapes.into_iter().map(|shape| vec![0.0; shape.iter().product()]).collect()));
         }
         let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, parameter.device());
@@ -117,10 +118,10 @@ impl Moments {
 }
 
 impl Optimizer {
-    /// A fresh optimizer for the weights that are not frozen.
-    pub fn new(settings: OptimizerSettings, weights: &Weights) -> Result<Self> {
-        let state = weights.iter().map(|(_, parameter)| Moments::new(settings.kind, parameter)).collect::<Result<_>>()?;
-        Ok(Self { settings, step: 0, loss_scale: LossScale::new(settings.product_type), state })
+    /// A fresh optimizer for the weights that are not frozen; it computes as the model does.
+    pub fn new(settings: OptimizerSettings, backend: Backend, weights: &Weights) -> Result<Self> {
+        let state = weights.iter().map(|(_, parameter)| Moments::new(settings.kind, backend, parameter)).collect::<Result<_>>()?;
+        Ok(Self { settings, backend, step: 0, loss_scale: LossScale::new(settings.product_type), state })
     }
 
     /// Steps taken.
@@ -135,10 +136,6 @@ impl Optimizer {
 
     /// One step with the gradients of the weights, each times `scale`; the gradients are used up.
     pub fn step(&mut self, weights: &Weights, rate: f64, scale: f32) -> Result<()> {
-        in_pool(|| self.update(weights, rate, scale))
-    }
-
-    fn update(&mut self, weights: &Weights, rate: f64, scale: f32) -> Result<()> {
         self.step += 1;
         for ((_, parameter), state) in weights.iter().zip(&mut self.state).filter(|((_, parameter), _)| !parameter.is_frozen()) {
             let dims = parameter.dims().to_vec();
@@ -158,7 +155,7 @@ impl Optimizer {
                 (Moments::Device(state), gradient) => {
                     let gradient = gradient.tensor(&dims, parameter.device())?;
                     let update = if self.settings.kind == Optim::AdamW { composed::adamw } else { composed::adafactor };
-                    parameter.set(&update(&parameter.detached(), &gradient, state, args)?)?;
+                    parameter.set(&update(self.backend, &parameter.detached(), &gradient, state, args)?)?;
                 }
             }
             parameter.recycle(gradient);
@@ -210,10 +207,6 @@ impl Optimizer {
 
 /// The norm of all gradients together, in a fixed order.
 pub fn gradient_norm(weights: &Weights) -> Result<f64> {
-    in_pool(|| norm(weights))
-}
-
-fn norm(weights: &Weights) -> Result<f64> {
     let chunk = |values: &[f32]| compute::cpu::rows::squares(values);
     let mut total = 0f64;
     for (_, parameter) in weights {

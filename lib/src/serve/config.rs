@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use candle_core::DType;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::models::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm};
+use crate::models::causal::CausalLm;
+use crate::pretrained::auto::{AutoModelForCausalLM, AutoTokenizer};
 use crate::tokenizer::text::Tokenizer;
 
 /// The environment variable that holds the key of the service.

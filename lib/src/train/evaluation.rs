@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::formats::safetensors::Weights;
 use crate::models::causal::CausalLm;
 use crate::nn::parameter::{Gradient, Parameter, with_values};
+use crate::nn::weights::Weights;
 use crate::tokenizer::encode::TokenizedDataset;
 use crate::train::batch::Batch;
 use crate::util::interrupt;

@@ -2,10 +2,7 @@
 
 use std::time::Instant;
 
-use candle_core::{DType, Device, Tensor};
-
 use crate::error::{Error, ErrorKind, Result};
-use crate::models::causal::CausalLm;
 use crate::models::decoder::Lesson;
 use crate::optim::optimizer::gradient_norm;
 use crate::tokenizer::encode::Tokens;
@@ -38,7 +35,6 @@ impl Trainer {
     /// Micro-batches → summed gradients → clip → update; the report is added to the history.
     fn update(&mut self, batches: Vec<Batch>) -> Result<&StepReport> {
         let started = Instant::now();
-        pass_ids(&self.model)?;
         let step = self.history.len();
         self.model.set_seed(self.arguments.seed.wrapping_add((step as u64) << 20));
         let tokens = batches.iter().map(|batch| batch.tokens).sum();
@@ -50,8 +46,8 @@ impl Trainer {
         let dtype = self.arguments.product_type();
         let (loss, share, norm) = loop {
             let factor = f64::from(self.optimizer.loss_scale.factor);
-            let (loss, share) = self.arguments.autocast(|| self.gradients(&batches, factor))?;
-            let norm = gradient_norm(self.model.weights())? / (share * factor);
+            let (loss, share) = self.gradients(&batches, factor)?;
+            let norm = self.model.pool().run(|| gradient_norm(self.model.weights()))? / (share * factor);
             if norm.is_finite() && loss.is_finite() {
                 break (loss, share, norm);
             }
@@ -66,7 +62,7 @@ impl Trainer {
         };
         let before = Instant::now();
         let scale = clip / (share * f64::from(self.optimizer.loss_scale.factor));
-        self.optimizer.step(self.model.weights(), plan.rate(step), scale as f32)?;
+        self.model.pool().run(|| self.optimizer.step(self.model.weights(), plan.rate(step), scale as f32))?;
         self.optimizer.loss_scale.grow(dtype);
         let optimizer_seconds = before.elapsed().as_secs_f64();
         self.history.push(StepReport {
@@ -123,7 +119,8 @@ impl Trainer {
         let weights: Vec<f32> = batch.weights.iter().map(|weight| weight * scale as f32).collect();
         let targets = Targets { weights: &weights, ..batch.targets(self.arguments.label_smoothing_factor as f32) };
         let noise = self.arguments.neftune_noise_alpha.unwrap_or(0.0);
-        self.model.backward(Lesson { targets, checkpointing: self.arguments.gradient_checkpointing, noise, ..batch.lesson() })
+        let model = self.model.autocast(self.arguments.product_type());
+        model.backward(Lesson { targets, checkpointing: self.arguments.gradient_checkpointing, noise, ..batch.lesson() })
     }
 
     /// Brings the state's totals to the history's.
@@ -184,13 +181,4 @@ impl Trainer {
         let rows = |indices: &[usize]| indices.iter().map(|&row| &self.train_rows.rows()[row]).collect::<Vec<&Tokens>>();
         self.order.1[start..end].chunks(size).map(|indices| Batch::new(&rows(indices), arguments.completion_only_loss)).collect()
     }
-}
-
-/// Makes candle's next tensors have larger ids than the weights. A gradient is found by its tensor's id, and the stock
-/// kernel links each cell with a counter of its own, so that a weight of an earlier cell could share the id of a new one.
-pub(crate) fn pass_ids(model: &CausalLm) -> Result<()> {
-    let number = |tensor: &Tensor| format!("{:?}", tensor.id()).chars().filter(char::is_ascii_digit).collect::<String>().parse::<usize>();
-    let highest = model.weights().iter().filter_map(|(_, var)| number(var.as_tensor()).ok()).max().unwrap_or(0);
-    while number(&Tensor::zeros(1, DType::U8, &Device::Cpu)?).is_ok_and(|id| id <= highest) {}
-    Ok(())
 }

@@ -55,7 +55,7 @@ impl Trainer {
         eval_dataset: TokenizedDataset,
     ) -> Result<Self> {
         arguments.validate()?;
-        arguments.check_device(model.device())?;
+        arguments.check_backend(model.backend())?;
         model.check_trainable()?;
         for (name, rows, needed) in [("train_dataset", &train_dataset, true), ("eval_dataset", &eval_dataset, arguments.evaluates())] {
             evaluation::check_rows(name, rows, needed, model)?;
@@ -67,7 +67,7 @@ impl Trainer {
                 "choose another output_dir, set overwrite_output_dir: true, or go on with resume_from_checkpoint: Some(\"latest\".into())",
             ));
         }
-        let optimizer = Optimizer::new(arguments.optimizer_settings(), model.weights())?;
+        let optimizer = Optimizer::new(arguments.optimizer_settings(), model.backend(), model.weights())?;
         let state = TrainerState::new(&arguments, 1, 1);
         let mut trainer = Self {
             model: model.clone(),
@@ -288,8 +288,8 @@ impl Trainer {
     /// Loss over all evaluation rows, dropout off.
     pub fn evaluate(&self) -> Result<EvalReport> {
         let TrainingArguments { per_device_eval_batch_size, completion_only_loss, label_smoothing_factor, .. } = self.arguments;
-        let (model, rows, smoothing) = (&self.model, &self.eval_rows, label_smoothing_factor);
-        self.arguments.autocast(|| evaluation::smoothed_loss(model, rows, per_device_eval_batch_size, completion_only_loss, smoothing))
+        let model = self.model.autocast(self.arguments.product_type());
+        evaluation::smoothed_loss(&model, &self.eval_rows, per_device_eval_batch_size, completion_only_loss, label_smoothing_factor)
     }
 
     /// Takes over a checkpoint of an earlier run with the same arguments; `train` then goes on as if never stopped.

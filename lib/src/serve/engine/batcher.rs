@@ -18,7 +18,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::generate::config::{GenerationConfig, rows};
 use crate::generate::sequence::{Choice, Sequence};
 use crate::models::decoder::Cache;
-use crate::nn::backend::in_pool;
 use crate::serve::config::ServedModel;
 use crate::serve::engine::metrics::Metrics;
 use crate::serve::engine::tokens::{Piece, Tokens};
@@ -107,7 +106,8 @@ impl Engine {
         let own = served.clone();
         std::thread::Builder::new().name(format!("serve {}", served.name)).spawn(move || {
             let mut writer = Writer { served: own, metrics, batch, texts: Vec::new(), cache: Cache::new() };
-            in_pool(move || {
+            let model = writer.served.model.clone();
+            model.pool().run(move || {
                 while writer.receive(&receiver) {
                     // A fault in one pass ends the texts of that pass; the thread and later requests go on.
                     let passed = catch_unwind(AssertUnwindSafe(|| writer.pass()));

@@ -17,7 +17,7 @@ use crate::train::arguments::settings::{SamplingStrategy, TrainingArguments};
 use crate::train::batch::{Batch, epoch_order};
 use crate::train::evaluation::check_weights;
 use crate::train::preference::pair::PreferencePair;
-use crate::train::step::{GROUP, pass_ids};
+use crate::train::step::GROUP;
 use crate::util::interrupt;
 
 /// Settings of preference training; TRL's `DPOConfig`.
@@ -97,7 +97,7 @@ impl DpoTrainer {
     /// now: the weights below a fresh adapter, which cost no memory, else a copy.
     pub fn new(model: &CausalLm, reference: Option<&CausalLm>, config: DpoConfig, pairs: Vec<PreferencePair>) -> Result<Self> {
         config.arguments.validate()?;
-        config.arguments.check_device(model.device())?;
+        config.arguments.check_backend(model.backend())?;
         if config.arguments.fp16 {
             return Err(refuse("fp16", true, "false in a DpoTrainer, which does not scale its loss; bf16 is possible"));
         }
@@ -125,7 +125,7 @@ impl DpoTrainer {
             check_weights(model)?;
         }
         Ok(Self {
-            optimizer: Optimizer::new(config.arguments.optimizer_settings(), model.weights())?,
+            optimizer: Optimizer::new(config.arguments.optimizer_settings(), model.backend(), model.weights())?,
             known: vec![None; pairs.len()],
             model: model.clone(),
             reference,
@@ -163,7 +163,9 @@ impl DpoTrainer {
         let indices = order[start..(start + size).min(order.len())].to_vec();
         let unknown: Vec<usize> = indices.iter().copied().filter(|&index| self.known[index].is_none()).collect();
         let asked: Vec<PreferencePair> = unknown.iter().map(|&index| self.pairs[index].clone()).collect();
-        for (index, sums) in unknown.into_iter().zip(self.config.arguments.autocast(|| log_probabilities(&self.reference, &asked))?) {
+        for (index, sums) in
+            unknown.into_iter().zip(log_probabilities(&self.reference.autocast(self.config.arguments.product_type()), &asked)?)
+        {
             self.known[index] = Some(sums);
         }
         let pairs: Vec<PreferencePair> = indices.iter().map(|&index| self.pairs[index].clone()).collect();
@@ -177,17 +179,17 @@ impl DpoTrainer {
             return Err(Error::new(ErrorKind::Data, "a step needs at least one pair").hint("give step_on some pairs"));
         }
         check_pairs(pairs, &self.model)?;
-        let reference = self.config.arguments.autocast(|| log_probabilities(&self.reference, pairs))?;
+        let reference = log_probabilities(&self.reference.autocast(self.config.arguments.product_type()), pairs)?;
         self.update(pairs, &reference)
     }
 
     fn update(&mut self, pairs: &[PreferencePair], reference: &[LogProbabilities]) -> Result<&DpoReport> {
         let (started, step, arguments) = (Instant::now(), self.history.len(), &self.config.arguments);
-        pass_ids(&self.model)?;
         self.model.set_seed(arguments.seed.wrapping_add((step as u64) << 20));
         // What a step that failed has left.
         self.model.weights().iter().for_each(|(_, parameter)| parameter.recycle(parameter.take_gradient()));
-        let policy = arguments.autocast(|| log_probabilities(&self.model, pairs))?;
+        let model = self.model.autocast(arguments.product_type());
+        let policy = log_probabilities(&model, pairs)?;
         let preferences = preferences(&policy, reference, &self.config);
         let mut batches = Vec::with_capacity(pairs.len());
         for (pair, (policy, reference)) in pairs.iter().zip(policy.iter().zip(reference)) {
@@ -202,9 +204,9 @@ impl DpoTrainer {
         for batch in Batch::regroup(&batches, GROUP) {
             interrupt::check(format_args!("in step {}; `train` goes on from the step's start", step + 1))?;
             let lesson = Lesson { checkpointing: arguments.gradient_checkpointing, ..batch.lesson() };
-            arguments.autocast(|| self.model.backward(lesson))?;
+            model.backward(lesson)?;
         }
-        let norm = gradient_norm(self.model.weights())?;
+        let norm = self.model.pool().run(|| gradient_norm(self.model.weights()))?;
         if !norm.is_finite() || !preferences.loss.is_finite() {
             let message = format!(
                 "step {}: the loss is {} and the gradient norm {norm}; the weights are as after step {step}",
@@ -215,7 +217,7 @@ impl DpoTrainer {
         }
         let clip = if arguments.max_grad_norm > 0.0 { (arguments.max_grad_norm / (norm + 1e-6)).min(1.0) } else { 1.0 };
         let rate = arguments.rate_plan(self.total_steps()).rate(step);
-        self.optimizer.step(self.model.weights(), rate, clip as f32)?;
+        self.model.pool().run(|| self.optimizer.step(self.model.weights(), rate, clip as f32))?;
         let tokens = pairs.iter().map(PreferencePair::tokens).sum();
         let seconds = started.elapsed().as_secs_f64();
         self.history.push(DpoReport { step: step + 1, preferences, grad_norm: norm, learning_rate: rate, tokens, seconds });
@@ -229,7 +231,7 @@ impl DpoTrainer {
         }
         check_pairs(pairs, &self.model)?;
         let [policy, reference] =
-            [&self.model, &self.reference].map(|model| self.config.arguments.autocast(|| log_probabilities(model, pairs)));
+            [&self.model, &self.reference].map(|model| log_probabilities(&model.autocast(self.config.arguments.product_type()), pairs));
         Ok(preferences(&policy?, &reference?, &self.config))
     }
 
