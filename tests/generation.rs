@@ -84,7 +84,7 @@ fn samples_follow_their_seed_and_their_probabilities() {
     let probabilities = softmax(&logits[2 * 96..]);
     let config = GenerationConfig { do_sample: true, top_k: 0, ..Default::default() };
     let mut counts = vec![0f64; 96];
-    let mut random = finetuning::data::split::Pcg64::new(5);
+    let mut random = finetuning::util::rng::Pcg64::new(5);
     for _ in 0..20_000 {
         counts[config.choose(logits[2 * 96..].to_vec(), &mut random) as usize] += 1.0 / 20_000.0;
     }

@@ -37,7 +37,6 @@ pub use course::tournament::{Tournament, Verdict, judge_by_model, judge_by_targe
 pub use data::dataset::Dataset;
 pub use data::example::Example;
 pub use data::load::{load_dataset, load_dataset_with, stream_dataset, stream_dataset_with};
-pub use data::split::permutation;
 pub use data::stream::ExampleStream;
 pub use display::output::{Html, LiveDisplay, Picture, Show, clear_output, show, table};
 pub use error::{Error, ErrorKind, Result};
@@ -78,3 +77,4 @@ pub use train::log::tensorboard::TensorBoard;
 pub use train::preference::pair::{PreferencePair, tokenize_preference, tokenize_preferences};
 pub use train::preference::trainer::{DpoConfig, DpoReport, DpoTrainer, Preferences};
 pub use train::trainer::Trainer;
+pub use util::rng::permutation;

@@ -14,9 +14,9 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
 use crate::data::jsonl::write_whole;
-use crate::data::split::Pcg64;
 use crate::error::{Error, ErrorKind, Result, quoted};
 use crate::nn::parameter::Parameter;
+use crate::util::rng::Pcg64;
 use compute::cpu::packed::{Format, widen};
 
 /// Parameters by name, in the order of the model.

@@ -2,8 +2,8 @@
 
 use candle_core::Tensor;
 
-use crate::data::split::Pcg64;
 use crate::error::{Error, ErrorKind, Result};
+use crate::util::rng::Pcg64;
 use compute::cpu::rows::argmax;
 
 /// How text is generated; names, meanings and defaults are those of transformers' `GenerationConfig`.

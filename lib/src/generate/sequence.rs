@@ -1,7 +1,7 @@
 //! One text in the making: what was read and written of it, and how its next id is drawn.
 
-use crate::data::split::Pcg64;
 use crate::generate::config::{Generation, GenerationConfig};
+use crate::util::rng::Pcg64;
 use compute::cpu::rows::{argmax, log_probability};
 
 /// A prompt and what has been written after it.
