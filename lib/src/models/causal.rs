@@ -197,6 +197,11 @@ impl CausalLm {
         self.lora.as_deref()
     }
 
+    /// The folder that it was read from.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     /// The name or folder by which the model can be loaded again.
     pub(crate) fn origin(&self) -> Option<String> {
         self.name.clone().or_else(|| Some(self.folder.as_ref()?.display().to_string()))
