@@ -37,17 +37,21 @@ pub use course::tournament::{Tournament, Verdict, judge_by_model, judge_by_targe
 pub use data::dataset::Dataset;
 pub use data::example::Example;
 pub use data::load::{load_dataset, load_dataset_with, stream_dataset, stream_dataset_with};
-pub use data::split::permutation;
 pub use data::stream::ExampleStream;
 pub use display::output::{Html, LiveDisplay, Picture, Show, clear_output, show, table};
 pub use error::{Error, ErrorKind, Result};
-pub use evaluate::answers::{
-    AnswerReport, AnswerRow, ErrorReport, MultipleChoice, error_categories, evaluate_answers, is_exact_match, load_multiple_choice,
-    log_probability, multiple_choice_accuracy, token_f1,
-};
+pub use evaluate::answers::evaluate_answers;
+pub use evaluate::choice::{MultipleChoice, load_multiple_choice, log_probability, multiple_choice_accuracy};
+pub use evaluate::errors::{ErrorReport, error_categories};
+pub use evaluate::metrics::{is_exact_match, token_f1};
+pub use evaluate::report::{AnswerReport, AnswerRow};
 pub use evaluate::similarity::TfIdf;
-pub use generate::batch::{Decoding, generate, generate_batch, generate_texts, generate_until, inference, stream_text};
-pub use generate::config::{Generation, GenerationConfig};
+pub use generate::batch::{generate, generate_batch, generate_texts, generate_until, inference, stream_text};
+#[expect(deprecated, reason = "the old name stays for one version")]
+pub use generate::config::Decoding;
+pub use generate::config::GenerationConfig;
+pub use generate::sampler::SampledToken;
+pub use generate::sequence::Generation;
 pub use generate::stream::{StopStrings, TextStreamer};
 pub use hosted::client::Endpoint;
 pub use hosted::model::{Hosted, HostedConfig};
@@ -80,3 +84,4 @@ pub use train::log::tensorboard::TensorBoard;
 pub use train::preference::pair::{PreferencePair, tokenize_preference, tokenize_preferences};
 pub use train::preference::trainer::{DpoConfig, DpoReport, DpoTrainer, Preferences};
 pub use train::trainer::Trainer;
+pub use util::rng::permutation;

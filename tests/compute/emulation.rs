@@ -80,7 +80,7 @@ fn every_gradient_is_the_fused_one() {
 #[test]
 fn positions_after_a_cache_are_the_same() {
     for (name, model) in models() {
-        let generated = |model: &CausalLm| generate(model, &ids(9), 15, u32::MAX, Decoding::Greedy).unwrap();
+        let generated = |model: &CausalLm| generate(model, &ids(9), 15, u32::MAX, GenerationConfig::default()).unwrap();
         assert_eq!(generated(&model.with_backend(kernels())), generated(&model), "{name}");
     }
 }

@@ -1,6 +1,6 @@
 //! Generated text against transformers: greedy with penalties, beams, filters; a batch is its prompts one by one.
 
-use finetuning::generate::config::softmax;
+use finetuning::generate::sampler::softmax;
 use finetuning::*;
 use serde_json::Value;
 
@@ -59,8 +59,8 @@ fn filters_are_transformers() {
     for run in case["processors"].as_array().unwrap() {
         let config = config(&run["options"], 1, 0);
         let mut logits = numbers(&case["logits"]);
-        config.penalise(&mut logits, &ids(&case["past"]), 0);
-        config.filter(&mut logits);
+        config.process_logits(&mut logits, &ids(&case["past"]), 0);
+        config.warp_logits(&mut logits);
         let ours: Vec<f32> = softmax(&logits).iter().map(|p| *p as f32).collect();
         assert_close(&run["options"].to_string(), &ours, &numbers(&run["probabilities"]), 1e-6, 0.0);
     }
@@ -84,9 +84,9 @@ fn samples_follow_their_seed_and_their_probabilities() {
     let probabilities = softmax(&logits[2 * 96..]);
     let config = GenerationConfig { do_sample: true, top_k: 0, ..Default::default() };
     let mut counts = vec![0f64; 96];
-    let mut random = finetuning::data::split::Pcg64::new(5);
+    let mut random = finetuning::util::rng::Pcg64::new(5);
     for _ in 0..20_000 {
-        counts[config.choose(logits[2 * 96..].to_vec(), &mut random) as usize] += 1.0 / 20_000.0;
+        counts[config.sample(logits[2 * 96..].to_vec(), &mut random).unwrap() as usize] += 1.0 / 20_000.0;
     }
     let distance: f64 = counts.iter().zip(&probabilities).map(|(a, b)| (a - b).abs()).sum();
     assert!(distance < 0.08, "total variation {distance}");

@@ -84,7 +84,7 @@ fn every_end_token_ends_a_text() {
     let (prompt, text) = (crate::support::ids(&greedy["prompt"]), crate::support::ids(&greedy["continuation"]));
     let model = load("tiny-llama3");
     for stop in [[text[4], u32::MAX], [u32::MAX, text[4]]] {
-        let ids = generate_until(&model, &prompt, prompt.len() + 16, &stop, Decoding::Greedy).unwrap();
+        let ids = generate_until(&model, &prompt, prompt.len() + 16, &stop, GenerationConfig::default()).unwrap();
         let end = text.iter().position(|id| *id == text[4]).unwrap();
         assert_eq!(ids[prompt.len()..], text[..=end]);
     }

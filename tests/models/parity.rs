@@ -93,7 +93,7 @@ pub fn check_greedy(name: &str) {
     let greedy = &json(&format!("{name}/forward.json"))["greedy"];
     let (prompt, continuation) = (ids(&greedy["prompt"]), ids(&greedy["continuation"]));
     // No id is the end token, so that the text goes on as long as the fixture's.
-    let ours = generate(&load(name), &prompt, prompt.len() + continuation.len(), u32::MAX, Decoding::Greedy).unwrap();
+    let ours = generate(&load(name), &prompt, prompt.len() + continuation.len(), u32::MAX, GenerationConfig::default()).unwrap();
     assert_eq!(ours[prompt.len()..], continuation, "{name}");
 }
 

@@ -72,8 +72,8 @@ fn max_length_zero() {
     let tokenizer = Tokenizer::from_folder(&fixture("neox-tokenizer")).unwrap();
     let example = Example::new([("text", "some text")]);
     refused(tokenize_with_length(&example, &tokenizer, 0), &["max_length is 0", "at least 1"]);
-    refused(generate(&tiny_model(1), &[1, 2, 3], 0, 0, Decoding::Greedy), &["3 tokens"]);
-    refused(generate(&tiny_model(1), &[], 10, 0, Decoding::Greedy), &["no tokens"]);
+    refused(generate(&tiny_model(1), &[1, 2, 3], 0, 0, GenerationConfig::default()), &["3 tokens"]);
+    refused(generate(&tiny_model(1), &[], 10, 0, GenerationConfig::default()), &["no tokens"]);
 }
 
 #[test]

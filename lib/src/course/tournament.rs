@@ -3,7 +3,7 @@
 use crate::course::runner::BasicModelRunner;
 use crate::display::output::{Html, Show, last_expression, table};
 use crate::error::{Error, ErrorKind, Result, quoted};
-use crate::evaluate::answers::token_f1;
+use crate::evaluate::metrics::token_f1;
 
 /// Who won a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

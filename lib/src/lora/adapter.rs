@@ -4,7 +4,6 @@
 
 use candle_core::{DType, Tensor, Var};
 
-use crate::data::split::Pcg64;
 use crate::error::{Error, ErrorKind, Result, quoted};
 use crate::models::causal::CausalLm;
 use crate::nn::lora::{LoraConfig, is_adapter, tensor_name};

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::data::split::Pcg64;
+use crate::util::rng::Pcg64;
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::assemble::assemble;
 use crate::models::config::Config;
@@ -120,6 +120,11 @@ impl CausalLm {
     /// The adapter's settings, where the model has one.
     pub fn lora(&self) -> Option<&LoraConfig> {
         self.lora.as_deref()
+    }
+
+    /// The folder that it was read from.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
     }
 
     /// The name or folder by which the model can be loaded again.

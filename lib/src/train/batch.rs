@@ -2,9 +2,9 @@
 //!
 //! Rows are not padded: attention keeps them apart by their lengths, so a batch of any rows costs what its tokens cost.
 
-use crate::data::split::Pcg64;
 use crate::models::decoder::Lesson;
 use crate::tokenizer::encode::Tokens;
+use crate::util::rng::Pcg64;
 use compute::cpu::loss::Targets;
 
 /// Rows of any lengths, N input ids in all; a weight of 0 marks what is not learnt (prompt, masked positions).
