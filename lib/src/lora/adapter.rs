@@ -9,6 +9,7 @@ use crate::models::causal::CausalLm;
 use crate::nn::lora::{LoraConfig, is_adapter, tensor_name};
 use crate::nn::parameter::Parameter;
 use crate::nn::weights::Weights;
+use crate::util::rng::Pcg64;
 
 /// All matrices of the blocks.
 const ALL: &str = "all-linear";
