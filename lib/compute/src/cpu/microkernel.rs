@@ -296,3 +296,59 @@ mod avx2 {
         }
     }
 }
+
+#[cfg(all(test, feature = "checked", target_arch = "x86_64"))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    /// A tile of C columns, without the assertion of what is safe, from a left panel that is short by `short` numbers.
+    fn is_stopped<const R: usize, const C: usize>(tile: unsafe fn(Left<R>, &[[f32; C]], Target), short: usize) -> bool {
+        let (values, right) = (vec![1f32; 3 * R - short], [[1f32; C]; 3]);
+        let mut out = vec![[0f32; C]; R];
+        let mut rows: Vec<&mut [f32]> = out.iter_mut().map(|row| &mut row[..]).collect();
+        let left = Left { values: &values, places: std::array::from_fn(|r| r), step: R };
+        let target = Target { rows: &mut rows, first: 0, add: false };
+        // SAFETY: whoever calls has asked for the level; a read behind the panel panics in this configuration.
+        catch_unwind(AssertUnwindSafe(|| unsafe { tile(left, &right, target) })).is_err()
+    }
+
+    #[test]
+    fn instructions_that_leave_their_slices_are_stopped() {
+        let level = Level::current();
+        let stops = |work: &mut dyn FnMut()| catch_unwind(AssertUnwindSafe(work)).is_err();
+        assert!(!is_stopped(sse2::tile, 0) && is_stopped(sse2::tile, 1));
+        let (numbers, bits) = ([1f32; 64], [1u32; 64]);
+        let (few, few_pairs) = ([1f32; 3], [[0u8; 4]; 3]);
+        if level >= Level::Avx2 {
+            assert!(!is_stopped(avx2::tile, 0) && is_stopped(avx2::tile, 1));
+            let mut out = [[0f32; 8]; 8];
+            // SAFETY: the level has AVX2; what leaves a slice panics in this configuration.
+            let mut transpose = |stride: usize| stops(&mut || unsafe { avx2::transpose(&numbers, stride, 8, &mut out) });
+            assert!(!transpose(8) && transpose(9));
+        }
+        if level >= Level::Avx512 {
+            assert!(!is_stopped(avx512::tile, 0) && is_stopped(avx512::tile, 1));
+            let mut out = [[[0f32; LANES]; 1]; WORDS];
+            let mut lanes = |last: &[f32]| {
+                let w = std::array::from_fn(|word| if word < WORDS - 1 { &few[..] } else { last });
+                // SAFETY: the level has AVX-512; what leaves a slice panics in this configuration.
+                stops(&mut || out = unsafe { avx512::lanes(&numbers, w) })
+            };
+            assert!(!lanes(&few) && lanes(&few[1..]));
+        }
+        if level >= Level::Avx512Bf16 {
+            let (mut out, mut sum) = ([[[0f32; LANES]; 1]; WORDS], [0f32]);
+            let mut lanes = |last: &[[u8; 4]]| {
+                let w = std::array::from_fn(|word| if word < WORDS - 1 { &few_pairs[..] } else { last });
+                // SAFETY: the level has the products of bf16; what leaves a slice panics in this configuration.
+                stops(&mut || out = unsafe { avx512::lanes_bf16(&bits, w) })
+            };
+            assert!(!lanes(&few_pairs) && lanes(&few_pairs[1..]));
+            // SAFETY: as above.
+            let mut pairs = |x: &[u32]| stops(&mut || sum = unsafe { avx512::pairs_bf16([x], &few_pairs) });
+            assert!(!pairs(&bits[..3]) && pairs(&bits[..2]));
+        }
+    }
+}
