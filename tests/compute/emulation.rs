@@ -7,10 +7,12 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use finetuning::compute::cpu::activation::{GELU_TANH, SILU};
-use finetuning::compute::cuda::call::Call;
+use finetuning::compute::cpu::loss::Targets;
+use finetuning::compute::cuda::call::{Call, Losses};
 use finetuning::nn::activation;
 use finetuning::nn::backend::Backend;
 use finetuning::nn::check::{distance_from_composed, fault};
+use finetuning::nn::lm_head::losses;
 use finetuning::nn::tape::Pass;
 use finetuning::*;
 
@@ -50,16 +52,15 @@ fn emulator() -> &'static PathBuf {
 /// One kernel in a process of its own.
 fn run(call: &Call, inputs: [&[f32]; 3]) -> Vec<f32> {
     let mut command = Command::new(emulator());
-    command.arg(call.kernel).arg(call.blocks.to_string()).args(call.counts.map(|count| count.to_string()));
-    command.args(call.numbers.map(|number| number.to_string())).args(inputs.map(|input| input.len().to_string()));
-    let mut child =
-        command.arg(call.shape.iter().product::<usize>().to_string()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    command.arg(call.kernel()).arg(call.blocks().to_string()).args(call.counts().map(|count| count.to_string()));
+    command.args(call.numbers().map(|number| number.to_string())).args(inputs.map(|input| input.len().to_string()));
+    let mut child = command.arg(call.output().to_string()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let bytes: Vec<u8> = inputs.concat().iter().flat_map(|number| number.to_le_bytes()).collect();
     let writer = std::thread::spawn(move || stdin.write_all(&bytes).unwrap());
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
-    assert!(output.status.success(), "{}: {}", call.kernel, output.status);
+    assert!(output.status.success(), "{}: {}", call.kernel(), output.status);
     output.stdout.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
 
@@ -144,6 +145,23 @@ fn activations_of_many_blocks_are_the_fused_ones() {
 }
 
 #[test]
+fn an_id_without_a_logit_is_read_nowhere() {
+    let (logits, call) = ([0.5, -1.0, 2.0, 0.0, 0.25].repeat(6), Losses { rows: 6, width: 5, smoothing: 0.1 });
+    let ids = [4.0, -1.0, 5.0, 3e9, f32::NAN, f32::INFINITY];
+    let own = call.rows().emulate(run, [&logits, &ids, &[]]).unwrap();
+    let grads = call.grad().emulate(run, [&logits, &ids, &[1.0; 6]]).unwrap();
+    assert!(own[0] > 0.0 && own[1] == 0.0 && own[2..].iter().all(|loss| loss.is_nan()), "{own:?}");
+    assert!(grads[..5].iter().all(|grad| grad.is_finite() && *grad != 0.0), "{grads:?}");
+    assert!(grads[5..10].iter().all(|grad| *grad == 0.0) && grads[10..].iter().all(|grad| grad.is_nan()), "{grads:?}");
+
+    let logits = Tensor::from_vec(logits, (6, 5), &Device::Cpu).unwrap();
+    let of = |ids: &[u32; 6], weights: &[f32; 6]| losses(kernels(), &logits, Targets { ids, weights, smoothing: 0.0 });
+    let error = of(&[0, 1, 2, 3, 4, 5], &[1.0; 6]).unwrap_err().to_string();
+    assert!(error.contains("row 5 has the label 5, of a vocabulary of 5"), "{error}");
+    assert_eq!(values(&of(&[0, 1, 2, 3, 4, 5], &[1.0, 1.0, 1.0, 1.0, 1.0, 0.0]).unwrap())[5], 0.0, "a row that does not count");
+}
+
+#[test]
 fn the_check_of_a_new_gpu_sees_a_wrong_kernel() {
     assert_eq!(fault(kernels(), &Device::Cpu), None);
     let wrong = |kernel: &'static str| -> Option<String> {
@@ -151,7 +169,7 @@ fn the_check_of_a_new_gpu_sees_a_wrong_kernel() {
         WRONG.set(kernel);
         let runner = |call: &Call, inputs: [&[f32]; 3]| {
             let mut output = run(call, inputs);
-            if call.kernel == WRONG.get() {
+            if call.kernel() == WRONG.get() {
                 output.iter_mut().step_by(3).for_each(|number| *number += 0.01);
             }
             output

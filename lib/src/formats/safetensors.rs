@@ -17,7 +17,6 @@ use crate::data::jsonl::write_whole;
 use crate::error::{Error, ErrorKind, Result, quoted};
 use crate::nn::parameter::Parameter;
 use crate::nn::weights::{Packed, Weights};
-use crate::util::rng::Pcg64;
 use compute::cpu::packed::{Format, widen};
 
 const INDEX: &str = "model.safetensors.index.json";

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::util::rng::Pcg64;
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::assemble::assemble;
 use crate::models::config::Config;
@@ -19,6 +18,7 @@ use crate::nn::parameter::Parameter;
 use crate::nn::pool::Pool;
 use crate::nn::weights::{Packed, Weights};
 use crate::tokenizer::text::Tokenizer;
+use crate::util::rng::Pcg64;
 use compute::cpu::loss::Targets;
 
 /// A causal language model. A clone shares the weights: training one trains the other.
@@ -120,11 +120,6 @@ impl CausalLm {
     /// The adapter's settings, where the model has one.
     pub fn lora(&self) -> Option<&LoraConfig> {
         self.lora.as_deref()
-    }
-
-    /// The folder that it was read from.
-    pub(crate) fn folder(&self) -> Option<&Path> {
-        self.folder.as_deref()
     }
 
     /// The name or folder by which the model can be loaded again.
