@@ -20,19 +20,28 @@ pub mod lora;
 pub mod optim;
 pub mod train;
 pub mod evaluate;
+#[cfg(feature = "hosted")]
 pub mod hosted;
 pub mod pretrained;
+#[cfg(feature = "serve")]
 pub mod serve;
+#[cfg(feature = "notebook")]
 pub mod notebook;
+#[cfg(feature = "course")]
 pub mod course;
 
 pub use candle_core::quantized::GgmlDType;
 pub use candle_core::{self, DType, Device, Tensor};
 pub use compute;
+#[cfg(feature = "course")]
 pub use course::config::{DatasetsConfig, ModelConfig, TrainingConfig, tokenize_and_split_data};
+#[cfg(feature = "course")]
 pub use course::job::{Comparison, TrainingJob};
+#[cfg(feature = "course")]
 pub use course::runner::BasicModelRunner;
+#[cfg(feature = "course")]
 pub use course::samples::{Sample, SampleAnswers};
+#[cfg(feature = "course")]
 pub use course::tournament::{Tournament, Verdict, judge_by_model, judge_by_target};
 pub use data::dataset::Dataset;
 pub use data::example::Example;
@@ -49,18 +58,26 @@ pub use evaluate::similarity::TfIdf;
 pub use generate::batch::{Decoding, generate, generate_batch, generate_texts, generate_until, inference, stream_text};
 pub use generate::config::{Generation, GenerationConfig};
 pub use generate::stream::{StopStrings, TextStreamer};
+#[cfg(feature = "hosted")]
 pub use hosted::client::Endpoint;
+#[cfg(feature = "hosted")]
 pub use hosted::model::{Hosted, HostedConfig};
 pub use hub::options::HubOptions;
+#[cfg(feature = "hub")]
 pub use hub::push::{PushOptions, upload_folder};
 pub use lora::adapter::LoraConfig;
 pub use models::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm, best_device};
 pub use models::config::{Config, LlamaConfig, NeoxConfig, PhiConfig};
+#[cfg(feature = "notebook")]
 pub use notebook::comm::{Comm, CommTarget};
+#[cfg(feature = "notebook")]
 pub use notebook::frame::show_picture;
 pub use optim::schedule::{RatePlan, Schedule, SchedulerKwargs};
+#[cfg(feature = "data-frames")]
 pub use polars;
+#[cfg(feature = "serve")]
 pub use serve::config::{ServeConfig, ServedModel};
+#[cfg(feature = "serve")]
 pub use serve::http::server::{Server, serve};
 pub use tokenizer::chat::Message;
 pub use tokenizer::encode::{TokenizedDataset, Tokens, tokenize_dataset, tokenize_function, tokenize_with_length};
@@ -72,7 +89,9 @@ pub use train::arguments::settings::{Accumulation, IntervalStrategy, Optim, Samp
 pub use train::callback::{Control, EarlyStopping, Moment, TrainerCallback};
 pub use train::checkpoint::state::TrainerState;
 pub use train::evaluation::{EvalReport, evaluate_loss};
-pub use train::log::curve::{Chart, LossCurve, StepReport, plot_loss};
+#[cfg(feature = "plot")]
+pub use train::log::curve::{Chart, plot_loss};
+pub use train::log::curve::{LossCurve, StepReport};
 pub use train::log::meter::{TrainOutput, training_flops};
 pub use train::log::tensorboard::TensorBoard;
 pub use train::preference::pair::{PreferencePair, tokenize_preference, tokenize_preferences};

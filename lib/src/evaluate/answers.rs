@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
+#[cfg(feature = "data-frames")]
 use polars::prelude::{Column, DataFrame};
 use rayon::prelude::*;
 
 use crate::data::dataset::Dataset;
 use crate::display::output::{Show, last_expression, table};
-use crate::error::{Error, ErrorKind, Result, distance};
+use crate::error::{Error, ErrorKind, Result};
 use crate::generate::batch::inference;
 use crate::models::causal::CausalLm;
 use crate::tokenizer::text::Tokenizer;
@@ -122,6 +123,7 @@ impl AnswerReport {
     }
 
     /// The answers as a polars table.
+    #[cfg(feature = "data-frames")]
     pub fn to_frame(&self) -> Result<DataFrame> {
         let text = |name: &str, value: fn(&AnswerRow) -> &str| Column::new(name.into(), self.rows.iter().map(value).collect::<Vec<_>>());
         let columns = vec![
@@ -209,7 +211,8 @@ fn is_misspelt(word: &str, known: &HashSet<String>) -> bool {
             .unwrap_or(word.to_string())
     };
     let own = stem(word);
-    let close = |other: &String| other.chars().count() >= 5 && other.chars().next() == word.chars().next() && distance(word, other) <= 2;
+    let close =
+        |other: &String| other.chars().count() >= 5 && other.chars().next() == word.chars().next() && strsim::levenshtein(word, other) <= 2;
     known.iter().any(close) && !known.iter().any(|other| stem(other) == own)
 }
 

@@ -13,10 +13,11 @@ use rayon::prelude::*;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
-use crate::data::jsonl::write_whole;
 use crate::data::split::Pcg64;
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::error::{Error, ErrorKind, Result};
 use crate::nn::parameter::Parameter;
+use crate::util::names::quoted;
+use crate::util::write::write_whole;
 use compute::cpu::packed::{Format, widen};
 
 /// Parameters by name, in the order of the model.

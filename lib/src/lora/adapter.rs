@@ -5,7 +5,7 @@
 use candle_core::{Tensor, Var};
 
 use crate::data::split::Pcg64;
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::error::{Error, ErrorKind, Result};
 use crate::formats::safetensors::{Packed, Weights};
 use crate::models::causal::CausalLm;
 use crate::models::config::Config;
@@ -15,6 +15,7 @@ use crate::models::neox::model as neox;
 use crate::models::phi::model as phi;
 use crate::nn::linear::{Adapter, Weight};
 use crate::nn::parameter::Parameter;
+use crate::util::names::quoted;
 
 pub(crate) use crate::lora::peft::{CONFIG, base_name};
 

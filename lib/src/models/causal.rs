@@ -7,7 +7,6 @@ use std::sync::{Arc, Once};
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor};
 
-use crate::data::jsonl::write_whole;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::gguf;
 use crate::formats::safetensors::{self, Packed, Weights};
@@ -25,6 +24,7 @@ use crate::source::resolve;
 use crate::tokenizer;
 use crate::tokenizer::gguf::Documents;
 use crate::tokenizer::text::Tokenizer;
+use crate::util::write::write_whole;
 use compute::cpu::loss::Targets;
 
 /// Loads tokenizers by name, like its namesake in transformers.

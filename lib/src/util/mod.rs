@@ -1,4 +1,8 @@
-//! What every room needs and none owns: the interrupt flag, locks of folders, checksums.
+//! What every room needs and none owns → the interrupt flag, whole files, locks of folders, names in messages, checksums.
+//!
+//! [`interrupt`] ends a long loop, [`write`] replaces a file, [`lock`] keeps a second process out of a folder, [`names`]
+//! words lists and near misses, [`panic`] turns a thread's panic into an error, [`crc32c`] checks bytes, [`memory`] asks
+//! the machine.
 //!
 //! Imports: error.
 
@@ -6,3 +10,6 @@ pub mod crc32c;
 pub mod interrupt;
 pub mod lock;
 pub mod memory;
+pub(crate) mod names;
+pub mod panic;
+pub mod write;

@@ -5,12 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
-use crate::error::near;
 use crate::generate::batch::check_prompt;
 use crate::generate::config::GenerationConfig;
 use crate::serve::config::ServedModel;
 use crate::serve::http::refusal::Refusal;
 use crate::tokenizer::chat::Message;
+use crate::util::names::near;
 
 /// The two requests for text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
