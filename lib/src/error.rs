@@ -91,8 +91,8 @@ impl Error {
     }
 
     /// The same error with the one that caused it; the message stays as it is.
-    pub fn because(mut self, source: impl Cause + Send + Sync + 'static) -> Self {
-        self.0.source = Some(Arc::new(source));
+    pub fn because(mut self, source: impl Into<Box<dyn Cause + Send + Sync>>) -> Self {
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 
@@ -124,7 +124,7 @@ impl Error {
         self.0.path.as_deref()
     }
 
-    /// The row of a data set, counted from 0, or the line of a file, counted from 1, where it is known.
+    /// The row of a data set, counted from 0, or the line or row of a file, counted from 1, where it is known.
     pub fn row(&self) -> Option<usize> {
         self.0.row
     }

@@ -104,6 +104,7 @@ impl Dataset {
                     format!("column `{name}` is missing in row {row}; the data set has {}", quoted(&self.columns())),
                 )
                 .hint("name one of those columns")
+                .in_row(row)
             })
         });
         texts.collect()

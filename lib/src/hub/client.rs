@@ -80,7 +80,7 @@ impl Answer {
     }
 
     /// The next bytes; none at the end.
-    pub(crate) fn chunk(&self, doing: &dyn Fn() -> String) -> Result<std::result::Result<Option<Vec<u8>>, TransportError>> {
+    pub(crate) fn chunk(&self, doing: &dyn Fn() -> String) -> Result<Result<Option<Vec<u8>>, TransportError>> {
         match wait(&self.events, doing)? {
             Event::Chunk(bytes) => Ok(Ok(Some(bytes))),
             Event::Failed(trouble) => Ok(Err(trouble)),
@@ -89,7 +89,7 @@ impl Answer {
     }
 
     /// The whole body, which must be short.
-    pub(crate) fn bytes(&self, doing: &dyn Fn() -> String) -> Result<std::result::Result<Vec<u8>, TransportError>> {
+    pub(crate) fn bytes(&self, doing: &dyn Fn() -> String) -> Result<Result<Vec<u8>, TransportError>> {
         let mut bytes = Vec::new();
         loop {
             match self.chunk(doing)? {
@@ -198,14 +198,14 @@ impl Client {
                 Err(trouble) => Err(trouble),
             };
             match bytes {
-                Ok(bytes) => return serde_json::from_slice(&bytes).map_err(|error| failure::no_json(place, &error)),
+                Ok(bytes) => return serde_json::from_slice(&bytes).map_err(|error| failure::no_json(place, error)),
                 Err(trouble) => attempts.again(&trouble, place)?,
             }
         }
     }
 
     /// One attempt; a refusal is an error, a failure that may pass is a [`TransportError`].
-    pub(crate) fn once(&self, call: &Call, place: &RepoRef) -> Result<std::result::Result<Answer, TransportError>> {
+    pub(crate) fn once(&self, call: &Call, place: &RepoRef) -> Result<Result<Answer, TransportError>> {
         let mut url = call.url.clone();
         for _ in 0..=REDIRECTS {
             let answer = match self.ask(call, &url, place)? {
@@ -239,7 +239,7 @@ impl Client {
     }
 
     /// Sends to one server and waits for its head.
-    fn ask(&self, call: &Call, url: &str, place: &RepoRef) -> Result<std::result::Result<Answer, TransportError>> {
+    fn ask(&self, call: &Call, url: &str, place: &RepoRef) -> Result<Result<Answer, TransportError>> {
         let mut request = Request::builder().method(call.method).uri(url);
         for (name, value) in &call.headers {
             request = request.header(name, value);
@@ -279,7 +279,7 @@ impl Client {
 }
 
 /// Passes an answer on, until nobody listens.
-fn tell(response: ureq::http::Response<ureq::Body>, events: &SyncSender<Event>) -> std::result::Result<(), ureq::Error> {
+fn tell(response: ureq::http::Response<ureq::Body>, events: &SyncSender<Event>) -> Result<(), ureq::Error> {
     let (head, body) = response.into_parts();
     if events.send(Event::Head(head.status.as_u16(), head.headers)).is_err() {
         return Ok(());

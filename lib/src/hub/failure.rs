@@ -74,9 +74,10 @@ pub(crate) fn retries_exhausted(trouble: &TransportError, place: &RepoRef, attem
 }
 
 /// The server spoke another language.
-pub(crate) fn no_json(place: &RepoRef, error: &serde_json::Error) -> Error {
+pub(crate) fn no_json(place: &RepoRef, error: serde_json::Error) -> Error {
     name_error(place, format_args!("the answer is not the hub's JSON: {error}"))
         .hint(format!("check that HF_ENDPOINT ({}) is a hub", place.endpoint))
+        .because(error)
 }
 
 /// The answer lacks something that the hub's protocol promises.

@@ -16,7 +16,7 @@ use crate::hub::digest::Checksum;
 use crate::hub::failure;
 use crate::hub::meter::{Meter, megabytes};
 use crate::hub::trouble::{RepoRef, TransportError, escape};
-use crate::util::{interrupt, write};
+use crate::util::{interrupt, notice, write};
 
 /// The folder of one repository in the cache.
 #[derive(Debug, Clone)]
@@ -131,7 +131,7 @@ pub(crate) fn fetch(client: &Client, store: &Store, commit: &str, place: &RepoRe
                 return Err(Error::new(ErrorKind::File, format!("{place}: what came differs from its checksum {}, twice", facts.tag))
                     .hint("run this again; if it stays, a proxy or the server changes the file: check HF_ENDPOINT"));
             }
-            eprintln!("{place}: what came differs from its checksum and is fetched anew");
+            notice::warn(format_args!("{place}: what came differs from its checksum and is fetched anew"));
         }
     }
     store.link(commit, file, &facts.tag)
@@ -227,5 +227,7 @@ fn disk_error(path: &Path, error: io::Error, there: u64, size: u64) -> Error {
     }
     let message = format!("`{}`: the disk is full: {} of {} are written and kept", path.display(), megabytes(there), megabytes(size));
     Error::new(ErrorKind::File, message)
+        .in_file(path)
+        .because(error)
         .hint(format!("free {} and run this again, it goes on from there; HF_HUB_CACHE moves the cache", megabytes(size - there)))
 }

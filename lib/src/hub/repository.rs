@@ -187,7 +187,10 @@ impl Repository {
 fn shards(index: &Path) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(index).map_err(|error| Error::file(index, error))?;
     let value: Value = serde_json::from_str(&text).map_err(|error| {
-        Error::new(ErrorKind::Model, format!("`{}`: {error}", index.display())).hint("fetch it again with force_download")
+        Error::new(ErrorKind::Model, format!("`{}`: {error}", index.display()))
+            .hint("fetch it again with force_download")
+            .in_file(index)
+            .because(error)
     })?;
     let files = value["weight_map"].as_object().into_iter().flat_map(|map| map.values());
     let mut names: Vec<String> = files.filter_map(|shard| shard.as_str().map(String::from)).collect();
