@@ -48,7 +48,7 @@ impl TrainingJob {
                 .paragraph(&format!("```text\n{}\n```", self.output))
                 .paragraph(SIGNATURE)
                 .markdown();
-            crate::data::jsonl::write_whole(&path, card.as_bytes())?;
+            crate::util::write::write_whole(&path, card.as_bytes())?;
         }
         #[cfg(unix)]
         {

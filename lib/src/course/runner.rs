@@ -202,7 +202,7 @@ impl BasicModelRunner {
         let dashboard = output_dir.join("loss.html");
         let chart = crate::train::log::curve::plot_loss(trainer.history());
         let page = format!("<!doctype html><meta charset=\"utf-8\"><title>Loss</title>{}", chart.svg());
-        crate::data::jsonl::write_whole(&dashboard, page.as_bytes())?;
+        crate::util::write::write_whole(&dashboard, page.as_bytes())?;
         let model_id = folder.display().to_string();
         let playground = format!("cargo lab serve {} {}", shell_word(&self.name), shell_word(&model_id));
         let job = TrainingJob { model_id, is_public, dashboard: dashboard.display().to_string(), playground, output };

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::display::output::{Html, Show, last_expression, table};
-use crate::error::distance;
 use crate::evaluate::metrics::words;
 use crate::evaluate::report::AnswerRow;
 
@@ -58,7 +57,8 @@ fn is_misspelt(word: &str, known: &HashSet<String>) -> bool {
             .unwrap_or(word.to_string())
     };
     let own = stem(word);
-    let close = |other: &String| other.chars().count() >= 5 && other.chars().next() == word.chars().next() && distance(word, other) <= 2;
+    let close =
+        |other: &String| other.chars().count() >= 5 && other.chars().next() == word.chars().next() && strsim::levenshtein(word, other) <= 2;
     known.iter().any(close) && !known.iter().any(|other| stem(other) == own)
 }
 

@@ -13,10 +13,11 @@ use rayon::prelude::*;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
-use crate::data::jsonl::write_whole;
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::error::{Error, ErrorKind, Result};
 use crate::nn::parameter::Parameter;
 use crate::nn::weights::{Packed, Weights};
+use crate::util::names::quoted;
+use crate::util::write::write_whole;
 use compute::cpu::packed::{Format, widen};
 
 const INDEX: &str = "model.safetensors.index.json";

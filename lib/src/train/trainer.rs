@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::display::output::{LiveDisplay, in_our_kernel, show};
+use crate::display::output::{LiveDisplay, in_our_kernel};
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::causal::CausalLm;
 use crate::optim::optimizer::Optimizer;
@@ -379,7 +379,8 @@ impl Trainer {
     }
 }
 
+#[cfg(feature = "plot")]
 /// Shows the loss of a run (see [`crate::train::log::curve::plot_loss`]).
 pub fn show_loss(history: &[StepReport]) {
-    show(&crate::train::log::curve::plot_loss(history));
+    crate::display::output::show(&crate::train::log::curve::plot_loss(history));
 }

@@ -3,8 +3,8 @@
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
-use crate::error::near;
 use crate::serve::http::refusal::Refusal;
+use crate::util::names::near;
 
 /// The two requests for text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,13 +8,14 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::display::output::{Html, Show, escape, last_expression};
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::error::{Error, ErrorKind, Result};
 use crate::serve::config::{ServeConfig, ServedModel};
 use crate::serve::engine::batcher::Engine;
 use crate::serve::engine::metrics::Metrics;
 use crate::serve::http::connection::{Busy, Connections, Limits};
 use crate::serve::http::routes::router;
 use crate::serve::http::service::Service;
+use crate::util::names::quoted;
 use crate::util::panic;
 
 /// A running service. It stops when this value is dropped, or by [`Server::stop`].

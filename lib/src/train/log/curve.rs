@@ -2,13 +2,15 @@
 
 use std::fmt::Write;
 
-use plotly::common::Mode;
-use plotly::layout::Axis;
-use plotly::{Layout, Plot, Scatter};
+#[cfg(feature = "plot")]
+use base64::{Engine, engine::general_purpose::STANDARD};
+#[cfg(feature = "plot")]
+use plotly::{Layout, Plot, Scatter, common::Mode, layout::Axis};
 use serde_json::Value;
 
 use crate::display::output::{Show, escape, last_expression};
-use crate::display::raster::{Canvas, base64};
+#[cfg(feature = "plot")]
+use crate::display::raster::Canvas;
 
 /// What one optimizer step did.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,6 +119,7 @@ impl LossCurve {
     }
 
     /// The picture as a PNG file, for viewers that draw no SVG.
+    #[cfg(feature = "plot")]
     pub fn png(&self) -> Vec<u8> {
         let mut canvas = Canvas::new(WIDTH as usize, HEIGHT as usize);
         for shape in self.shapes() {
@@ -164,14 +167,21 @@ impl LossCurve {
 
     /// The picture for every viewer: HTML that falls back from SVG to PNG to words where a sanitizer takes them away, then
     /// both alone. Nothing is fetched.
+    #[cfg(feature = "plot")]
     fn pictures(&self) -> Vec<(&'static str, Value)> {
-        let (svg, png) = (self.svg(), base64(&self.png()));
+        let (svg, png) = (self.svg(), STANDARD.encode(self.png()));
         let html = format!(
             "<picture><source type=\"image/svg+xml\" srcset=\"data:image/svg+xml;base64,{}\"><img src=\"data:image/png;base64,{png}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" alt=\"{}\"></picture>",
-            base64(svg.as_bytes()),
+            STANDARD.encode(&svg),
             escape(&self.headline())
         );
         vec![("text/html", html.into()), ("image/svg+xml", svg.into()), ("image/png", png.into())]
+    }
+
+    /// The picture for viewers that draw SVG; the feature `plot` adds the others.
+    #[cfg(not(feature = "plot"))]
+    fn pictures(&self) -> Vec<(&'static str, Value)> {
+        vec![("image/svg+xml", self.svg().into())]
     }
 }
 
@@ -217,6 +227,7 @@ impl Show for LossCurve {
 }
 
 /// An interactive chart with a text twin.
+#[cfg(feature = "plot")]
 #[derive(Clone)]
 pub struct Chart {
     /// The plotly figure, for changes of your own.
@@ -225,6 +236,7 @@ pub struct Chart {
 }
 
 /// The loss of a run as a plotly chart.
+#[cfg(feature = "plot")]
 pub fn plot_loss(history: &[StepReport]) -> Chart {
     let steps = |keep: fn(&StepReport) -> bool| history.iter().filter(|step| keep(step)).map(|step| step.step).collect::<Vec<_>>();
     let mut plot = Plot::new();
@@ -238,12 +250,14 @@ pub fn plot_loss(history: &[StepReport]) -> Chart {
     Chart { plot, curve: LossCurve { history: history.to_vec(), total_steps } }
 }
 
+#[cfg(feature = "plot")]
 impl std::fmt::Debug for Chart {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Chart").field(&self.text()).finish()
     }
 }
 
+#[cfg(feature = "plot")]
 impl Chart {
     /// The chart as a still picture.
     pub fn svg(&self) -> String {
@@ -251,6 +265,7 @@ impl Chart {
     }
 }
 
+#[cfg(feature = "plot")]
 impl Show for Chart {
     fn text(&self) -> String {
         self.curve.text()
@@ -264,9 +279,11 @@ impl Show for Chart {
     }
 }
 
-last_expression!(LossCurve, Chart);
+last_expression!(LossCurve);
+#[cfg(feature = "plot")]
+last_expression!(Chart);
 
-#[cfg(test)]
+#[cfg(all(test, feature = "plot"))]
 mod tests {
     use super::*;
     use crate::display::raster::tests::decode;
@@ -295,7 +312,7 @@ mod tests {
         assert_eq!(mimes(&chart.curve), pictures);
         assert_eq!(mimes(&chart), ["application/vnd.plotly.v1+json", "text/html", "image/svg+xml"]);
         assert!(chart.text().starts_with("step 100/100 · epoch 10.00 · loss 1."), "{}", chart.text());
-        let (rich, png) = (chart.rich(), base64(&chart.curve.png()));
+        let (rich, png) = (chart.rich(), STANDARD.encode(chart.curve.png()));
         assert_eq!(rich[0].1["data"].as_array().unwrap().len(), 2);
         let html = rich[1].1.as_str().unwrap();
         assert!(html.contains(&format!("<img src=\"data:image/png;base64,{png}\"")) && html.contains(&format!("alt=\"{}\"", chart.text())));
