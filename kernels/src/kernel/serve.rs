@@ -17,7 +17,7 @@ use crate::kernel::protocol::history::History;
 use crate::kernel::protocol::iopub::IoPub;
 use crate::kernel::protocol::stdin::Stdin;
 use crate::kernel::protocol::wire::Request;
-use crate::kernel::shared::Shared;
+use crate::kernel::shared::{Job, Shared};
 use crate::kernel::shell;
 use crate::system::process;
 
@@ -63,19 +63,7 @@ async fn serve(connection: &zmq::ConnectionInfo, session: Session) -> Result<(),
         .map_err(|error| error.to_string())?;
 
     let (end, mut ended) = unbounded_channel();
-    tokio::spawn(listen(
-        shell,
-        Arc::clone(&shared),
-        |shared, request| {
-            // Some clients still send it here.
-            if request.kind() == "shutdown_request" {
-                return shell::control(shared, &request);
-            }
-            shell::shell(shared, request);
-            false
-        },
-        end.clone(),
-    ));
+    tokio::spawn(listen(shell, Arc::clone(&shared), take, end.clone()));
     tokio::spawn(listen(control, Arc::clone(&shared), |shared, request| shell::control(shared, &request), end.clone()));
     tokio::spawn(interrupt_on_signal(Arc::clone(&shared)));
     tokio::spawn(end_with_parent(end));
@@ -87,6 +75,17 @@ async fn serve(connection: &zmq::ConnectionInfo, session: Session) -> Result<(),
     tokio::time::sleep(Duration::from_millis(100)).await;
     shared.session.remove();
     Ok(())
+}
+
+/// A request of the shell channel: a cell waits for `queue::work`, all else is for `shell`; true when the kernel shall end.
+fn take(shared: &Arc<Shared>, request: Request) -> bool {
+    match request.kind() {
+        "execute_request" => shared.queue(Job::Execute(request)),
+        // Some clients still send it here.
+        "shutdown_request" => return shell::control(shared, &request),
+        _ => shell::shell(shared, request),
+    }
+    false
 }
 
 /// Returns what it is sent.

@@ -1,5 +1,5 @@
-//! Requests of the shell and control channels → replies. Cells, completion and inspection go to the engine; the rest is
-//! answered at once, also while a cell runs.
+//! Requests of the shell and control channels other than cells → replies. Completion and inspection go to the engine while
+//! no cell runs; the rest is answered at once.
 
 use std::sync::Arc;
 
@@ -12,10 +12,9 @@ use crate::kernel::messages::completeness::{Completeness, completeness};
 use crate::kernel::protocol::wire::{self, Request};
 use crate::kernel::shared::{Job, Shared};
 
-/// Handles one request of the shell channel.
+/// Handles one request of the shell channel that is no cell.
 pub fn shell(shared: &Arc<Shared>, request: Request) {
     match request.kind() {
-        "execute_request" => shared.queue(Job::Execute(request)),
         "complete_request" if shared.is_busy() => shared.serve(&request, || assist::complete_from(&shared.snapshot(), &request)),
         "complete_request" => shared.queue(Job::Complete(request)),
         "inspect_request" if shared.is_busy() => shared.serve(&request, || assist::inspect_from(&shared.snapshot(), &request)),

@@ -39,6 +39,7 @@ impl Engine {
             return Evaluation { result: Err(failure), end };
         }
         let mut callbacks = evcxr::EvalCallbacks { input_reader: &|input| shared.stdin.ask(request, &input.prompt, input.is_password) };
+        // evcxr compiles the code and tells `runner::run` to load and run it.
         let evaluated = catch_unwind(AssertUnwindSafe(|| self.context.execute_with_callbacks(&rest, &mut callbacks)));
         let result = evaluated.unwrap_or_else(|_| Err(evcxr::Error::Message("evcxr panicked on this cell".into())));
         if result.is_ok() && rest.lines().any(|line| line.starts_with(":fmt") || line.starts_with(":types")) {

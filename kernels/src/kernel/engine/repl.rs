@@ -17,7 +17,7 @@ use crate::spawn;
 /// Items that every cell sees. An expression is shown through a trait, which saves evcxr a failing build; the error of a
 /// `?` is marked, since evcxr only prints it, by `eprintln!("{}", error)` with exactly this name. The first `?` of a session
 /// makes evcxr compile twice, so it stands here.
-pub const PRELUDE: &str = include_str!("../../../assets/child/prelude.rs");
+pub const PRELUDE: &str = include_str!("../../../assets/child/prelude.cell");
 
 /// evcxr and what belongs to it.
 pub struct Engine {

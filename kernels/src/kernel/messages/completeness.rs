@@ -32,7 +32,7 @@ pub fn completeness(code: &str) -> Completeness {
         (Nesting::Closed, deepest) if code.len() > LONGEST || deepest > DEEPEST => Completeness::Complete,
         (Nesting::Closed, _) => std::thread::Builder::new()
             .stack_size(STACK)
-            .spawn(move || parse(&code))
+            .spawn(move || check(&code))
             .ok()
             .and_then(|thread| thread.join().ok())
             .unwrap_or(Completeness::Complete),
@@ -44,8 +44,8 @@ fn without_commands(code: &str) -> String {
     code.split('\n').skip(scan::head_lines(code)).collect::<Vec<_>>().join("\n")
 }
 
-fn parse(code: &str) -> Completeness {
-    match syntax::parse(code) {
+fn check(code: &str) -> Completeness {
+    match syntax::check(code) {
         Ok(_) => Completeness::Complete,
         Err(wrong) if wrong.place >= scan::end(code) => Completeness::Incomplete(String::new()),
         Err(_) => Completeness::Invalid,

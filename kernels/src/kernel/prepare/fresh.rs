@@ -2,20 +2,19 @@
 //! all.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use tempfile::TempDir;
 
-/// A fresh folder beside `target`, whose parents are made; it is removed when it is dropped.
+/// A fresh folder beside `target`, whose parents are made; as open to others as any folder that this user makes, and removed
+/// when it is dropped.
 ///
 /// # Errors
 /// Nothing can be written there.
 pub fn beside(target: &Path) -> io::Result<TempDir> {
     let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent)?;
-    // As open to others as any folder that this user makes.
-    tempfile::Builder::new().prefix(".new-").permissions(PermissionsExt::from_mode(0o777)).tempdir_in(parent)
+    tempfile::Builder::new().prefix(".new-").tempdir_in(parent)
 }
 
 /// Moves a fresh folder to its place.
@@ -49,6 +48,8 @@ pub fn once(target: &Path, make: impl FnOnce(&Path) -> Result<(), String>) -> Re
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

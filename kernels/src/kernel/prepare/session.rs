@@ -1,6 +1,7 @@
 //! The temporary folder → a folder of one kernel, and the environment that its engine reads.
 
 use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,7 +27,9 @@ impl Session {
         let temporary = std::env::temp_dir();
         sweep(&temporary);
         // Everyone can write there, and cells are loaded from it: nobody else may guess the name, make the folder or read it.
-        let made = tempfile::Builder::new().prefix(&format!("{NAME}{}-", std::process::id())).rand_bytes(16).tempdir_in(&temporary);
+        let mut private = tempfile::Builder::new();
+        private.permissions(PermissionsExt::from_mode(0o700));
+        let made = private.prefix(&format!("{NAME}{}-", std::process::id())).rand_bytes(16).tempdir_in(&temporary);
         let failed = |error| format!("{}: {error}; the folder for temporary files is named by TMPDIR", temporary.display());
         let made = made.map_err(failed)?;
         for name in ["ctx", "comms"] {
@@ -114,8 +117,6 @@ fn sweep(temporary: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]

@@ -97,6 +97,7 @@ enum Event {
     Exit(std::io::Result<ExitStatus>),
 }
 
+/// Passes on what the runner writes to `write`, as frames.
 fn read(stream: Stream, mut pipe: Box<dyn Pipe>, sender: &Sender<(Stream, Event)>) {
     let mut scanner = Scanner::default();
     let mut buffer = vec![0; 1 << 16];
@@ -195,6 +196,7 @@ fn write(events: &Receiver<(Stream, Event)>) -> i32 {
                     line("EVCXR_INPUT_REQUEST:".into());
                 }
             }
+            // Both are read in the kernel by `output::line`.
             Some((Stream::Out, Event::Frame(ControlFrame::Text(text)))) => line(frames::OUT.to_string() + &escape(&text)),
             Some((Stream::Err, Event::Frame(ControlFrame::Text(text)))) => line(frames::ERR.to_string() + &escape(&text)),
             Some((_, Event::Frame(ControlFrame::Token(token)))) => {

@@ -78,7 +78,6 @@ impl Kernel {
     pub fn start(program: &Path, folder: &Path) -> Result<Kernel, String> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(text)?;
         let key = random_hex()?;
-        // Only this user may read it, as tempfile makes folders.
         let private = tempfile::Builder::new().prefix("finetuning-client-").tempdir().map_err(text)?;
         // The ports are held until the kernel is about to bind them.
         let (ports, held) = runtime.block_on(zmq::peek_ports_with_listeners([127, 0, 0, 1].into(), 5)).map_err(text)?;
