@@ -1,5 +1,6 @@
 //! Questions, predictions and targets → the table of an evaluation and its scores.
 
+#[cfg(feature = "data-frames")]
 use polars::prelude::{Column, DataFrame};
 
 use crate::error::Result;
@@ -50,6 +51,7 @@ impl AnswerReport {
     }
 
     /// The answers as a polars table.
+    #[cfg(feature = "data-frames")]
     pub fn to_frame(&self) -> Result<DataFrame> {
         let text = |name: &str, value: fn(&AnswerRow) -> &str| Column::new(name.into(), self.rows.iter().map(value).collect::<Vec<_>>());
         let columns = vec![
