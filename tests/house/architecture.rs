@@ -40,6 +40,13 @@ fn undeclared(tree: &Tree, source: &str) -> Vec<String> {
     modules.files.iter().filter_map(lost).collect()
 }
 
+/// Tests that stand beside the rooms and in none of them.
+fn loose(tree: &Tree) -> Vec<String> {
+    let files = tree.keys().filter_map(|path| path.strip_prefix("tests/"));
+    let loose = files.filter(|file| !file.contains('/') && !["main.rs", "process.rs"].contains(file));
+    loose.map(|file| format!("tests/{file}: move it into the folder of its room")).collect()
+}
+
 /// The modules whose `lib.rs` or `mod.rs` lists their rooms from the lowest floor up.
 const FLOORS: [(&str, &[&str]); 4] = [("lib/src", &[]), ("kernels/src", &[]), ("kernels/src", &["kernel"]), ("kernels/src", &["lab"])];
 
@@ -157,6 +164,13 @@ fn every_file_is_a_module() {
     none(CRATES.iter().flat_map(|source| undeclared(&read(&[source]), source)).collect());
     let tree = made_up(&[("s/lib.rs", "mod a;"), ("s/a/mod.rs", "// mod c;\nmod b;"), ("s/a/b.rs", ""), ("s/a/c.rs", ""), ("s/d.rs", "")]);
     assert_eq!(undeclared(&tree, "s"), ["s/a/c.rs: no module above it declares `mod c;`", "s/d.rs: no module above it declares `mod d;`"]);
+}
+
+#[test]
+fn tests_stand_in_rooms() {
+    none(loose(&read(&["tests"])));
+    let tree = made_up(&[("tests/main.rs", ""), ("tests/train/labels.rs", ""), ("tests/labels.rs", ""), ("lib/a.rs", "")]);
+    assert_eq!(loose(&tree), ["tests/labels.rs: move it into the folder of its room"]);
 }
 
 #[test]
