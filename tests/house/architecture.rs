@@ -40,20 +40,33 @@ fn undeclared(tree: &Tree, source: &str) -> Vec<String> {
     modules.files.iter().filter_map(lost).collect()
 }
 
-/// Imports that point up: to a room that stands later in `lib.rs`, or to a name of the crate's root.
-fn upward(tree: &Tree, source: &str) -> Vec<String> {
-    let modules = Modules::new(tree, source);
-    let floors = modules.floors();
-    let floor = |room: &String| floors.iter().position(|name| name == room);
+/// Tests that stand beside the rooms and in none of them.
+fn loose(tree: &Tree) -> Vec<String> {
+    let files = tree.keys().filter_map(|path| path.strip_prefix("tests/"));
+    let loose = files.filter(|file| !file.contains('/') && !["main.rs", "process.rs"].contains(file));
+    loose.map(|file| format!("tests/{file}: move it into the folder of its room")).collect()
+}
+
+/// The modules whose `lib.rs` or `mod.rs` lists their rooms from the lowest floor up.
+const FLOORS: [(&str, &[&str]); 4] = [("lib/src", &[]), ("kernels/src", &[]), ("kernels/src", &["kernel"]), ("kernels/src", &["lab"])];
+
+fn path(words: &[&str]) -> Vec<String> {
+    words.iter().map(ToString::to_string).collect()
+}
+
+/// Imports inside of a module that point up: to a room that it declares later, or to a name that it only passes on.
+fn upward(tree: &Tree, source: &str, within: &[&str]) -> Vec<String> {
+    let (modules, within) = (Modules::new(tree, source), path(within));
+    let floors = modules.floors(&within);
+    let floor = |path: &[String]| path.get(within.len()).and_then(|room| floors.iter().position(|name| name == room));
     let mut found = Vec::new();
-    for (file, module) in &modules.files {
-        let Some(room) = module.first() else { continue };
-        let Some(own) = floor(room) else { continue };
-        for path in modules.named(file).own {
-            match path.first().map(floor) {
-                Some(Some(other)) if other <= own => {}
-                Some(Some(_)) => found.push(format!("{file}: `{}` stands above `{room}`", path.join("::"))),
-                _ => found.push(format!("{file}: `crate::{}` is a name of the root; name its room", path.join("::"))),
+    for (file, module) in modules.files.iter().filter(|(_, module)| module.starts_with(&within)) {
+        let Some(own) = floor(module) else { continue };
+        for path in modules.named(file).own.iter().filter(|path| path.starts_with(&within)) {
+            match floor(path) {
+                Some(other) if other <= own => {}
+                Some(_) => found.push(format!("{file}: `{}` stands above `{}`", path.join("::"), floors[own])),
+                None => found.push(format!("{file}: `crate::{}` is a name passed on; name its room", path.join("::"))),
             }
         }
     }
@@ -67,13 +80,14 @@ fn allowed(text: &str) -> Option<BTreeSet<String>> {
     Some(names.split(", ").filter(|name| *name != "nothing").map(String::from).collect())
 }
 
-/// Imports of a room that the header of their folder does not list, and folders whose header lists none.
-fn unlisted(tree: &Tree, source: &str) -> Vec<String> {
-    let modules = Modules::new(tree, source);
-    let floors = modules.floors();
+/// Imports of a room inside of a module that the header of their folder does not list, and folders whose header lists none.
+fn unlisted(tree: &Tree, source: &str, within: &[&str]) -> Vec<String> {
+    let (modules, within) = (Modules::new(tree, source), path(within));
+    let (root, floors) = (modules.floors(&[]), modules.floors(&within));
+    let base = [source].into_iter().chain(within.iter().map(String::as_str)).collect::<Vec<_>>().join("/");
     let mut found = Vec::new();
-    for (file, module) in &modules.files {
-        let Some((folder, _)) = file.rsplit_once('/').filter(|(folder, _)| *folder != source) else { continue };
+    for (file, module) in modules.files.iter().filter(|(_, module)| module.starts_with(&within)) {
+        let Some((folder, _)) = file.rsplit_once('/').filter(|(folder, _)| *folder != base) else { continue };
         let header = format!("{folder}/mod.rs");
         let Some(listed) = tree.get(&header).and_then(|text| allowed(text)) else {
             if *file == header || !tree.contains_key(&header) {
@@ -82,11 +96,14 @@ fn unlisted(tree: &Tree, source: &str) -> Vec<String> {
             continue;
         };
         let named = modules.named(file);
-        let rooms = named.own.iter().filter_map(|path| path.first()).filter(|room| floors.contains(room));
-        let rooms: BTreeSet<&String> = rooms.chain(named.crates.get("compute")).filter(|room| **room != module[0]).collect();
-        found.extend(
-            rooms.into_iter().filter(|room| !listed.contains(*room)).map(|room| format!("{file}: `{room}` is not listed in {header}")),
-        );
+        let room = |path: &&Vec<String>| match path.strip_prefix(within.as_slice()) {
+            Some(inner) => inner.first().filter(|room| floors.contains(room)).cloned(),
+            None => path.first().filter(|room| root.contains(room)).cloned(),
+        };
+        let own = &module[within.len()];
+        let rooms: BTreeSet<String> = named.own.iter().filter_map(|path| room(&path)).chain(named.crates.get("compute").cloned()).collect();
+        let missing = rooms.iter().filter(|room| *room != own && !listed.contains(*room));
+        found.extend(missing.map(|room| format!("{file}: `{room}` is not listed in {header}")));
     }
     found
 }
@@ -150,37 +167,52 @@ fn every_file_is_a_module() {
 }
 
 #[test]
+fn tests_stand_in_rooms() {
+    none(loose(&read(&["tests"])));
+    let tree = made_up(&[("tests/main.rs", ""), ("tests/train/labels.rs", ""), ("tests/labels.rs", ""), ("lib/a.rs", "")]);
+    assert_eq!(loose(&tree), ["tests/labels.rs: move it into the folder of its room"]);
+}
+
+#[test]
 fn imports_point_down() {
-    none(upward(&read(&["lib/src"]), "lib/src"));
+    none(FLOORS.iter().flat_map(|(source, within)| upward(&read(&[source]), source, within)).collect());
     let lib = ("s/lib.rs", "#[cfg(feature = \"x\")]\npub mod low;\nmod high;\npub use low::Thing;");
     let good = ("s/high/mod.rs", "pub mod file;\nuse crate::low::Thing;");
-    assert_eq!(upward(&made_up(&[lib, good, ("s/high/file.rs", ""), ("s/low.rs", "")]), "s"), [""; 0]);
+    assert_eq!(upward(&made_up(&[lib, good, ("s/high/file.rs", ""), ("s/low.rs", "")]), "s", &[]), [""; 0]);
     for bad in [
         "use crate::high::file;",
         "use crate::{high::{self, file}};",
         "fn f() { vec![crate::high::file::g()] }",
         "type A = super::high::A;",
     ] {
-        let found = upward(&made_up(&[lib, good, ("s/high/file.rs", ""), ("s/low.rs", bad)]), "s");
+        let found = upward(&made_up(&[lib, good, ("s/high/file.rs", ""), ("s/low.rs", bad)]), "s", &[]);
         assert!(!found.is_empty() && found.iter().all(|line| line.ends_with("stands above `low`")), "{bad}: {found:?}");
     }
-    let root = upward(&made_up(&[lib, ("s/low.rs", "use crate::Thing;")]), "s");
-    assert_eq!(root, ["s/low.rs: `crate::Thing` is a name of the root; name its room"]);
+    // Inside of a module the same.
+    let inner = ("s/high/mod.rs", "mod one;\nmod two;");
+    let (one, two) = (("s/high/one.rs", "use super::two::A;"), ("s/high/two.rs", "use crate::high::one::A;\nuse crate::low;"));
+    let found = upward(&made_up(&[lib, inner, one, two, ("s/low.rs", "")]), "s", &["high"]);
+    assert_eq!(found, ["s/high/one.rs: `high::two::A` stands above `one`"]);
+    let root = upward(&made_up(&[lib, ("s/low.rs", "use crate::Thing;")]), "s", &[]);
+    assert_eq!(root, ["s/low.rs: `crate::Thing` is a name passed on; name its room"]);
 }
 
 #[test]
 fn rooms_import_what_their_header_lists() {
-    none(unlisted(&read(&["lib/src"]), "lib/src"));
+    none(FLOORS.iter().flat_map(|(source, within)| unlisted(&read(&[source]), source, within)).collect());
     let lib = ("s/lib.rs", "mod low;\nmod mid;\nmod high;");
     let tree = |header, text| made_up(&[lib, ("s/low.rs", ""), ("s/mid.rs", ""), ("s/high/mod.rs", header), ("s/high/file.rs", text)]);
     let text = "use compute::cpu;\nuse crate::{low, high::other};";
-    assert_eq!(unlisted(&tree("//! In.\n//! Imports: compute, low.\nmod file;", text), "s"), [""; 0]);
+    assert_eq!(unlisted(&tree("//! In.\n//! Imports: compute, low.\nmod file;", text), "s", &[]), [""; 0]);
     assert_eq!(
-        unlisted(&tree("//! In.\n//! Imports: mid.\nmod file;", text), "s"),
+        unlisted(&tree("//! In.\n//! Imports: mid.\nmod file;", text), "s", &[]),
         ["s/high/file.rs: `compute` is not listed in s/high/mod.rs", "s/high/file.rs: `low` is not listed in s/high/mod.rs",]
     );
-    assert_eq!(unlisted(&tree("//! Imports: nothing.\nmod file;", "fn f() { crate::mid::g() }"), "s").len(), 1);
-    assert_eq!(unlisted(&tree("//! In.\nmod file;", ""), "s"), ["s/high/mod.rs: the header's last line is not `//! Imports: a, b, c.`"]);
+    assert_eq!(unlisted(&tree("//! Imports: nothing.\nmod file;", "fn f() { crate::mid::g() }"), "s", &[]).len(), 1);
+    assert_eq!(
+        unlisted(&tree("//! In.\nmod file;", ""), "s", &[]),
+        ["s/high/mod.rs: the header's last line is not `//! Imports: a, b, c.`"]
+    );
 }
 
 #[test]

@@ -83,6 +83,21 @@ fn the_table_of_rooms_is_that_of_the_crate() {
     assert_eq!(rooms, declared(&document("lib/src/lib.rs")));
 }
 
+/// Members of the workspace, as its manifest lists them.
+fn members(manifest: &str) -> Vec<&str> {
+    let list = manifest.split("members = [").nth(1).and_then(|rest| rest.split(']').next()).unwrap_or_default();
+    list.split('"').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn the_readme_names_every_member_of_the_workspace() {
+    let (readme, manifest) = (document("README.md"), document("Cargo.toml"));
+    let section = readme.split("\n## ").find(|section| section.starts_with("What is where")).unwrap();
+    let folders: Vec<&str> = rows(section).iter().flat_map(|row| quoted(row[0])).collect();
+    assert_eq!(folders, members(&manifest));
+    assert_eq!(members("[workspace]\nmembers = [\"a\", \"b/c\"]\n"), ["a", "b/c"]);
+}
+
 #[test]
 fn links_lead_to_files() {
     for name in DOCUMENTS {

@@ -38,7 +38,6 @@ pub struct Modules<'a> {
     /// File and module of each, programs left out: `crate::nn::linear` is `[nn, linear]`.
     pub files: BTreeMap<&'a str, rust::Path>,
     tree: &'a Tree,
-    source: &'a str,
 }
 
 impl<'a> Modules<'a> {
@@ -56,12 +55,12 @@ impl<'a> Modules<'a> {
             }
             files.insert(path.as_str(), module);
         }
-        Self { files, tree, source }
+        Self { files, tree }
     }
 
-    /// The rooms in the order of `lib.rs`, the lowest floor first.
-    pub fn floors(&self) -> rust::Path {
-        declared(&self.tree[&format!("{}/lib.rs", self.source)])
+    /// The rooms inside of a module in the order of its `lib.rs` or `mod.rs`, the lowest floor first.
+    pub fn floors(&self, within: &[String]) -> rust::Path {
+        self.files.iter().find(|(_, module)| module.as_slice() == within).map_or_else(Vec::new, |(file, _)| declared(&self.tree[*file]))
     }
 
     /// What a file names.
