@@ -8,7 +8,8 @@ use std::sync::OnceLock;
 
 use finetuning::compute::cpu::activation::{GELU_TANH, SILU};
 use finetuning::compute::cpu::loss::Targets;
-use finetuning::compute::cuda::call::{Call, Losses};
+use finetuning::compute::cuda::call::Call;
+use finetuning::compute::cuda::operation::Losses;
 use finetuning::nn::activation;
 use finetuning::nn::attention::composed::losses;
 use finetuning::nn::backend::emulated;
@@ -128,8 +129,10 @@ fn activations_of_many_blocks_are_the_fused_ones() {
     let (x, up) =
         (Tensor::from_vec(numbers.clone(), (3, 1000), &Device::Cpu).unwrap(), Tensor::from_vec(numbers, 3000, &Device::Cpu).unwrap());
     let up = up.flip(&[0]).unwrap().reshape((3, 1000)).unwrap();
-    let all =
-        || [activation::gelu(&x), activation::gelu_tanh(&x), activation::gated(&x, &up, SILU), activation::gated(&x, &up, GELU_TANH)].map(|y| values(&y.unwrap()));
+    let all = || {
+        [activation::gelu(&x), activation::gelu_tanh(&x), activation::gated(&x, &up, SILU), activation::gated(&x, &up, GELU_TANH)]
+            .map(|y| values(&y.unwrap()))
+    };
     for (kernel, fused) in on_kernels(all).iter().zip(all()) {
         assert_close("activation", kernel, &fused, 2e-6, 2e-6);
     }

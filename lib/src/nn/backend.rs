@@ -2,13 +2,12 @@
 //! candle's own; and the number format of products; and the threads that they run on.
 
 use std::cell::Cell;
-use std::sync::{Mutex, PoisonError};
 use std::thread::LocalKey;
 
 use candle_core::{DType, Device, Tensor};
-use rayon::{BroadcastContext, ThreadPool, ThreadPoolBuilder};
 
 use compute::cuda::call::Runner;
+use compute::pool::Pool;
 
 thread_local! {
     static COMPOSED: Cell<bool> = const { Cell::new(false) };
@@ -28,30 +27,11 @@ pub fn autocast<T>(dtype: DType, work: impl FnOnce() -> T) -> T {
     with(&PRODUCTS, dtype, work)
 }
 
-/// Runs `work` on a thread of a pool that nobody else uses meanwhile, with the switches of this thread. From outside of a pool
-/// each parallel operation has to wake another thread and wait for it; inside, there is one such turn for all of `work`. A pool
-/// of its own, since a thread that waits in a shared one may begin with the work of another caller, and wait for a lock that
-/// it holds itself. And always on its first thread: the allocator keeps what was freed for the thread that used it, so that
-/// steps which change places would hold the memory of a step once for each thread.
+/// Runs `work` on threads that nobody else uses meanwhile, with the switches of this thread: see [`Pool`].
 pub fn in_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    static IDLE: Mutex<Vec<ThreadPool>> = Mutex::new(Vec::new());
-    if rayon::current_thread_index().is_some() {
-        return work();
-    }
-    let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner);
-    let taken = idle().pop();
-    let Some(pool) = taken.or_else(|| ThreadPoolBuilder::new().num_threads(rayon::current_num_threads()).build().ok()) else {
-        return work();
-    };
+    static POOL: Pool = Pool::new(4);
     let (composed, runner, products) = (COMPOSED.get(), RUNNER.get(), PRODUCTS.get());
-    let work = Mutex::new(Some(move || with(&COMPOSED, composed, || with(&RUNNER, runner, || with(&PRODUCTS, products, work)))));
-    let on_first = |worker: BroadcastContext| {
-        let work = if worker.index() == 0 { work.lock().unwrap_or_else(PoisonError::into_inner).take() } else { None };
-        work.map(|work| work())
-    };
-    let result = pool.broadcast(on_first).into_iter().flatten().next();
-    idle().push(pool);
-    result.expect("a pool has a first thread, and it did the work or panicked")
+    POOL.run(move || with(&COMPOSED, composed, || with(&RUNNER, runner, || with(&PRODUCTS, products, work))))
 }
 
 /// Runs `work` on this thread as on a GPU, with tensors on the CPU and a runner for the kernels: to test them without one.
@@ -97,18 +77,4 @@ fn with<S: Copy + 'static, T>(switch: &'static LocalKey<Cell<S>>, value: S, work
     }
     let _back = Back(switch, switch.replace(value));
     work()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::in_pool;
-
-    #[test]
-    fn calls_one_after_the_other_are_on_one_thread_and_have_the_others() {
-        let first = in_pool(|| std::thread::current().id());
-        for _ in 0..200 {
-            let (this, other) = in_pool(|| rayon::join(|| std::thread::current().id(), rayon::current_num_threads));
-            assert_eq!((this, other), (first, rayon::current_num_threads()));
-        }
-    }
 }

@@ -9,7 +9,8 @@ use crate::nn::parameter::values;
 use compute::cpu::activation::Sigmoidal;
 use compute::cpu::attention::Scores;
 use compute::cpu::loss::Targets;
-use compute::cuda::call::{Call, Gated, Gelu, Heads, Losses, Norm, Softmax};
+use compute::cuda::call::Call;
+use compute::cuda::operation::{Gated, Gelu, Heads, Losses, Norm, Softmax};
 
 type Answer<T> = candle_core::Result<T>;
 
@@ -163,10 +164,11 @@ pub fn losses(logits: &Tensor, targets: Targets) -> Answer<Tensor> {
     let ids = targets.ids.iter().zip(targets.weights).enumerate().map(|(row, (id, weight))| match *id {
         _ if *weight == 0.0 => Ok(-1.0),
         id if (id as usize) < width => Ok(id as f32),
-        id => candle_core::bail!("row {row} has the label {id}, of a vocabulary of {width}: allowed are 0 to {}, and a weight of 0", width - 1),
+        id => candle_core::bail!(
+            "row {row} has the label {id}, of a vocabulary of {width}: allowed are 0 to {}, and a weight of 0",
+            width - 1
+        ),
     });
     let ids = Tensor::from_vec(ids.collect::<Answer<Vec<f32>>>()?, targets.ids.len(), logits.device())?;
-    call.rows().with_grads(logits, &ids, &ids, move |[logits, ids, _], _, grad| {
-        Ok([Some(call.grad().run(logits, ids, grad)?), None, None])
-    })
+    call.rows().with_grads(logits, &ids, &ids, move |[logits, ids, _], _, grad| Ok([Some(call.grad().run(logits, ids, grad)?), None, None]))
 }

@@ -7,7 +7,7 @@ use candle_core::{D, Tensor};
 use crate::nn::backend::has_kernels;
 use crate::nn::kernel_op::KernelCall;
 use compute::cpu::update::{Adam, EPSILON, Factors, UpdateArgs};
-use compute::cuda::call;
+use compute::cuda::operation;
 
 type Answer<T> = candle_core::Result<T>;
 
@@ -16,7 +16,7 @@ pub fn adamw(values: &Tensor, gradient: &Tensor, state: &mut [Tensor], args: Upd
     let [mean, square] = state else { return Ok(values.clone()) };
     let adam = Adam::new(args);
     if has_kernels(values.device()) {
-        let call = call::AdamW { shape: values.dims(), factors: adam };
+        let call = operation::AdamW { shape: values.dims(), factors: adam };
         let moments = Tensor::stack(&[&*mean, &*square], 0)?;
         let moments = call.moments().run(gradient, &moments, gradient)?;
         (*mean, *square) = (moments.get(0)?, moments.get(1)?);
@@ -58,7 +58,7 @@ pub fn adafactor(values: &Tensor, gradient: &Tensor, state: &mut [Tensor], args:
 /// [`adafactor`] of a matrix, which is walked four times.
 fn adafactor_kernels(values: &Tensor, gradient: &Tensor, state: (&mut Tensor, &mut Tensor), factors: &Factors) -> Answer<Tensor> {
     let ((height, width), (rows, columns)) = (values.dims2()?, state);
-    let call = call::Adafactor { rows: height, width, factors };
+    let call = operation::Adafactor { rows: height, width, factors };
     let by_row = call.square_rows().run(gradient, gradient, gradient)?;
     let by_column = (call.square_columns().run(gradient, gradient, gradient)?.sum(0)? / height as f64)?;
     *rows = mix(factors, rows, &by_row)?;
