@@ -8,7 +8,8 @@ use std::sync::OnceLock;
 
 use finetuning::compute::cpu::activation::{GELU_TANH, SILU};
 use finetuning::compute::cpu::loss::Targets;
-use finetuning::compute::cuda::call::{Call, Losses};
+use finetuning::compute::cuda::call::Call;
+use finetuning::compute::cuda::operation::Losses;
 use finetuning::nn::activation;
 use finetuning::nn::backend::Backend;
 use finetuning::nn::check::{distance_from_composed, fault};

@@ -7,7 +7,8 @@ use crate::nn::backend::Kernels;
 use crate::nn::parameter::values;
 use compute::cpu::activation::Sigmoidal;
 use compute::cpu::loss::Targets;
-use compute::cuda::call::{Call, Gated, Gelu, Losses, Norm};
+use compute::cuda::call::Call;
+use compute::cuda::operation::{Gated, Gelu, Losses, Norm};
 
 type Answer<T> = candle_core::Result<T>;
 

@@ -7,7 +7,7 @@ use candle_core::{D, Tensor};
 use crate::nn::backend::{Backend, Kernels};
 use crate::nn::kernel_op::KernelCall;
 use compute::cpu::update::{Adam, EPSILON, Factors, UpdateArgs};
-use compute::cuda::call;
+use compute::cuda::operation;
 
 type Answer<T> = candle_core::Result<T>;
 
@@ -16,7 +16,7 @@ pub fn adamw(backend: Backend, values: &Tensor, gradient: &Tensor, state: &mut [
     let [mean, square] = state else { return Ok(values.clone()) };
     let adam = Adam::new(args);
     if let Some(kernels) = backend.as_kernels() {
-        let call = call::AdamW { shape: values.dims(), factors: adam };
+        let call = operation::AdamW { shape: values.dims(), factors: adam };
         let moments = Tensor::stack(&[&*mean, &*square], 0)?;
         let moments = call.moments().run(kernels, gradient, &moments, gradient)?;
         (*mean, *square) = (moments.get(0)?, moments.get(1)?);
@@ -64,7 +64,7 @@ fn adafactor_kernels(
     factors: &Factors,
 ) -> Answer<Tensor> {
     let ((height, width), (rows, columns)) = (values.dims2()?, state);
-    let call = call::Adafactor { rows: height, width, factors };
+    let call = operation::Adafactor { rows: height, width, factors };
     let by_row = call.square_rows().run(kernels, gradient, gradient, gradient)?;
     let by_column = (call.square_columns().run(kernels, gradient, gradient, gradient)?.sum(0)? / height as f64)?;
     *rows = mix(factors, rows, &by_row)?;

@@ -25,7 +25,6 @@ use crate::train::log::tensorboard::TensorBoard;
 use crate::util::interrupt;
 use crate::util::lock::FolderLock;
 use crate::util::memory::available_memory;
-use compute::memory::keep_memory;
 
 /// Trains a model in place. After an interrupt or an error, `train` goes on where it stopped.
 #[derive(Debug)]
@@ -130,10 +129,7 @@ impl Trainer {
             self.arguments.save(output.join(json::FILE))?;
         }
         let live = in_our_kernel() && !self.arguments.disable_tqdm;
-        keep_memory(true);
-        let result = self.train_on(self.total_steps(), live);
-        keep_memory(false);
-        result
+        self.train_on(self.total_steps(), live)
     }
 
     fn train_on(&mut self, total_steps: usize, live: bool) -> Result<TrainOutput> {

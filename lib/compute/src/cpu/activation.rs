@@ -66,7 +66,7 @@ fn sigmoid(x: f32) -> f32 {
 
 /// `1 − 2 / (e^2x + 1)`, to about 1e-7.
 #[inline(always)]
-pub fn tanh(x: f32) -> f32 {
+pub(crate) fn tanh(x: f32) -> f32 {
     1.0 - 2.0 / (exp(2.0 * x) + 1.0)
 }
 

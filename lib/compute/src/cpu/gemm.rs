@@ -29,6 +29,9 @@ const NARROW: usize = 64;
 /// Where no microkernel of ours is, the `gemm` crate has some of its own.
 const IS_X86: bool = cfg!(target_arch = "x86_64");
 
+// Memory for panels, of the thread that lays them out, up to 16 MB for a right matrix and half of one for a left one. New memory for
+// each product gives the same results and takes 2 to 4 % longer (512 rows, 16 to 576 inputs and outputs; more where the allocator
+// gives freed memory back to the system).
 thread_local! {
     static RIGHT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     static LEFT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
@@ -94,6 +97,10 @@ impl<'a> PackedMatrix<'a> {
     /// Columns that lie together: where a product with some columns begins best.
     pub const COLUMNS: usize = 32;
 
+    /// Lays the matrix out.
+    ///
+    /// # Panics
+    /// When it is larger than its slice: a mistake of this crate.
     pub fn new(matrix: Matrix<'a>) -> Self {
         assert!(matrix.span() <= matrix.values.len(), "a matrix is larger than its slice");
         let panels = match Level::current() {

@@ -125,7 +125,7 @@ impl WithSimd for Part<'_> {
             let block: &[f32] = match w.part(start, words, inputs) {
                 Matrix::Full(values) => values,
                 Matrix::Packed(format, bytes) => {
-                    format.unpack(bytes, &mut unpacked[..words * inputs]);
+                    format.dequantize(bytes, &mut unpacked[..words * inputs]);
                     &unpacked[..words * inputs]
                 }
             };

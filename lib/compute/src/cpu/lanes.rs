@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::cpu::gemv::Matrix;
 use crate::cpu::microkernel::{has_bf16, has_lanes, lanes, lanes_bf16};
-use crate::cpu::packed::{Format, bf16_pair, rounded_to_bf16, unpack_part};
+use crate::cpu::packed::{Format, bf16_pair, dequantize, rounded_to_bf16};
 use crate::cpu::tile::{LANES, Sums, WORDS};
 
 /// From so many rows on the lanes are full enough.
@@ -91,7 +91,7 @@ fn some_words(y: &mut [f32], w: Matrix, groups: &[(usize, Group)], inputs: usize
             Matrix::Full(values) => (values, &[]),
             Matrix::Packed(_, bytes) if as_pairs => (&[], bytes),
             Matrix::Packed(format, bytes) => {
-                unpack_part(format, bytes, &mut unpacked[..count * inputs]);
+                dequantize(format, bytes, &mut unpacked[..count * inputs]);
                 (&unpacked, &[])
             }
         };

@@ -15,5 +15,5 @@ pub mod packed;
 mod plain;
 mod raw;
 pub mod rows;
-pub mod tile;
+mod tile;
 pub mod update;

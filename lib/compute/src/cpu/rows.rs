@@ -11,8 +11,9 @@ use crate::cpu::isa::vectorised;
 const ROWS: usize = 16;
 const LANES: usize = 16;
 
+/// `Σ a · b`, in sixteen sums side by side.
 #[inline(always)]
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0f32; LANES];
     let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
     let tail: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(x, y)| x * y).sum();
@@ -24,8 +25,9 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + tail
 }
 
+/// `Σ a`, in sixteen sums side by side.
 #[inline(always)]
-pub fn sum(a: &[f32]) -> f32 {
+pub(crate) fn sum(a: &[f32]) -> f32 {
     let mut lanes = [0f32; LANES];
     let chunks = a.chunks_exact(LANES);
     let tail: f32 = chunks.remainder().iter().sum();
@@ -48,8 +50,9 @@ vectorised! {
     }
 }
 
+/// The largest number; −∞ for none.
 #[inline(always)]
-pub fn max(a: &[f32]) -> f32 {
+pub(crate) fn max(a: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let chunks = a.chunks_exact(LANES);
     let tail = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -63,7 +66,7 @@ pub fn max(a: &[f32]) -> f32 {
 
 /// `y += scale · x`.
 #[inline(always)]
-pub fn axpy(y: &mut [f32], scale: f32, x: &[f32]) {
+pub(crate) fn axpy(y: &mut [f32], scale: f32, x: &[f32]) {
     for (y, x) in y.iter_mut().zip(x) {
         *y = scale.mul_add(*x, *y);
     }
@@ -71,7 +74,7 @@ pub fn axpy(y: &mut [f32], scale: f32, x: &[f32]) {
 
 /// `e^x` to about 1e-7 relative (Cephes' `expf`): the classic range reduction and a polynomial, without branches.
 #[inline(always)]
-pub fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32) -> f32 {
     // Added to a number below 2²², it leaves the nearest integer in the last bits: a cast to i32 has no vector instruction.
     const SHIFT: f32 = 1.5 * (1 << 23) as f32;
     let x = x.clamp(-87.0, 88.0);
@@ -270,7 +273,7 @@ pub fn rms_norm_grad_weight(x: &[f32], grad: &[f32], width: usize, epsilon: f32)
 
 /// Softmax of `scale · row` in place.
 #[inline(always)]
-pub fn softmax_scaled(row: &mut [f32], scale: f32) {
+pub(crate) fn softmax_scaled(row: &mut [f32], scale: f32) {
     let top = max(row);
     for x in row.iter_mut() {
         *x = exp((*x - top) * scale);
@@ -283,7 +286,7 @@ pub fn softmax_scaled(row: &mut [f32], scale: f32) {
 
 /// `Σ e^(x − top)` of a part of a row.
 #[inline(always)]
-pub fn exp_sum(part: &[f32], top: f32) -> f32 {
+pub(crate) fn exp_sum(part: &[f32], top: f32) -> f32 {
     let mut lanes = [0f32; LANES];
     let chunks = part.chunks_exact(LANES);
     let mut tail = 0f32;

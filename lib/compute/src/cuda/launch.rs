@@ -77,7 +77,7 @@ fn kernel(device: &CudaDevice, name: &str) -> Answer<CudaFunction> {
 fn launch(builder: &mut LaunchArgs, blocks: u32) -> Result<(), DriverError> {
     let config = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (THREADS as u32, 1, 1), shared_mem_bytes: 0 };
     // SAFETY: `run`, which alone calls this, has given the sixteen arguments that all kernels of `SOURCE` take. What they read and
-    // write follows from the counts; `call.rs` derives the lengths of inputs and output from the same numbers, and `check` has
+    // write follows from the counts; `operation.rs` derives the lengths of inputs and output from the same numbers, and `check` has
     // compared the inputs with them, as the slices of candle's storage have compared the layouts.
     unsafe { builder.launch(config) }.map(drop)
 }

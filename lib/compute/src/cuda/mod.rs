@@ -1,8 +1,9 @@
-//! Numbers of an operation → its call, and a call with its inputs → the output on a GPU: [`call`] derives what a kernel of
-//! `kernels` is told, `launch` (with the feature `cuda`) compiles the kernels and starts them.
+//! Plain numbers of an operation → the call of its kernel ([`operation`]) → with its inputs, compared first ([`call`]), the output on
+//! a GPU (`launch`, with the feature `cuda`). The kernels are in `kernels`.
 //!
 //! Imports: cpu.
 
 pub mod call;
 #[cfg(feature = "cuda")]
 pub mod launch;
+pub mod operation;

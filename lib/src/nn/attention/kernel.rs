@@ -6,7 +6,7 @@ use crate::nn::attention::shape::{AttentionShape, Columns};
 use crate::nn::backend::Kernels;
 use crate::nn::kernel_op::KernelCall;
 use compute::cpu::attention::Scores;
-use compute::cuda::call::{Heads, Softmax};
+use compute::cuda::operation::{Heads, Softmax};
 
 /// Rows of `qkv (T, (H+2G)·D)` of one sequence → queries `(H,T,D)`, keys and values `(G,T,D)`, turned by their positions.
 pub fn heads(kernels: Kernels, rows: &Tensor, shape: &AttentionShape, offset: usize) -> Result<(Tensor, Tensor, Tensor)> {

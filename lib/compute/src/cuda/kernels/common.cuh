@@ -1,9 +1,8 @@
 // What candle composes of many operations, in one kernel each: rows of f32 → rows of f32. In C, but for the words that CUDA adds.
 //
 // All kernels take the same arguments: up to three inputs, one output, up to eight counts and four numbers; a block has THREADS
-// threads. What a kernel reads and writes follows from the
-// counts: call.rs derives both from the same numbers. Compiled on the user's machine by NVRTC (launch.rs); by a C compiler in
-// tests, which let the threads take turns.
+// threads. What a kernel reads and writes follows from the counts: operation.rs derives them and all lengths from the same numbers.
+// Compiled on the user's machine by NVRTC (launch.rs); by a C compiler in tests, which let the threads take turns.
 
 #ifdef __CUDACC__
 #define KERNEL(name) extern "C" __global__ void name(ARGUMENTS)
