@@ -51,7 +51,8 @@ fn run(call: &Call, inputs: [&[f32]; 3]) -> Vec<f32> {
     let mut command = Command::new(emulator());
     command.arg(call.kernel).arg(call.blocks.to_string()).args(call.counts.map(|count| count.to_string()));
     command.args(call.numbers.map(|number| number.to_string())).args(inputs.map(|input| input.len().to_string()));
-    let mut child = command.arg(call.shape.iter().product::<usize>().to_string()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command.arg(call.shape.iter().product::<usize>().to_string()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let bytes: Vec<u8> = inputs.concat().iter().flat_map(|number| number.to_le_bytes()).collect();
     let writer = std::thread::spawn(move || stdin.write_all(&bytes).unwrap());
@@ -126,8 +127,10 @@ fn activations_of_many_blocks_are_the_fused_ones() {
     let (x, up) =
         (Tensor::from_vec(numbers.clone(), (3, 1000), &Device::Cpu).unwrap(), Tensor::from_vec(numbers, 3000, &Device::Cpu).unwrap());
     let up = up.flip(&[0]).unwrap().reshape((3, 1000)).unwrap();
-    let all =
-        || [activation::gelu(&x), activation::gelu_tanh(&x), activation::gated(&x, &up, SILU), activation::gated(&x, &up, GELU_TANH)].map(|y| values(&y.unwrap()));
+    let all = || {
+        [activation::gelu(&x), activation::gelu_tanh(&x), activation::gated(&x, &up, SILU), activation::gated(&x, &up, GELU_TANH)]
+            .map(|y| values(&y.unwrap()))
+    };
     for (kernel, fused) in on_kernels(all).iter().zip(all()) {
         assert_close("activation", kernel, &fused, 2e-6, 2e-6);
     }

@@ -155,7 +155,7 @@ fn memory_of_steps() {
     let before = finetuning::util::memory::peak_memory();
     trainer.train().unwrap();
     let grown = finetuning::util::memory::peak_memory() - before;
-    println!("grown {grown} needed {}", finetuning::train::evaluation::needed_bytes(&model, 511, checkpointing == "true", 0));
+    println!("grown {grown} needed {}", finetuning::train::check::needed_bytes(&model, 511, checkpointing == "true", 0));
 }
 
 #[test]

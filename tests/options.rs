@@ -4,16 +4,12 @@ use finetuning::train::batch::Batch;
 use finetuning::*;
 use serde_json::{Value, json};
 
-use crate::support::{fixture, fresh_folder, ids, json, numbers, tiny_rows, values};
+use crate::parity::token_rows;
+use crate::support::{fixture, fresh_folder, json, tiny_rows, values};
 
 /// Rows of a fixture of training: label −100 is not learnt.
 pub fn rows(list: &Value) -> TokenizedDataset {
-    let row = |row: &Value| {
-        let input_ids = ids(&row["input_ids"]);
-        let attention_mask = numbers(&row["labels"]).iter().map(|&label| u32::from(label >= 0.0)).collect();
-        Tokens { attention_mask, labels: input_ids.clone(), input_ids, prompt_length: 0 }
-    };
-    TokenizedDataset::from_rows(list.as_array().unwrap().iter().map(row).collect())
+    TokenizedDataset::from_rows(token_rows(list))
 }
 
 pub fn tiny_neox() -> CausalLm {
@@ -193,8 +189,9 @@ fn packing_changes_no_loss() {
     // Noise is drawn anew in every pass, so it shows that the passes were others.
     assert_ne!(run(json!({ "neftune_noise_alpha": 5 })), run(json!({ "neftune_noise_alpha": 5, "packing": true })));
     let data = tiny_rows(60);
-    let batches: Vec<Batch> = data.rows().iter().map(|row| Batch::new(&[row], false)).collect();
-    assert!(Batch::regroup(&batches, 512).len() < Batch::regroup(&batches, 64).len(), "longer pieces are fewer passes");
+    let config = NeoxConfig::new(96, 32, 2, 4).into();
+    let pieces = |tokens| Batch::group(data.rows().iter().map(|row| (row, 1.0)), false, &config, tokens).unwrap().len();
+    assert!(pieces(512) < pieces(64), "longer pieces are fewer passes");
     let means = TrainingArguments { packing: true, accumulation: Accumulation::Means, ..Default::default() };
     assert!(means.validate().unwrap_err().to_string().contains("packing is true with accumulation Means"));
 }

@@ -2,17 +2,15 @@
 //! devices that are no CPU; where a device has kernels of ours, they walk what is as large as the weights. Nothing is read back,
 //! so that a GPU need not wait.
 
-use candle_core::{D, Shape, Tensor};
+use candle_core::{D, Result, Shape, Tensor};
 
 use crate::nn::backend::has_kernels;
 use crate::nn::kernel_op::KernelCall;
 use compute::cpu::update::{Adam, EPSILON, Factors, UpdateArgs};
 use compute::cuda::call::{Call, THREADS};
 
-type Answer<T> = candle_core::Result<T>;
-
 /// `torch.optim.AdamW`: values, gradient and both moments have one shape; gives the new values.
-pub fn adamw(values: &Tensor, gradient: &Tensor, state: &mut [Tensor], args: UpdateArgs) -> Answer<Tensor> {
+pub fn adamw(values: &Tensor, gradient: &Tensor, state: &mut [Tensor], args: UpdateArgs) -> Result<Tensor> {
     let [mean, square] = state else { return Ok(values.clone()) };
     let adam = Adam::new(args);
     if has_kernels(values.device()) {
@@ -34,7 +32,7 @@ pub fn adamw(values: &Tensor, gradient: &Tensor, state: &mut [Tensor], args: Upd
 
 /// Adafactor as [`compute::cpu::update::adafactor`]: the state is `[rows, columns]` of a matrix, `[square]` of a vector; gives
 /// the new values.
-pub fn adafactor(values: &Tensor, gradient: &Tensor, state: &mut [Tensor], args: UpdateArgs) -> Answer<Tensor> {
+pub fn adafactor(values: &Tensor, gradient: &Tensor, state: &mut [Tensor], args: UpdateArgs) -> Result<Tensor> {
     let factors = Factors::new(args);
     if let ([rows, columns], true) = (&mut *state, has_kernels(values.device())) {
         return adafactor_kernels(values, gradient, (rows, columns), &factors);
@@ -59,7 +57,7 @@ pub fn adafactor(values: &Tensor, gradient: &Tensor, state: &mut [Tensor], args:
 }
 
 /// [`adafactor`] of a matrix, which is walked four times.
-fn adafactor_kernels(values: &Tensor, gradient: &Tensor, state: (&mut Tensor, &mut Tensor), factors: &Factors) -> Answer<Tensor> {
+fn adafactor_kernels(values: &Tensor, gradient: &Tensor, state: (&mut Tensor, &mut Tensor), factors: &Factors) -> Result<Tensor> {
     /// Rows whose squares one thread adds up.
     const GROUP: usize = 256;
     let (size, (rows, columns)) = (values.dims2()?, state);
@@ -82,6 +80,6 @@ fn adafactor_kernels(values: &Tensor, gradient: &Tensor, state: (&mut Tensor, &m
 }
 
 /// The average with a new part.
-fn mix(factors: &Factors, average: &Tensor, new: &Tensor) -> Answer<Tensor> {
+fn mix(factors: &Factors, average: &Tensor, new: &Tensor) -> Result<Tensor> {
     (average * f64::from(factors.beta))? + (new * f64::from(1.0 - factors.beta))?
 }
