@@ -72,11 +72,11 @@ pub fn check_gradients(name: &str) -> usize {
     let mut compared = 0;
     for case in json(&format!("{name}/forward.json"))["cases"].as_array().unwrap() {
         let batch = batch(case, model.config());
-        let loss = model.backward(batch.lesson()).unwrap() / batch.predicted();
+        let loss = model.backward(batch.lesson()).unwrap() / batch.num_items();
         let label = case["name"].as_str().unwrap();
         assert_close(&format!("{name} {label} loss"), &[loss as f32], &numbers(&case["loss"]), 1e-5, 0.0);
         for (parameter, var) in model.weights() {
-            let ours: Vec<f32> = var.gradient().unwrap().iter().map(|g| g / batch.predicted() as f32).collect();
+            let ours: Vec<f32> = var.gradient().unwrap().iter().map(|g| g / batch.num_items() as f32).collect();
             var.take_gradient();
             let Some(theirs) = grads.get(&format!("{label}/{}", in_transformers_5(parameter))) else { continue };
             assert_close(&format!("{name} {label} {parameter}"), &ours, &values(theirs), 1e-5, 1e-3);

@@ -4,12 +4,12 @@
 //! (padding on either side is left out): attention keeps them apart by their lengths, so a batch of any rows costs what its
 //! tokens cost.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::models::causal::CausalLm;
 use crate::models::config::Config;
 use crate::models::decoder::Lesson;
 use crate::tokenizer::encode::{IGNORE_INDEX, Tokens};
-use crate::train::arguments::settings::TrainingArguments;
+use crate::train::arguments::settings::{Accumulation, TrainingArguments};
 use compute::cpu::loss::Targets;
 
 /// Input ids of a step that are computed together: enough for all threads, few enough for the caches.
@@ -28,6 +28,8 @@ pub struct Batch {
     loss_weights: Vec<f32>,
     /// Ids of the rows, the last ones too, which are only ever predicted.
     tokens: usize,
+    /// What the batch adds to what a step's loss is divided by.
+    num_items: f64,
 }
 
 impl Batch {
@@ -41,6 +43,37 @@ impl Batch {
             batch.push(row, 1.0, completion_only, config).map_err(|error| error.at(format_args!("row {index}")))?;
         }
         Ok(batch)
+    }
+
+    /// The micro-batches of a step: rows, each with the weight of its losses. By tokens they are grouped as suits the machine,
+    /// and every predicted token is an item; by means they are cut as they were asked for, each is divided by its own tokens
+    /// and is one item.
+    ///
+    /// # Errors
+    /// As [`Batch::new`].
+    pub fn micro_batches(
+        rows: &[(&Tokens, f32)],
+        completion_only: bool,
+        arguments: &TrainingArguments,
+        model: &CausalLm,
+    ) -> Result<Vec<Self>> {
+        let (config, size) = (model.config(), arguments.per_device_train_batch_size);
+        if arguments.accumulation == Accumulation::Tokens {
+            return Self::group(rows.iter().copied(), completion_only, config, largest_group(model, arguments));
+        }
+        let mean = |(index, part): (usize, &[(&Tokens, f32)])| {
+            let mut batch = Self::default();
+            for (place, (row, weight)) in part.iter().enumerate() {
+                let at = |error: Error| error.at(format_args!("row {}", index * size + place));
+                batch.push(row, *weight, completion_only, config).map_err(at)?;
+            }
+            if batch.num_items > 0.0 {
+                batch.scale((1.0 / batch.num_items) as f32);
+                batch.num_items = 1.0;
+            }
+            Ok(batch)
+        };
+        rows.chunks(size).enumerate().map(mean).collect()
     }
 
     /// Rows, each with the weight of its losses, in batches of at most `tokens` input ids, or of one longer row: the same sum
@@ -79,6 +112,7 @@ impl Batch {
             let learnt = is_learnt(row, place, completion_only);
             self.labels.push(if learnt { row.labels[place] } else { 0 });
             self.loss_weights.push(if learnt { weight } else { 0.0 });
+            self.num_items += f64::from(u8::from(learnt));
         }
         Ok(())
     }
@@ -90,9 +124,9 @@ impl Batch {
         }
     }
 
-    /// Sum of the loss weights: the number of predicted tokens, where each counts 1.
-    pub fn predicted(&self) -> f64 {
-        self.loss_weights.iter().map(|&weight| f64::from(weight)).sum()
+    /// Number of predicted tokens; of a micro-batch whose mean is taken, 1.
+    pub fn num_items(&self) -> f64 {
+        self.num_items
     }
 
     /// Ids of the rows, the last ones and padding included.

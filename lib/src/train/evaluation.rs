@@ -28,7 +28,7 @@ pub fn smoothed_loss(model: &CausalLm, rows: &[Tokens], batch_size: usize, compl
         let batch = Batch::new(part, completion_only, model.config())?;
         let losses = model.losses(batch.inputs(), batch.lengths(), batch.targets(smoothing as f32))?;
         loss += losses.iter().map(|loss| f64::from(*loss)).sum::<f64>();
-        tokens += batch.predicted();
+        tokens += batch.num_items();
     }
     Ok(EvalReport { loss: loss / tokens.max(1.0), tokens: tokens as usize, ..Default::default() })
 }

@@ -1,4 +1,4 @@
-//! What a run learns: rows of a step → micro-batches whose weighted losses have the gradient of the step's loss.
+//! What a run learns: rows of a step → sequences whose weighted losses have the gradient of the step's loss.
 //!
 //! [`NextToken`] is the plain objective, of all tokens or of completions only; preferences of answers have theirs in
 //! [`crate::train::preference::objective`].
@@ -7,23 +7,23 @@ use std::fmt::Debug;
 
 use serde_json::Value;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::models::causal::CausalLm;
 use crate::tokenizer::encode::Tokens;
-use crate::train::arguments::settings::{Accumulation, TrainingArguments};
-use crate::train::batch::{Batch, inputs, largest_group};
+use crate::train::arguments::settings::TrainingArguments;
+use crate::train::batch::inputs;
 use crate::train::evaluation::smoothed_loss;
 use crate::train::report::{EvalReport, Metrics};
 
-/// What a step computes.
+/// What a step computes: `Σ weight · loss` of the sequences has the gradient of the step's summed loss.
 #[derive(Debug)]
-pub struct StepBatch {
-    /// `Σ weight · loss` over all of them has the gradient of the step's summed loss.
-    pub micro_batches: Vec<Batch>,
-    /// What the summed loss and its gradient are divided by: predicted tokens, micro-batches or pairs.
-    pub num_items: f64,
-    /// The summed loss, where it is not `Σ weight · loss` itself.
-    pub loss: Option<f64>,
+pub struct StepTask<'a> {
+    /// What the model reads, each with the weight of its tokens' losses.
+    pub sequences: Vec<(&'a Tokens, f32)>,
+    /// Leaves the prompts' tokens out of the loss.
+    pub completion_only: bool,
+    /// The summed loss and what it is divided by, where they are not `Σ weight · loss` itself and the items of the batches.
+    pub loss: Option<(f64, f64)>,
     /// The objective's own means.
     pub metrics: Metrics,
 }
@@ -39,11 +39,11 @@ pub trait Objective: Debug + Send + Sync {
     /// When the row is not well formed.
     fn lengths(&self, row: &Self::Row) -> Result<Vec<usize>>;
 
-    /// The rows of a step, ready for backward passes.
+    /// What there is to learn from the rows of a step.
     ///
     /// # Errors
     /// When a row is none that the model can read, or after an interrupt.
-    fn step_batch(&self, model: &CausalLm, rows: &[&Self::Row], arguments: &TrainingArguments) -> Result<StepBatch>;
+    fn task<'a>(&self, model: &CausalLm, rows: &[&'a Self::Row], arguments: &TrainingArguments) -> Result<StepTask<'a>>;
 
     /// The loss on held-out rows, dropout off.
     ///
@@ -68,29 +68,9 @@ impl Objective for NextToken {
         Ok(vec![inputs(row)?])
     }
 
-    fn step_batch(&self, model: &CausalLm, rows: &[&Tokens], arguments: &TrainingArguments) -> Result<StepBatch> {
-        let (only, config) = (arguments.completion_only_loss, model.config());
-        let micro_batches = match arguments.accumulation {
-            Accumulation::Tokens => Batch::group(rows.iter().map(|row| (*row, 1.0)), only, config, largest_group(model, arguments))?,
-            Accumulation::Means => {
-                rows.chunks(arguments.per_device_train_batch_size).map(|rows| Batch::new(rows, only, config)).collect::<Result<_>>()?
-            }
-        };
-        if !micro_batches.iter().any(|batch: &Batch| batch.predicted() > 0.0) {
-            return Err(Error::new(ErrorKind::Data, format!("the {} rows of the step have nothing to predict", rows.len()))
-                .hint("give rows of two tokens or more with labels, and with completion_only_loss an answer behind the prompt"));
-        }
-        let mut batch = StepBatch { micro_batches, num_items: 0.0, loss: None, metrics: Metrics::new() };
-        for part in &mut batch.micro_batches {
-            batch.num_items += match arguments.accumulation {
-                Accumulation::Tokens => part.predicted(),
-                Accumulation::Means => {
-                    part.scale((1.0 / part.predicted().max(1.0)) as f32);
-                    1.0
-                }
-            };
-        }
-        Ok(batch)
+    fn task<'a>(&self, _: &CausalLm, rows: &[&'a Tokens], arguments: &TrainingArguments) -> Result<StepTask<'a>> {
+        let sequences = rows.iter().map(|row| (*row, 1.0)).collect();
+        Ok(StepTask { sequences, completion_only: arguments.completion_only_loss, loss: None, metrics: Metrics::new() })
     }
 
     fn evaluate(&self, model: &CausalLm, rows: &[Tokens], arguments: &TrainingArguments) -> Result<EvalReport> {

@@ -9,7 +9,7 @@ use crate::optim::gradients::Gradients;
 use crate::train::arguments::settings::TrainingArguments;
 use crate::train::batch::Batch;
 use crate::train::log::meter::training_flops;
-use crate::train::objective::{Objective, StepBatch};
+use crate::train::objective::{Objective, StepTask};
 use crate::train::report::StepReport;
 use crate::train::run::Run;
 use crate::util::interrupt;
@@ -33,8 +33,16 @@ fn take<O: Objective>(run: &mut Run, objective: &O, rows: &[&O::Row]) -> Result<
     let weights = model.weights();
     model.set_seed(arguments.seed.wrapping_add((step as u64) << 20));
 
-    // Rows → micro-batches; what a step that failed has left is not added to.
-    let StepBatch { mut micro_batches, num_items, loss, metrics } = objective.step_batch(model, rows, arguments)?;
+    // Rows → micro-batches, and what their loss is divided by.
+    let StepTask { sequences, completion_only, loss, metrics } = objective.task(model, rows, arguments)?;
+    let mut micro_batches = Batch::micro_batches(&sequences, completion_only, arguments, model)?;
+    let num_items = loss.map_or_else(|| micro_batches.iter().map(Batch::num_items).sum(), |(_, num_items)| num_items);
+    if num_items == 0.0 {
+        return Err(Error::new(ErrorKind::Data, format!("the {} rows of the step have nothing to predict", rows.len()))
+            .hint("give rows of two tokens or more with labels, and with completion_only_loss an answer behind the prompt"));
+    }
+
+    // What a step that failed has left is not added to.
     Gradients::take(weights).recycle(weights);
     micro_batches.iter_mut().for_each(|batch| batch.scale(optimizer.loss_scale.factor));
 
@@ -47,7 +55,8 @@ fn take<O: Objective>(run: &mut Run, objective: &O, rows: &[&O::Row]) -> Result<
         }
         let gradients = Gradients::take(weights);
         let scale = f64::from(optimizer.loss_scale.factor);
-        let (loss, norm) = (loss.unwrap_or(sum / scale) / num_items, gradients.norm()? / (num_items * scale));
+        let loss = loss.map_or(sum / scale, |(loss, _)| loss) / num_items;
+        let norm = gradients.norm()? / (num_items * scale);
         if norm.is_finite() && loss.is_finite() {
             break (loss, norm, gradients, scale);
         }

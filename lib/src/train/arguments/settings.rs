@@ -129,11 +129,11 @@ pub struct TrainingArguments {
     pub disable_tqdm: bool,
     /// When to evaluate. Default every `eval_steps` (transformers: never), which is 0: never.
     pub eval_strategy: IntervalStrategy,
-    /// Steps between evaluations; 0 evaluates never. Default 0.
+    /// Steps between evaluations; 0 evaluates never, else the last step is evaluated as well. Default 0.
     pub eval_steps: usize,
     /// When to save. Default every `save_steps`.
     pub save_strategy: IntervalStrategy,
-    /// Steps between checkpoints; 0 saves none. Default 0 (transformers: 500).
+    /// Steps between checkpoints; 0 saves none, else the last step is saved as well. Default 0 (transformers: 500).
     pub save_steps: usize,
     /// Checkpoints that are kept, the newest and the best; 0 keeps all. Default 0.
     pub save_total_limit: usize,

@@ -1,4 +1,4 @@
-//! Pairs of answers of a step → micro-batches whose gradient prefers the chosen ones: direct preference optimization.
+//! Pairs of answers of a step → sequences with weights, whose gradient prefers the chosen ones: direct preference optimization.
 //!
 //! Rafailov et al. 2023, with the names of TRL. With `log p` the sum over an answer's ids, the margin of a pair is
 //! `β · ((log p − log p_ref)(chosen) − (log p − log p_ref)(rejected))` and its loss `−log σ(margin)`. The loss depends on the
@@ -12,8 +12,8 @@ use crate::error::Result;
 use crate::models::causal::CausalLm;
 use crate::tokenizer::encode::Tokens;
 use crate::train::arguments::settings::TrainingArguments;
-use crate::train::batch::{Batch, GROUP, largest_group, predictions};
-use crate::train::objective::{Objective, StepBatch};
+use crate::train::batch::{Batch, GROUP, predictions};
+use crate::train::objective::{Objective, StepTask};
 use crate::train::preference::pair::PreferencePair;
 use crate::train::report::{EvalReport, Metrics};
 use crate::util::interrupt;
@@ -64,18 +64,17 @@ impl Objective for Preference {
         Ok(pair.rows.iter().map(|row| row.input_ids.len() - 1).collect())
     }
 
-    fn step_batch(&self, model: &CausalLm, pairs: &[&PairRows], arguments: &TrainingArguments) -> Result<StepBatch> {
+    fn task<'a>(&self, model: &CausalLm, pairs: &[&'a PairRows], _: &TrainingArguments) -> Result<StepTask<'a>> {
         let scores = self.scores(model, pairs)?;
         let weights = scores.each().flat_map(|(policy, reference)| {
             // The loss of a row is −log p, hence the signs.
-            let slope = self.slope(self.margin(policy, reference)) * self.beta;
-            [-slope as f32, slope as f32]
+            let grad = self.loss_grad(self.margin(policy, reference)) * self.beta;
+            [-grad as f32, grad as f32]
         });
-        let rows = pairs.iter().flat_map(|pair| &pair.rows).zip(weights);
-        Ok(StepBatch {
-            micro_batches: Batch::group(rows, true, model.config(), largest_group(model, arguments))?,
-            num_items: pairs.len() as f64,
-            loss: Some(self.summed_loss(&scores)),
+        Ok(StepTask {
+            sequences: pairs.iter().flat_map(|pair| &pair.rows).zip(weights).collect(),
+            completion_only: true,
+            loss: Some((self.summed_loss(&scores), pairs.len() as f64)),
             metrics: self.metrics(&scores),
         })
     }
@@ -122,7 +121,7 @@ impl Preference {
     }
 
     /// The derivative of a pair's loss by its margin.
-    fn slope(&self, margin: f64) -> f64 {
+    fn loss_grad(&self, margin: f64) -> f64 {
         let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
         self.label_smoothing * sigmoid(margin) - (1.0 - self.label_smoothing) * sigmoid(-margin)
     }
