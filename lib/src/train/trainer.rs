@@ -30,7 +30,6 @@ use crate::train::sampler::Sampler;
 use crate::train::step::training_step;
 use crate::util::interrupt;
 use crate::util::lock::FolderLock;
-use compute::memory::keep_memory;
 
 /// Trains a model in place. After an interrupt or an error, `train` goes on where it stopped.
 #[derive(Debug)]
@@ -151,10 +150,7 @@ impl<O: Objective> Trainer<O> {
             self.run.arguments.save(output.join(json::FILE))?;
         }
         let live = in_our_kernel() && !self.run.arguments.disable_tqdm;
-        keep_memory(true);
-        let result = self.train_to(total, live);
-        keep_memory(false);
-        result
+        self.train_to(total, live)
     }
 
     fn train_to(&mut self, total_steps: usize, live: bool) -> Result<TrainOutput> {
