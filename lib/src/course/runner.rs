@@ -14,7 +14,8 @@ use crate::generate::batch::{check_prompt, generate_texts};
 use crate::generate::config::GenerationConfig;
 use crate::hosted::model::{Hosted, HostedConfig};
 use crate::hub::options::HubOptions;
-use crate::models::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm};
+use crate::models::causal::CausalLm;
+use crate::pretrained::auto::{AutoModelForCausalLM, AutoTokenizer};
 use crate::serve::config::{ServeConfig, ServedModel};
 use crate::serve::http::server::Server;
 use crate::tokenizer::encode::{MAX_LENGTH, TokenizedDataset, tokenize_dataset};
@@ -202,7 +203,7 @@ impl BasicModelRunner {
         let dashboard = output_dir.join("loss.html");
         let chart = LossCurve { history: trainer.history().to_vec(), total_steps: trainer.history().len() };
         let page = format!("<!doctype html><meta charset=\"utf-8\"><title>Loss</title>{}", chart.svg());
-        crate::data::jsonl::write_whole(&dashboard, page.as_bytes())?;
+        crate::util::write::write_whole(&dashboard, page.as_bytes())?;
         let model_id = folder.display().to_string();
         let playground = format!("cargo lab serve {} {}", shell_word(&self.name), shell_word(&model_id));
         let job = TrainingJob { model_id, is_public, dashboard: dashboard.display().to_string(), playground, output };

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::path::Path;
 
-use polars::prelude::{AnyValue, Column, DataFrame};
-
 use crate::data::example::Example;
 use crate::data::jsonl;
 use crate::data::split::split_indices;
 use crate::data::stream::ExampleStream;
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::display::output::{Html, Show, last_expression, preview};
+use crate::error::{Error, ErrorKind, Result};
+use crate::util::names::quoted;
 
 /// Rows of text fields, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,23 +27,6 @@ impl Dataset {
     pub fn from_jsonl(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::from_stream(ExampleStream::open(path)?, &path.display().to_string())
-    }
-
-    /// The rows of a polars table, each value as text; where a value is null the row has no such field.
-    pub fn from_frame(frame: &DataFrame) -> Result<Self> {
-        let mut examples = vec![Example::default(); frame.height()];
-        for column in frame.columns() {
-            for (row, example) in examples.iter_mut().enumerate() {
-                match column.get(row)? {
-                    AnyValue::Null => {}
-                    // polars shows six digits of a float; the field has them all.
-                    AnyValue::Float64(number) => example.set(column.name().as_str(), number.to_string()),
-                    AnyValue::Float32(number) => example.set(column.name().as_str(), number.to_string()),
-                    value => example.set(column.name().as_str(), value.str_value()),
-                }
-            }
-        }
-        Ok(Self { examples })
     }
 
     /// Reads a stream to its end; no row at all is an error that says `name`.
@@ -121,6 +104,7 @@ impl Dataset {
                     format!("column `{name}` is missing in row {row}; the data set has {}", quoted(&self.columns())),
                 )
                 .hint("name one of those columns")
+                .in_row(row)
             })
         });
         texts.collect()
@@ -141,15 +125,6 @@ impl Dataset {
         let (train, test) = split_indices(self.len(), test_size, seed);
         Ok((self.select(&train)?, self.select(&test)?))
     }
-
-    /// The rows as a polars table with one text column a field; a missing field is null.
-    pub fn to_frame(&self) -> Result<DataFrame> {
-        let column = |name: &String| {
-            let texts: Vec<Option<&str>> = self.examples.iter().map(|example| example.get(name)).collect();
-            Column::new(name.as_str().into(), texts)
-        };
-        Ok(DataFrame::new(self.len(), self.columns().iter().map(column).collect())?)
-    }
 }
 
 /// Refuses a split that would leave one side empty.
@@ -164,6 +139,26 @@ pub(crate) fn check_test_size(test_size: f64, rows: usize) -> Result<()> {
     )
     .hint("use 0.1 and a data set of at least 2 rows"))
 }
+
+impl Dataset {
+    /// The first rows as a table.
+    fn table(&self) -> Html {
+        let names = self.columns();
+        preview(&names, self.len(), |row| names.iter().map(|name| self.examples[row].get(name).unwrap_or("null").to_string()).collect())
+    }
+}
+
+impl Show for Dataset {
+    fn text(&self) -> String {
+        self.table().text
+    }
+
+    fn rich(&self) -> Vec<(&'static str, serde_json::Value)> {
+        self.table().rich()
+    }
+}
+
+last_expression!(Dataset);
 
 impl IntoIterator for Dataset {
     type Item = Example;

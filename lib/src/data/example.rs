@@ -3,7 +3,8 @@
 use std::fmt;
 use std::ops::Index;
 
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::error::{Error, ErrorKind, Result};
+use crate::util::names::quoted;
 
 /// One row of a data set: ordered (field, text) pairs, such as `question` and `answer`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 
 use crate::data::example::Example;
 use crate::data::jsonl::JsonLines;
+#[cfg(feature = "data-frames")]
 use crate::data::parquet::ParquetRows;
 use crate::error::Result;
+#[cfg(not(feature = "data-frames"))]
+use crate::error::{Error, ErrorKind};
 
 /// The examples of .jsonl and .parquet files, in order and one at a time, so that they need not fit into memory.
 ///
@@ -20,13 +23,21 @@ pub struct ExampleStream {
 #[derive(Debug)]
 enum Rows {
     Lines(JsonLines),
+    #[cfg(feature = "data-frames")]
     Parquet(Box<ParquetRows>),
 }
 
 impl Rows {
     fn open(path: &Path) -> Result<Self> {
         match path.extension() {
+            #[cfg(feature = "data-frames")]
             Some(extension) if extension == "parquet" => Ok(Self::Parquet(Box::new(ParquetRows::open(path)?))),
+            #[cfg(not(feature = "data-frames"))]
+            Some(extension) if extension == "parquet" => {
+                Err(Error::new(ErrorKind::Data, format!("`{}`: .parquet files are read with the feature `data-frames`", path.display()))
+                    .in_file(path)
+                    .hint("build `finetuning` with the feature `data-frames`, or convert the file to JSON lines"))
+            }
             _ => Ok(Self::Lines(JsonLines::open(path)?)),
         }
     }
@@ -34,6 +45,7 @@ impl Rows {
     fn next(&mut self) -> Option<Result<Example>> {
         match self {
             Self::Lines(rows) => rows.next(),
+            #[cfg(feature = "data-frames")]
             Self::Parquet(rows) => rows.next(),
         }
     }

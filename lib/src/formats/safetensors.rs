@@ -13,25 +13,14 @@ use rayon::prelude::*;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
-use crate::data::jsonl::write_whole;
-use crate::data::split::Pcg64;
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::error::{Error, ErrorKind, Result};
 use crate::nn::parameter::Parameter;
+use crate::nn::weights::{Packed, Weights};
+use crate::util::names::quoted;
+use crate::util::write::write_whole;
 use compute::cpu::packed::{Format, widen};
 
-/// Parameters by name, in the order of the model.
-pub type Weights = Vec<(String, Parameter)>;
-
-/// Matrices in formats of 16 bits or fewer, by name.
-pub type Packed = Vec<(String, Arc<QTensor>)>;
-
 const INDEX: &str = "model.safetensors.index.json";
-
-/// Finds parameters by name; the names have been checked when the weights were loaded.
-pub fn named(weights: &Weights) -> impl Fn(&str) -> Parameter + use<> {
-    let by_name: HashMap<String, Parameter> = weights.iter().cloned().collect();
-    move |name| by_name[name].clone()
-}
 
 /// The weights of a checkpoint folder: `model.safetensors`, or the shards that its index names. All as f32; or, with a
 /// format, the matrices packed in it and the rest as f32, frozen.
@@ -221,23 +210,6 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
         return Err(Error::new(ErrorKind::Model, message).hint("fetch these files into the folder"));
     }
     Ok(names.iter().map(|name| folder.join(name)).collect())
-}
-
-/// Random weights: matrices normal with deviation 0.02, norm weights 1, biases 0.
-pub fn random(shapes: &[(String, Vec<usize>)], seed: u64, device: &Device) -> Result<Weights> {
-    let mut random = Pcg64::new(seed);
-    let mut weights = Vec::with_capacity(shapes.len());
-    for (name, shape) in shapes {
-        let count: usize = shape.iter().product();
-        let values: Vec<f32> = match shape.len() {
-            1 if name.ends_with("weight") => vec![1.0; count],
-            1 => vec![0.0; count],
-            _ => (0..count).map(|_| (0.02 * random.next_normal()) as f32).collect(),
-        };
-        let tensor = Tensor::from_vec(values, shape.as_slice(), device)?;
-        weights.push((name.clone(), Parameter::new(Var::from_tensor(&tensor)?)));
-    }
-    Ok(weights)
 }
 
 /// Writes `model.safetensors` in a number format; an older file stays whole when writing fails.

@@ -16,7 +16,8 @@ use reqwest::redirect::Policy;
 use reqwest::{Body, Response};
 use serde_json::Value;
 
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::error::{Error, ErrorKind, Result};
+use crate::util::names::quoted;
 
 /// An answer longer than this many bytes is refused.
 const LARGEST: usize = 16 << 20;

@@ -3,7 +3,6 @@
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::nn::backend::in_pool;
 use crate::nn::parameter::{Gradient, Parameter};
 use compute::cpu::update::CHUNK;
 
@@ -31,13 +30,11 @@ impl Gradients {
                 Gradient::OnDevice(tensor) => f64::from(tensor.sqr()?.sum_all()?.to_scalar::<f32>()?),
             })
         };
-        in_pool(|| {
-            let mut total = 0f64;
-            for gradient in &self.0 {
-                total += squares(gradient)?;
-            }
-            Ok(total.sqrt())
-        })
+        let mut total = 0f64;
+        for gradient in &self.0 {
+            total += squares(gradient)?;
+        }
+        Ok(total.sqrt())
     }
 
     /// The names of the weights whose gradients are not finite; those on another device are not looked at.

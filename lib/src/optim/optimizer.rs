@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::nn::backend::{in_pool, is_fused};
+use crate::nn::backend::Backend;
 use crate::nn::parameter::{Gradient, Parameter};
 use crate::optim::composed;
 use crate::optim::gradients::Gradients;
@@ -20,6 +20,7 @@ const LOSS_SCALE: &str = "loss_scale";
 #[derive(Debug, Clone)]
 pub struct Optimizer {
     settings: OptimizerSettings,
+    backend: Backend,
     step: u64,
     /// What gradients were multiplied by before they came.
     pub loss_scale: LossScale,
@@ -38,7 +39,7 @@ enum OptimizerState {
 
 impl OptimizerState {
     /// Zeros for a parameter.
-    fn new(kind: Optim, parameter: &Parameter) -> Result<Self> {
+    fn new(kind: Optim, backend: Backend, parameter: &Parameter) -> Result<Self> {
         let dims = parameter.dims();
         let shapes: Vec<&[usize]> = match (kind, dims.len()) {
             _ if parameter.is_frozen() => Vec::new(),
@@ -46,7 +47,7 @@ impl OptimizerState {
             (Optim::Adafactor, 2) => vec![&dims[..1], &dims[1..]],
             (Optim::Adafactor, _) => vec![dims],
         };
-        if is_fused(parameter.device()) {
+        if backend.is_fused() {
             return Ok(Self::Host(shapes.into_iter().map(|shape| vec![0.0; shape.iter().product()]).collect()));
         }
         let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, parameter.device());
@@ -83,10 +84,13 @@ impl OptimizerState {
 }
 
 impl Optimizer {
-    /// A fresh optimizer for the weights that are not frozen.
-    pub fn new(settings: OptimizerSettings, weights: &[(String, Parameter)]) -> Result<Self> {
-        let state = weights.iter().map(|(_, parameter)| OptimizerState::new(settings.kind, parameter)).collect::<Result<_>>()?;
-        Ok(Self { settings, step: 0, loss_scale: LossScale::new(settings.product_type), state })
+    /// A fresh optimizer for the weights that are not frozen; it computes as the model does.
+    ///
+    /// # Errors
+    /// When a device has no room for the state.
+    pub fn new(settings: OptimizerSettings, backend: Backend, weights: &[(String, Parameter)]) -> Result<Self> {
+        let state = weights.iter().map(|(_, parameter)| OptimizerState::new(settings.kind, backend, parameter)).collect::<Result<_>>()?;
+        Ok(Self { settings, backend, step: 0, loss_scale: LossScale::new(settings.product_type), state })
     }
 
     /// Steps taken.
@@ -112,10 +116,6 @@ impl Optimizer {
     /// # Errors
     /// When a device fails.
     pub fn step_with(&mut self, weights: &[(String, Parameter)], gradients: Gradients, rate: f64, scale: f32) -> Result<()> {
-        in_pool(|| self.update(weights, gradients, rate, scale))
-    }
-
-    fn update(&mut self, weights: &[(String, Parameter)], gradients: Gradients, rate: f64, scale: f32) -> Result<()> {
         self.step += 1;
         for (((_, parameter), gradient), state) in weights.iter().zip(gradients.into_each()).zip(&mut self.state) {
             if parameter.is_frozen() {
@@ -137,7 +137,7 @@ impl Optimizer {
                 (OptimizerState::Device(state), gradient) => {
                     let gradient = gradient.tensor(&dims, parameter.device())?;
                     let update = if self.settings.kind == Optim::AdamW { composed::adamw } else { composed::adafactor };
-                    parameter.set(&update(&parameter.detached(), &gradient, state, args)?)?;
+                    parameter.set(&update(self.backend, &parameter.detached(), &gradient, state, args)?)?;
                 }
             }
             parameter.recycle(gradient);
@@ -146,6 +146,9 @@ impl Optimizer {
     }
 
     /// The state as named tensors, for a checkpoint.
+    ///
+    /// # Errors
+    /// When a device fails.
     pub fn tensors(&self, weights: &[(String, Parameter)]) -> Result<HashMap<String, Tensor>> {
         let mut tensors = HashMap::from([("step".to_string(), Tensor::new(self.step as i64, &Device::Cpu)?)]);
         if self.settings.product_type == DType::F16 {
@@ -161,6 +164,9 @@ impl Optimizer {
     }
 
     /// Takes over a saved state.
+    ///
+    /// # Errors
+    /// When a tensor is missing or of another size; nothing is taken over then.
     pub fn load(&mut self, weights: &[(String, Parameter)], tensors: &HashMap<String, Tensor>) -> Result<()> {
         let missing = |name: &str| {
             Error::new(ErrorKind::Training, format!("the optimizer state has no fitting `{name}`"))

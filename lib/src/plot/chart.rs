@@ -67,7 +67,7 @@ last_expression!(Chart);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::display::raster::base64;
+    use base64::{Engine, engine::general_purpose::STANDARD};
 
     fn history() -> Vec<StepReport> {
         let report = |step: usize| StepReport {
@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(mimes(&chart.curve), pictures);
         assert_eq!(mimes(&chart), ["application/vnd.plotly.v1+json", "text/html", "image/svg+xml"]);
         assert!(chart.text().starts_with("step 100/100 · epoch 10.00 · loss 1."), "{}", chart.text());
-        let (rich, png) = (chart.rich(), base64(&chart.curve.png()));
+        let (rich, png) = (chart.rich(), STANDARD.encode(chart.curve.png()));
         assert_eq!(rich[0].1["data"].as_array().unwrap().len(), 2);
         let html = rich[1].1.as_str().unwrap();
         assert!(html.contains(&format!("<img src=\"data:image/png;base64,{png}\"")) && html.contains(&format!("alt=\"{}\"", chart.text())));

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{ErrorKind, Result, unknown};
+use crate::error::{ErrorKind, Result};
+use crate::util::names::unknown;
 
 /// The prefix of names that need no network.
 pub const BUILTIN: &str = "builtin:";

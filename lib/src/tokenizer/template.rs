@@ -1,7 +1,8 @@
 //! An example → prompt text: the templates of the lessons and the choice by column names.
 
 use crate::data::example::Example;
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::error::{Error, ErrorKind, Result};
+use crate::util::names::quoted;
 
 /// A question that waits for its answer.
 pub const QUESTION_TEMPLATE: &str = "### Question:\n{question}\n\n### Answer:";

@@ -49,7 +49,10 @@ impl Tokenizer {
     /// From the content of `tokenizer.json`, that of the two files beside it, and the `path` to name in errors.
     pub(crate) fn assembled(bytes: &[u8], configuration: Value, older: &Value, folder: &Path, path: &Path) -> Result<Self> {
         let inner = Inner::from_bytes(bytes).map_err(|error| {
-            Error::new(ErrorKind::Tokenizer, format!("`{}` is not a tokenizer: {error}", path.display())).hint("fetch the checkpoint again")
+            Error::new(ErrorKind::Tokenizer, format!("`{}` is not a tokenizer: {error}", path.display()))
+                .hint("fetch the checkpoint again")
+                .in_file(path)
+                .because(error)
         })?;
         let text = |token: &Value| token.as_str().or(token["content"].as_str()).map(String::from);
         let special: Vec<(String, String)> = SPECIAL
@@ -70,7 +73,8 @@ impl Tokenizer {
 
     /// The ids of a text, without any special token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode(text, false).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("encode: {error}")))?;
+        let encoding =
+            self.inner.encode(text, false).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("encode: {error}")).because(error))?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -100,7 +104,13 @@ impl Tokenizer {
 
     /// The text of ids; special tokens are left out.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner.decode(ids, true).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("decode: {error}")))
+        self.inner.decode(ids, true).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("decode: {error}")).because(error))
+    }
+
+    /// The text of a special token, which [`Tokenizer::decode`] leaves out; `None` for any other id.
+    pub(crate) fn special_token(&self, id: u32) -> Option<String> {
+        let text = self.inner.id_to_token(id)?;
+        self.inner.get_added_vocabulary().is_special_token(&text).then_some(text)
     }
 
     /// The text of each row of ids.
@@ -156,7 +166,10 @@ fn around(inner: &Inner) -> std::result::Result<[Vec<u32>; 2], tokenizers::Error
 fn optional_json(path: &Path) -> Result<Value> {
     let Ok(bytes) = std::fs::read(path) else { return Ok(Value::Null) };
     serde_json::from_slice(&bytes).map_err(|error| {
-        Error::new(ErrorKind::Tokenizer, format!("`{}` is not valid JSON: {error}", path.display())).hint("fetch the checkpoint again")
+        Error::new(ErrorKind::Tokenizer, format!("`{}` is not valid JSON: {error}", path.display()))
+            .hint("fetch the checkpoint again")
+            .in_file(path)
+            .because(error)
     })
 }
 

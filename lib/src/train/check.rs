@@ -16,7 +16,7 @@ use crate::util::memory::available_memory;
 /// When there are any, or all weights are frozen or packed.
 pub fn arguments(arguments: &TrainingArguments, model: &CausalLm) -> Result<()> {
     arguments.validate()?;
-    arguments.check_device(model.device())?;
+    arguments.check_backend(model.backend())?;
     model.check_trainable()
 }
 

@@ -47,7 +47,7 @@ impl Run {
     pub fn new(model: &CausalLm, arguments: TrainingArguments, rows: usize) -> Result<Self> {
         let (total_steps, steps_per_epoch) = (arguments.total_steps(rows), arguments.steps_per_epoch(rows));
         Ok(Self {
-            optimizer: Optimizer::new(arguments.optimizer_settings(), model.weights())?,
+            optimizer: Optimizer::new(arguments.optimizer_settings(), model.backend(), model.weights())?,
             model: model.clone(),
             history: Vec::new(),
             state: TrainerState::new(&arguments, total_steps, steps_per_epoch),

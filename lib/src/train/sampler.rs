@@ -1,7 +1,7 @@
 //! (lengths of rows, arguments, step) → the rows of the step: a function of these alone, so that a resumed run sees the same ones.
 
-use crate::data::split::Pcg64;
 use crate::train::arguments::settings::{SamplingStrategy, TrainingArguments};
+use crate::util::rng::Pcg64;
 
 /// Says which rows come when.
 #[derive(Debug, Clone, Default)]

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::models::causal::CausalLm;
 use crate::models::decoder::Lesson;
-use crate::nn::backend::{autocast, in_pool};
 use crate::optim::gradients::Gradients;
 use crate::train::arguments::settings::TrainingArguments;
 use crate::train::batch::Batch;
@@ -21,15 +21,15 @@ use crate::util::interrupt;
 /// When a row is none that the model can read, the loss or a gradient is not finite, a device fails, or after an interrupt.
 /// The weights are then as they were, and the same step can be taken again.
 pub fn training_step<'a, O: Objective>(run: &'a mut Run, objective: &O, rows: &[&O::Row]) -> Result<&'a StepReport> {
-    let dtype = run.arguments.product_type();
     // One pool and one number format for all that a step computes.
-    let report = in_pool(|| autocast(dtype, || take(run, objective, rows)))?;
+    let model = run.model.autocast(run.arguments.product_type());
+    let report = model.pool().run(|| take(run, &model, objective, rows))?;
     Ok(run.add(report))
 }
 
-fn take<O: Objective>(run: &mut Run, objective: &O, rows: &[&O::Row]) -> Result<StepReport> {
+fn take<O: Objective>(run: &mut Run, model: &CausalLm, objective: &O, rows: &[&O::Row]) -> Result<StepReport> {
     let (started, step, rates) = (Instant::now(), run.history.len(), run.rates());
-    let Run { model, optimizer, arguments, .. } = run;
+    let Run { optimizer, arguments, .. } = run;
     let weights = model.weights();
     model.set_seed(arguments.seed.wrapping_add((step as u64) << 20));
 
@@ -51,7 +51,7 @@ fn take<O: Objective>(run: &mut Run, objective: &O, rows: &[&O::Row]) -> Result<
         let mut sum = 0.0;
         for batch in &micro_batches {
             interrupt::check(format_args!("in step {}; `train` goes on from the step's start", step + 1))?;
-            sum += model.decoder().backward(lesson(batch, arguments))?;
+            sum += model.decoder().backward(model.backend(), lesson(batch, arguments))?;
         }
         let gradients = Gradients::take(weights);
         let scale = f64::from(optimizer.loss_scale.factor);

@@ -311,7 +311,7 @@ impl<O: Objective> Trainer<O> {
     /// When there are no such rows, or after an interrupt.
     pub fn evaluate(&self) -> Result<EvalReport> {
         let Run { model, arguments, .. } = &self.run;
-        arguments.autocast(|| self.objective.evaluate(model, &self.eval_rows, arguments))
+        self.objective.evaluate(&model.autocast(arguments.product_type()), &self.eval_rows, arguments)
     }
 
     /// Takes over a checkpoint of an earlier run with the same arguments, a folder or a name in `output_dir`; `train` then goes

@@ -114,7 +114,7 @@ fn add_all(parts: Vec<Vec<f32>>, width: usize) -> Vec<f32> {
 
 /// (mean, 1 / standard deviation) of a row.
 #[inline(always)]
-fn moments(row: &[f32], epsilon: f32) -> (f32, f32) {
+fn mean_var(row: &[f32], epsilon: f32) -> (f32, f32) {
     let mean = sum(row) / row.len() as f32;
     let mut lanes = [0f32; LANES];
     let chunks = row.chunks_exact(LANES);
@@ -135,7 +135,7 @@ pub fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], epsilon: f32) -> Vec<
         fn part(y: &mut [f32], x: &[f32], weight: &[f32], bias: &[f32], epsilon: f32) {
             let width = weight.len();
             for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-                let (mean, scale) = moments(x, epsilon);
+                let (mean, scale) = mean_var(x, epsilon);
                 for c in 0..width {
                     y[c] = ((x[c] - mean) * scale).mul_add(weight[c], bias[c]);
                 }
@@ -154,7 +154,7 @@ pub fn layer_norm_grad_input(x: &[f32], weight: &[f32], grad: &[f32], epsilon: f
         fn part(out: &mut [f32], x: &[f32], grad: &[f32], weight: &[f32], epsilon: f32) {
             let width = weight.len();
             for ((out, x), grad) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(grad.chunks_exact(width)) {
-                let (mean, scale) = moments(x, epsilon);
+                let (mean, scale) = mean_var(x, epsilon);
                 for c in 0..width {
                     out[c] = grad[c] * weight[c];
                 }
@@ -179,7 +179,7 @@ pub fn layer_norm_grad_affine(x: &[f32], grad: &[f32], width: usize, epsilon: f3
         fn part(weight: &mut [f32], bias: &mut [f32], x: &[f32], grad: &[f32], epsilon: f32) {
             let width = weight.len();
             for (x, grad) in x.chunks_exact(width).zip(grad.chunks_exact(width)) {
-                let (mean, scale) = moments(x, epsilon);
+                let (mean, scale) = mean_var(x, epsilon);
                 for c in 0..width {
                     weight[c] += grad[c] * (x[c] - mean) * scale;
                     bias[c] += grad[c];
@@ -299,8 +299,8 @@ pub fn exp_sum(part: &[f32], top: f32) -> f32 {
 }
 
 vectorised! {
-    /// Logits of a row → `weight · (probability − even)`, in place.
-    pub fn softmax_slope(row: &mut [f32], log_sum: f32, weight: f32, even: f32) {
+    /// Logits of a row → `weight · (probability − even)`, in place: the gradient of the losses but for the label's own part.
+    pub fn softmax_grad(row: &mut [f32], log_sum: f32, weight: f32, even: f32) {
         for x in row.iter_mut() {
             *x = weight * (exp(*x - log_sum) - even);
         }

@@ -1,6 +1,7 @@
-//! A call of a CUDA kernel → its output on the device: [`call`] says what a kernel is told, `launch` compiles and starts it.
+//! Numbers of an operation → its call, and a call with its inputs → the output on a GPU: [`call`] derives what a kernel of
+//! `kernels` is told, `launch` (with the feature `cuda`) compiles the kernels and starts them.
 //!
-//! Imports: nothing.
+//! Imports: cpu.
 
 pub mod call;
 #[cfg(feature = "cuda")]

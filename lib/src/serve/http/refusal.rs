@@ -39,6 +39,11 @@ impl Refusal {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
     }
 
+    /// The same refusal in other words.
+    pub fn message(self, message: String) -> Self {
+        Self { message, ..self }
+    }
+
     pub fn code(self, code: &'static str) -> Self {
         Self { code: Some(code), ..self }
     }

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::data::jsonl::write_whole;
-use crate::error::{Error, ErrorKind, Result, near};
+use crate::error::{Error, ErrorKind, Result};
 use crate::train::arguments::settings::TrainingArguments;
+use crate::util::names::near;
+use crate::util::write::write_whole;
 
 /// The file's name in an output folder and in a checkpoint.
 pub const FILE: &str = "training_args.json";

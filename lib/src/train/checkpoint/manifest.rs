@@ -7,9 +7,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::jsonl::write_whole;
 use crate::error::{Error, ErrorKind, Result};
 use crate::util::crc32c::crc32c;
+use crate::util::write::write_whole;
 
 /// The file's name.
 pub const FILE: &str = "manifest.json";

@@ -6,10 +6,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::data::jsonl::write_whole;
 use crate::error::Result;
 use crate::train::arguments::settings::TrainingArguments;
 use crate::train::report::{EvalReport, StepReport};
+use crate::util::write::write_whole;
 
 /// The name of its file, in a checkpoint and, while a run goes on, in its output folder.
 pub const STATE_FILE: &str = "trainer_state.json";

@@ -6,7 +6,6 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::data::jsonl::write_whole;
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::causal::CausalLm;
 use crate::optim::optimizer::Optimizer;
@@ -16,6 +15,7 @@ use crate::train::checkpoint::history;
 use crate::train::checkpoint::manifest;
 use crate::train::checkpoint::state::{STATE_FILE, TrainerState};
 use crate::train::report::StepReport;
+use crate::util::write::write_whole;
 
 const OPTIMIZER: &str = "optimizer.safetensors";
 const HISTORY: &str = "history.csv";

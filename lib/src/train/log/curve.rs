@@ -2,10 +2,13 @@
 
 use std::fmt::Write;
 
+#[cfg(feature = "plot")]
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
 use crate::display::output::{Show, escape, last_expression};
-use crate::display::raster::{Canvas, base64};
+#[cfg(feature = "plot")]
+use crate::display::raster::Canvas;
 use crate::train::report::StepReport;
 
 /// The state of a run as a picture: progress, speed, and the curve of training and evaluation loss.
@@ -90,6 +93,7 @@ impl LossCurve {
     }
 
     /// The picture as a PNG file, for viewers that draw no SVG.
+    #[cfg(feature = "plot")]
     pub fn png(&self) -> Vec<u8> {
         let mut canvas = Canvas::new(WIDTH as usize, HEIGHT as usize);
         for shape in self.shapes() {
@@ -137,14 +141,21 @@ impl LossCurve {
 
     /// The picture for every viewer: HTML that falls back from SVG to PNG to words where a sanitizer takes them away, then
     /// both alone. Nothing is fetched.
+    #[cfg(feature = "plot")]
     pub(crate) fn pictures(&self) -> Vec<(&'static str, Value)> {
-        let (svg, png) = (self.svg(), base64(&self.png()));
+        let (svg, png) = (self.svg(), STANDARD.encode(self.png()));
         let html = format!(
             "<picture><source type=\"image/svg+xml\" srcset=\"data:image/svg+xml;base64,{}\"><img src=\"data:image/png;base64,{png}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" alt=\"{}\"></picture>",
-            base64(svg.as_bytes()),
+            STANDARD.encode(&svg),
             escape(&self.headline())
         );
         vec![("text/html", html.into()), ("image/svg+xml", svg.into()), ("image/png", png.into())]
+    }
+
+    /// The picture for viewers that draw SVG; the feature `plot` adds the others.
+    #[cfg(not(feature = "plot"))]
+    pub(crate) fn pictures(&self) -> Vec<(&'static str, Value)> {
+        vec![("image/svg+xml", self.svg().into())]
     }
 }
 
@@ -191,7 +202,7 @@ impl Show for LossCurve {
 
 last_expression!(LossCurve);
 
-#[cfg(test)]
+#[cfg(all(test, feature = "plot"))]
 mod tests {
     use super::*;
     use crate::display::raster::tests::decode;

@@ -64,8 +64,8 @@ impl Objective for Preference {
         Ok(pair.rows.iter().map(|row| row.input_ids.len() - 1).collect())
     }
 
-    fn task<'a>(&self, model: &CausalLm, pairs: &[&'a PairRows], _: &TrainingArguments) -> Result<StepTask<'a>> {
-        let scores = self.scores(model, pairs)?;
+    fn task<'a>(&self, model: &CausalLm, pairs: &[&'a PairRows], arguments: &TrainingArguments) -> Result<StepTask<'a>> {
+        let scores = self.scores(model, pairs, arguments)?;
         let weights = scores.each().flat_map(|(policy, reference)| {
             // The loss of a row is −log p, hence the signs.
             let grad = self.loss_grad(self.margin(policy, reference)) * self.beta;
@@ -79,9 +79,9 @@ impl Objective for Preference {
         })
     }
 
-    fn evaluate(&self, model: &CausalLm, pairs: &[PairRows], _: &TrainingArguments) -> Result<EvalReport> {
+    fn evaluate(&self, model: &CausalLm, pairs: &[PairRows], arguments: &TrainingArguments) -> Result<EvalReport> {
         let pairs: Vec<&PairRows> = pairs.iter().collect();
-        let scores = self.scores(model, &pairs)?;
+        let scores = self.scores(model, &pairs, arguments)?;
         let mut tokens = 0;
         for row in pairs.iter().flat_map(|pair| &pair.rows) {
             tokens += predictions(row, true)?;
@@ -97,14 +97,15 @@ impl Objective for Preference {
 impl Preference {
     /// What both models say of pairs. The reference is asked once for each pair, and for each alone: the last bit of a sum may
     /// depend on the rows beside it, and a run that goes on from a checkpoint meets the pairs in other company.
-    fn scores(&self, model: &CausalLm, pairs: &[&PairRows]) -> Result<Scores> {
+    fn scores(&self, model: &CausalLm, pairs: &[&PairRows], arguments: &TrainingArguments) -> Result<Scores> {
+        let asked = self.reference.autocast(arguments.product_type());
         let mut reference = Vec::with_capacity(pairs.len());
         for pair in pairs {
             reference.push(match pair.reference.get() {
                 Some(known) => *known,
                 None => {
-                    let asked = log_probabilities_of(&self.reference, &[pair])?[0];
-                    *pair.reference.get_or_init(|| asked)
+                    let sums = log_probabilities_of(&asked, &[pair])?[0];
+                    *pair.reference.get_or_init(|| sums)
                 }
             });
         }

@@ -192,7 +192,8 @@ impl DpoTrainer {
         }
         check_pairs("pair", pairs, self.model())?;
         let rows: Vec<PairRows> = pairs.iter().map(PairRows::from).collect();
-        let report = self.arguments().autocast(|| self.0.objective().evaluate(self.model(), &rows, self.arguments()))?;
+        let model = self.model().autocast(self.arguments().product_type());
+        let report = self.0.objective().evaluate(&model, &rows, self.arguments())?;
         Ok(Preferences::new(report.loss, &report.metrics))
     }
 
