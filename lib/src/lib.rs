@@ -41,9 +41,10 @@
 //! | [`formats`] | safetensors, GGUF ↔ weights | |
 //! | [`generate`] | a prompt → text | |
 //! | [`lora`] | a model → a model with an adapter | |
-//! | [`train`] | rows → a trained model: [`Trainer`], [`DpoTrainer`] | charts: `plot` |
+//! | [`train`] | rows → a trained model: [`Trainer`], [`DpoTrainer`] | |
 //! | [`evaluate`] | a model and rows → scores | |
 //! | `hosted` | a question → the answer of an HTTP service | `hosted` |
+//! | `plot` | reports of a run → charts to explore | `plot` |
 //! | [`pretrained`] | a model → a repository of the hub | `hub` |
 //! | `serve` | a model → an HTTP service of the OpenAI kind | `serve` |
 //! | `notebook` | channels and pictures of a notebook | `notebook` |
@@ -72,6 +73,8 @@ pub mod train;
 pub mod evaluate;
 #[cfg(feature = "hosted")]
 pub mod hosted;
+#[cfg(feature = "plot")]
+pub mod plot;
 pub mod pretrained;
 #[cfg(feature = "serve")]
 pub mod serve;
@@ -164,6 +167,11 @@ pub use notebook::comm::{Comm, CommTarget};
 pub use notebook::frame::show_picture;
 #[doc(no_inline)]
 pub use optim::schedule::{RatePlan, Schedule, SchedulerKwargs};
+#[doc(no_inline)]
+pub use optim::settings::Optim;
+#[cfg(feature = "plot")]
+#[doc(no_inline)]
+pub use plot::chart::{Chart, plot_loss};
 #[cfg(feature = "data-frames")]
 pub use polars;
 #[doc(no_inline)]
@@ -185,18 +193,17 @@ pub use tokenizer::template::{
 #[doc(no_inline)]
 pub use tokenizer::text::{Side, Tokenizer, pad, truncate};
 #[doc(no_inline)]
-pub use train::arguments::settings::{Accumulation, IntervalStrategy, Optim, SamplingStrategy, TrainingArguments};
+pub use train::arguments::settings::{Accumulation, IntervalStrategy, SamplingStrategy, TrainingArguments};
 #[doc(no_inline)]
-pub use train::callback::{Control, EarlyStopping, Moment, TrainerCallback};
+pub use train::callback::early_stopping::EarlyStopping;
+#[doc(no_inline)]
+pub use train::callback::trainer_callback::{Control, Moment, TrainerCallback};
 #[doc(no_inline)]
 pub use train::checkpoint::state::TrainerState;
 #[doc(no_inline)]
-pub use train::evaluation::{EvalReport, evaluate_loss};
-#[cfg(feature = "plot")]
+pub use train::evaluation::evaluate_loss;
 #[doc(no_inline)]
-pub use train::log::curve::{Chart, plot_loss};
-#[doc(no_inline)]
-pub use train::log::curve::{LossCurve, StepReport};
+pub use train::log::curve::LossCurve;
 #[doc(no_inline)]
 pub use train::log::meter::{TrainOutput, training_flops};
 #[doc(no_inline)]
@@ -205,6 +212,8 @@ pub use train::log::tensorboard::TensorBoard;
 pub use train::preference::pair::{PreferencePair, tokenize_preference, tokenize_preferences};
 #[doc(no_inline)]
 pub use train::preference::trainer::{DpoConfig, DpoReport, DpoTrainer, Preferences};
+#[doc(no_inline)]
+pub use train::report::{EvalReport, StepReport};
 #[doc(no_inline)]
 pub use train::trainer::Trainer;
 #[doc(no_inline)]

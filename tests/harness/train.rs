@@ -77,5 +77,5 @@ pub fn measure_memory(checkpointing: bool) {
     let before = finetuning::util::memory::peak_memory();
     trainer.train().unwrap();
     let grown = finetuning::util::memory::peak_memory() - before;
-    println!("grown {grown} needed {}", finetuning::train::evaluation::needed_bytes(&model, 511, checkpointing, 0));
+    println!("grown {grown} needed {}", finetuning::train::check::needed_bytes(&model, 511, checkpointing, 0));
 }

@@ -49,8 +49,8 @@ fn logits_merge_and_gradients_are_pefts() {
         let changed = changed.map(|(name, own, theirs)| assert_close(name, &values(own.as_tensor()), &values(theirs), 1e-6, 0.0)).count();
         assert_eq!(changed, if name == "tiny-neox" { 2 } else { 4 });
 
-        let batch = batch(&case);
-        let loss = model.backward(batch.lesson()).unwrap() / batch.predicted();
+        let batch = batch(&case, model.config());
+        let loss = model.backward(batch.lesson()).unwrap() / batch.num_items();
         assert_close(&format!("{name} loss"), &[loss as f32], &numbers(&case["loss"]), 1e-5, 0.0);
         let mut compared = 0;
         for (parameter, own) in model.weights() {
@@ -58,7 +58,7 @@ fn logits_merge_and_gradients_are_pefts() {
                 assert!(!own.has_gradient(), "{parameter} is frozen");
                 continue;
             };
-            let ours: Vec<f32> = own.gradient().unwrap().iter().map(|slope| slope / batch.predicted() as f32).collect();
+            let ours: Vec<f32> = own.gradient().unwrap().iter().map(|slope| slope / batch.num_items() as f32).collect();
             assert_close(parameter, &ours, &values(theirs), 1e-5, 0.0);
             compared += 1;
         }
@@ -111,7 +111,7 @@ fn every_adapter_tensor_learns_and_nothing_else() {
         let row_ids = [5, 9, 2, 40];
         let start = values(&base.forward(&row_ids, 1, false).unwrap());
         assert_eq!(values(&model.forward(&row_ids, 1, false).unwrap()), start, "B is 0: a fresh adapter changes nothing");
-        let batch = Batch::new(&rows.rows().iter().collect::<Vec<_>>(), false);
+        let batch = Batch::new(&rows.rows().iter().collect::<Vec<_>>(), false, model.config()).unwrap();
         // B moves in the first step; from then on A has a gradient, too.
         for (step, checkpointing) in [(0, false), (1, false), (1, true)] {
             model.backward(Lesson { checkpointing, ..batch.lesson() }).unwrap();
@@ -284,7 +284,7 @@ fn a_packed_model_learns_by_its_adapter() {
             model.save_adapter(&folder).unwrap();
             let unpacked = packed.with_lora(&everywhere).unwrap().merge_adapter().unwrap().load_adapter(&folder).unwrap();
             let rows = tiny_rows(4);
-            let batch = Batch::new(&rows.rows().iter().collect::<Vec<_>>(), false);
+            let batch = Batch::new(&rows.rows().iter().collect::<Vec<_>>(), false, model.config()).unwrap();
             let losses = [&model, &unpacked].map(|model| model.backward(batch.lesson()).unwrap());
             assert!((losses[0] - losses[1]).abs() < 1e-3, "{losses:?}");
             for ((name, own), (_, other)) in model

@@ -3,7 +3,8 @@
 use candle_core::{Device, Tensor, Var};
 use finetuning::nn::backend::Backend;
 use finetuning::nn::parameter::{Gradient, Parameter};
-use finetuning::optim::optimizer::{Optimizer, OptimizerSettings};
+use finetuning::optim::optimizer::Optimizer;
+use finetuning::optim::settings::OptimizerSettings;
 use finetuning::train::batch::Batch;
 use finetuning::*;
 use serde_json::Value;
@@ -23,15 +24,13 @@ pub fn in_transformers_5(name: &str) -> &str {
 }
 
 /// A fixture case as a micro-batch: label −100 and padding are not learnt.
-pub fn batch(case: &Value) -> Batch {
+pub fn batch(case: &Value, config: &Config) -> Batch {
     let list = |name: &str| case[name].as_array().unwrap().clone();
     let row = |(input, (mask, labels)): (&Value, (&Value, &Value))| {
-        let learnt: Vec<u32> =
-            numbers(labels).iter().zip(numbers(mask)).map(|(&label, mask)| u32::from(label >= 0.0 && mask > 0.0)).collect();
-        Tokens { input_ids: ids(input), attention_mask: learnt, labels: ids(input), prompt_length: 0 }
+        Tokens { attention_mask: ids(mask), ..Tokens::from_ids(ids(input)) }.with_labels(&labels_of(labels)).unwrap()
     };
     let rows: Vec<Tokens> = list("input_ids").iter().zip(list("attention_mask").iter().zip(list("labels").iter())).map(row).collect();
-    Batch::new(&rows.iter().collect::<Vec<_>>(), false)
+    Batch::new(&rows.iter().collect::<Vec<_>>(), false, config).unwrap()
 }
 
 #[test]
@@ -73,12 +72,12 @@ pub fn check_gradients(name: &str) -> usize {
     let (model, grads) = (load(name), tensors(&format!("{name}/grads.safetensors")));
     let mut compared = 0;
     for case in json(&format!("{name}/forward.json"))["cases"].as_array().unwrap() {
-        let batch = batch(case);
-        let loss = model.backward(batch.lesson()).unwrap() / batch.predicted();
+        let batch = batch(case, model.config());
+        let loss = model.backward(batch.lesson()).unwrap() / batch.num_items();
         let label = case["name"].as_str().unwrap();
         assert_close(&format!("{name} {label} loss"), &[loss as f32], &numbers(&case["loss"]), 1e-5, 0.0);
         for (parameter, var) in model.weights() {
-            let ours: Vec<f32> = var.gradient().unwrap().iter().map(|g| g / batch.predicted() as f32).collect();
+            let ours: Vec<f32> = var.gradient().unwrap().iter().map(|g| g / batch.num_items() as f32).collect();
             var.take_gradient();
             let Some(theirs) = grads.get(&format!("{label}/{}", in_transformers_5(parameter))) else { continue };
             assert_close(&format!("{name} {label} {parameter}"), &ours, &values(theirs), 1e-5, 1e-3);
@@ -137,12 +136,13 @@ pub fn fixture_rows(case: &Value) -> Vec<Tokens> {
 
 /// Rows of ids and labels; a label of −100 is not learnt.
 pub fn token_rows(rows: &Value) -> Vec<Tokens> {
-    let row = |row: &Value| {
-        let input_ids = ids(&row["input_ids"]);
-        let attention_mask = numbers(&row["labels"]).iter().map(|&label| u32::from(label >= 0.0)).collect();
-        Tokens { attention_mask, labels: input_ids.clone(), input_ids, prompt_length: 0 }
-    };
+    let row = |row: &Value| Tokens::from_ids(ids(&row["input_ids"])).with_labels(&labels_of(&row["labels"])).unwrap();
     rows.as_array().unwrap().iter().map(row).collect()
+}
+
+/// Labels as PyTorch has them: −100 is not learnt.
+fn labels_of(labels: &Value) -> Vec<i64> {
+    labels.as_array().unwrap().iter().map(|label| label.as_i64().unwrap()).collect()
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn a_row_longer_than_the_positions() {
 
 #[test]
 fn a_batch_that_does_not_fit_in_memory() {
-    use finetuning::train::evaluation::{check_memory, needed_bytes};
+    use finetuning::train::check::{check_memory, needed_bytes};
     use finetuning::util::memory::available_memory;
     let config = NeoxConfig { max_position_embeddings: 64, ..NeoxConfig::new(96, 32, 96, 4) };
     let model = CausalLm::random(config, 1, None, &Device::Cpu).unwrap();

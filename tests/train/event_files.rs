@@ -91,12 +91,16 @@ fn tensorboard_files_hold_the_logs() {
     assert!(file.file_name().unwrap().to_str().unwrap().starts_with("events.out.tfevents."));
     let bytes = std::fs::read(file).unwrap();
     let found = events(&bytes).unwrap();
-    assert_eq!(found.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [0, 2, 3, 4, 4], "version, log, evaluation, log, end");
+    assert_eq!(
+        found.iter().map(|(step, _)| *step).collect::<Vec<_>>(),
+        [0, 2, 3, 4, 4, 4],
+        "version, log, evaluation, log, the last step's evaluation, end"
+    );
     let log = &trainer.state().log_history;
     assert_eq!(found[1].1["train/loss"], log[0]["loss"].as_f64().unwrap() as f32);
     assert_eq!(found[1].1.keys().collect::<Vec<_>>(), ["train/epoch", "train/grad_norm", "train/learning_rate", "train/loss"]);
     assert_eq!(found[2].1["eval/loss"], log[1]["eval_loss"].as_f64().unwrap() as f32);
-    assert!(found[4].1.contains_key("train/train_loss"));
+    assert!(found[5].1.contains_key("train/train_loss"));
     // Any flipped bit is found.
     for place in [0, 9, 20, bytes.len() - 1] {
         let mut other = bytes.clone();

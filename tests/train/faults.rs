@@ -207,6 +207,17 @@ fn a_small_disk_fills_up() {
 }
 
 #[test]
+fn a_run_that_has_nothing_to_train_says_so() {
+    let (folder, _) = short_run();
+    let text = || String::from_utf8_lossy(&client_on(&folder).stdout(Stdio::piped()).output().unwrap().stdout).into_owned();
+    let first = text();
+    assert!(first.contains("resume: this run has 40 steps in all, that of the checkpoint has 4"), "{first}");
+    assert!(first.contains("trained 40 steps") && !first.contains("nothing to train"), "{first}");
+    let second = text();
+    assert!(second.contains("nothing to train: 40 of 40 steps are taken"), "{second}");
+}
+
+#[test]
 fn two_processes_do_not_share_a_folder() {
     let (folder, arguments) = short_run();
     let first = FolderLock::take(&folder).unwrap();

@@ -4,16 +4,12 @@ use finetuning::train::batch::Batch;
 use finetuning::*;
 use serde_json::{Value, json};
 
-use crate::support::{fresh_folder, ids, json, numbers, tiny_neox, tiny_rows, values};
+use crate::models::parity::token_rows;
+use crate::support::{fresh_folder, json, tiny_neox, tiny_rows, values};
 
 /// Rows of a fixture of training: label −100 is not learnt.
 pub fn rows(list: &Value) -> TokenizedDataset {
-    let row = |row: &Value| {
-        let input_ids = ids(&row["input_ids"]);
-        let attention_mask = numbers(&row["labels"]).iter().map(|&label| u32::from(label >= 0.0)).collect();
-        Tokens { attention_mask, labels: input_ids.clone(), input_ids, prompt_length: 0 }
-    };
-    TokenizedDataset::from_rows(list.as_array().unwrap().iter().map(row).collect())
+    TokenizedDataset::from_rows(token_rows(list))
 }
 
 /// The fixtures' arguments, in their order of rows, with some of their own.
@@ -156,6 +152,44 @@ fn arguments_come_back_from_their_file() {
     assert!(text.contains("training_args.json") && text.contains("line 3"), "{text}");
 }
 
+#[test]
+fn a_file_of_transformers_is_read() {
+    let theirs = json("training/training_arguments.json");
+    let ours = TrainingArguments::from_json(&theirs).unwrap();
+    let expected = TrainingArguments {
+        output_dir: "x".into(),
+        logging_steps: 500,
+        disable_tqdm: true,
+        eval_strategy: IntervalStrategy::No,
+        save_steps: 500,
+        ..Default::default()
+    };
+    assert_eq!(ours, expected);
+    let path = fresh_folder().join("training_args.json");
+    std::fs::write(&path, theirs.to_string()).unwrap();
+    assert_eq!(TrainingArguments::load(&path).unwrap(), expected);
+    // What is set and has no meaning here is named, a typing error is refused all the same.
+    let own = json!({ "dataloader_drop_last": true, "deepspeed": null, "do_train": false, "fsdp": [], "hub_token": "secret", "seed": 7 });
+    assert_eq!(TrainingArguments::unused_names(&own), ["dataloader_drop_last", "hub_token"]);
+    assert_eq!(TrainingArguments::from_json(&own).unwrap(), TrainingArguments { seed: 7, ..Default::default() });
+    let text = TrainingArguments::from_json(&json!({ "dataloader_droplast": true })).unwrap_err().to_string();
+    assert!(text.contains("has no `dataloader_droplast`"), "{text}");
+}
+
+#[test]
+fn evaluations_by_steps_take_the_steps_of_logs() {
+    let read = |value: Value| TrainingArguments::from_json(&value).unwrap();
+    let steps = read(json!({ "eval_strategy": "steps", "logging_steps": 5 }));
+    assert!(steps.evaluates() && steps.eval_steps == 5);
+    assert_eq!(read(json!({ "eval_strategy": "steps", "eval_steps": null })).eval_steps, 10, "the default of logging_steps");
+    assert_eq!(read(json!({ "eval_strategy": "steps", "eval_steps": 3, "logging_steps": 5 })).eval_steps, 3);
+    assert!(!read(json!({ "logging_steps": 5 })).evaluates());
+    // What was written means the same when it is read.
+    assert!(!read(TrainingArguments::default().to_json()).evaluates());
+    let text = TrainingArguments::from_json(&json!({ "lr_scheduler_kwargs": { "min_lr_rat": 0.1 } })).unwrap_err().to_string();
+    assert!(text.contains("min_lr_rat") && text.contains("`min_lr_rate`"), "{text}");
+}
+
 /// Losses of some steps of a fresh tiny model, and its weights afterwards.
 fn run(own: Value) -> (Vec<f64>, Vec<f32>) {
     let mut all = json!({ "learning_rate": 1e-3, "max_steps": 4, "per_device_train_batch_size": 3, "gradient_accumulation_steps": 2, "disable_tqdm": true });
@@ -189,8 +223,9 @@ fn packing_changes_no_loss() {
     // Noise is drawn anew in every pass, so it shows that the passes were others.
     assert_ne!(run(json!({ "neftune_noise_alpha": 5 })), run(json!({ "neftune_noise_alpha": 5, "packing": true })));
     let data = tiny_rows(60);
-    let batches: Vec<Batch> = data.rows().iter().map(|row| Batch::new(&[row], false)).collect();
-    assert!(Batch::regroup(&batches, 512).len() < Batch::regroup(&batches, 64).len(), "longer pieces are fewer passes");
+    let config = NeoxConfig::new(96, 32, 2, 4).into();
+    let pieces = |tokens| Batch::group(data.rows().iter().map(|row| (row, 1.0)), false, &config, tokens).unwrap().len();
+    assert!(pieces(512) < pieces(64), "longer pieces are fewer passes");
     let means = TrainingArguments { packing: true, accumulation: Accumulation::Means, ..Default::default() };
     assert!(means.validate().unwrap_err().to_string().contains("packing is true with accumulation Means"));
 }

@@ -1,7 +1,7 @@
 //! DPO beside PyTorch and TRL, by `fixtures/training/dpo.json`; pairs from a file; what a reference and an adapter do.
 
 use candle_core::Device;
-use finetuning::train::preference::trainer::{LogProbabilities, log_probabilities};
+use finetuning::train::preference::objective::{LogProbabilities, log_probabilities};
 use finetuning::*;
 use serde_json::Value;
 

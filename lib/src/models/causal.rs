@@ -105,6 +105,11 @@ impl CausalLm {
         Ok(self.assembled(copies, self.packed().clone(), self.lora().cloned()))
     }
 
+    /// What computes: a training step calls it from inside of its own pool.
+    pub(crate) fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
     /// The shape of the model.
     pub fn config(&self) -> &Config {
         &self.config

@@ -2,17 +2,15 @@
 //! devices that are no CPU; where a device has kernels of ours, they walk what is as large as the weights. Nothing is read back,
 //! so that a GPU need not wait.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, Result, Tensor};
 
 use crate::nn::backend::{Backend, Kernels};
 use crate::nn::kernel_op::KernelCall;
 use compute::cpu::update::{Adam, EPSILON, Factors, UpdateArgs};
 use compute::cuda::operation;
 
-type Answer<T> = candle_core::Result<T>;
-
 /// `torch.optim.AdamW`: values, gradient and both moments have one shape; gives the new values.
-pub fn adamw(backend: Backend, values: &Tensor, gradient: &Tensor, state: &mut [Tensor], args: UpdateArgs) -> Answer<Tensor> {
+pub fn adamw(backend: Backend, values: &Tensor, gradient: &Tensor, state: &mut [Tensor], args: UpdateArgs) -> Result<Tensor> {
     let [mean, square] = state else { return Ok(values.clone()) };
     let adam = Adam::new(args);
     if let Some(kernels) = backend.as_kernels() {
@@ -31,7 +29,7 @@ pub fn adamw(backend: Backend, values: &Tensor, gradient: &Tensor, state: &mut [
 
 /// Adafactor as [`compute::cpu::update::adafactor`]: the state is `[rows, columns]` of a matrix, `[square]` of a vector; gives
 /// the new values.
-pub fn adafactor(backend: Backend, values: &Tensor, gradient: &Tensor, state: &mut [Tensor], args: UpdateArgs) -> Answer<Tensor> {
+pub fn adafactor(backend: Backend, values: &Tensor, gradient: &Tensor, state: &mut [Tensor], args: UpdateArgs) -> Result<Tensor> {
     let factors = Factors::new(args);
     if let ([rows, columns], Some(kernels)) = (&mut *state, backend.as_kernels()) {
         return adafactor_kernels(kernels, values, gradient, (rows, columns), &factors);
@@ -62,7 +60,7 @@ fn adafactor_kernels(
     gradient: &Tensor,
     state: (&mut Tensor, &mut Tensor),
     factors: &Factors,
-) -> Answer<Tensor> {
+) -> Result<Tensor> {
     let ((height, width), (rows, columns)) = (values.dims2()?, state);
     let call = operation::Adafactor { rows: height, width, factors };
     let by_row = call.square_rows().run(kernels, gradient, gradient, gradient)?;
@@ -78,6 +76,6 @@ fn adafactor_kernels(
 }
 
 /// The average with a new part.
-fn mix(factors: &Factors, average: &Tensor, new: &Tensor) -> Answer<Tensor> {
+fn mix(factors: &Factors, average: &Tensor, new: &Tensor) -> Result<Tensor> {
     (average * f64::from(factors.beta))? + (new * f64::from(1.0 - factors.beta))?
 }
