@@ -160,3 +160,120 @@ fn what_cannot_be_generated_is_refused() {
     let error = stream_text("a", &model, &tokenizer, &beams).unwrap_err().to_string();
     assert!(error.contains("num_beams is 2") && error.contains("generate_texts"), "{error}");
 }
+
+#[test]
+#[expect(deprecated, reason = "the old name for the same draw")]
+fn one_seed_is_one_text_in_every_call() {
+    let (model, prompt) = (crate::support::tiny_model(11), vec![3, 4, 5]);
+    let config = GenerationConfig { do_sample: true, temperature: 1.3, top_k: 20, max_new_tokens: 12, seed: 7, ..Default::default() };
+    let batch = generate_batch(&model, std::slice::from_ref(&prompt), &config, None, |_, _| Ok(())).unwrap().remove(0).ids;
+    let whole = [prompt.clone(), batch].concat();
+    assert_eq!(generate(&model, &prompt, 15, u32::MAX, config).unwrap(), whole);
+    assert_eq!(generate(&model, &prompt, 15, u32::MAX, Decoding::Sample { temperature: 1.3, top_k: 20, seed: 7 }).unwrap(), whole);
+    assert_ne!(generate(&model, &prompt, 15, u32::MAX, Decoding::Sample { temperature: 1.3, top_k: 20, seed: 8 }).unwrap(), whole);
+    assert_eq!(
+        generate(&model, &prompt, 15, u32::MAX, Decoding::Greedy).unwrap(),
+        generate_until(&model, &prompt, 15, &[], GenerationConfig::default()).unwrap()
+    );
+}
+
+#[test]
+fn a_tiny_temperature_is_greedy() {
+    let model = crate::support::tiny_model(11);
+    let ids = |config: GenerationConfig| generate_until(&model, &[3, 4, 5], 15, &[], config).unwrap();
+    for temperature in [1e-6, 1e-38, 1e-45, 1e-300] {
+        assert_eq!(ids(GenerationConfig { do_sample: true, temperature, ..Default::default() }), ids(Default::default()), "{temperature}");
+    }
+    let mut logits = [-3.0f32, -2.0, f32::NEG_INFINITY];
+    GenerationConfig { do_sample: true, temperature: 1e-45, ..Default::default() }.warp_logits(&mut logits);
+    assert_eq!(softmax(&logits), [0.0, 1.0, 0.0]);
+}
+
+#[test]
+fn a_model_that_gives_no_numbers_is_refused_in_every_call() {
+    let model = crate::support::tiny_model(13);
+    let (_, weight) = &model.weights()[0];
+    weight.set(&(weight.zeros_like().unwrap() + f64::NAN).unwrap()).unwrap();
+    for config in [
+        GenerationConfig::default(),
+        GenerationConfig { do_sample: true, ..Default::default() },
+        GenerationConfig { num_beams: 2, ..Default::default() },
+        GenerationConfig { repetition_penalty: 1.5, ..Default::default() },
+    ] {
+        for result in [
+            generate_batch(&model, &[vec![1, 2]], &config, None, |_, _| Ok(())).map(|texts| texts.len()),
+            generate(&model, &[1, 2], 9, 0, config.clone()).map(|ids| ids.len()),
+        ] {
+            crate::support::refused(result, &["96 of the model's 96 logits are NaN"]);
+        }
+    }
+    // What forbids every token is named as well.
+    let model = crate::support::tiny_model(13);
+    let logits = vec![f32::NEG_INFINITY; 96];
+    let mut random = finetuning::util::rng::Pcg64::new(1);
+    for do_sample in [false, true] {
+        let config = GenerationConfig { do_sample, ..Default::default() };
+        crate::support::refused(config.sample(logits.clone(), &mut random), &["no token can be chosen", "no_repeat_ngram_size"]);
+    }
+    let runs = GenerationConfig { num_beams: usize::MAX, max_new_tokens: 1, no_repeat_ngram_size: usize::MAX, ..Default::default() };
+    assert_eq!(generate_batch(&model, &[vec![1, 2]], &runs, None, |_, _| Ok(())).unwrap().len(), 1);
+}
+
+#[test]
+fn settings_without_an_effect_are_refused() {
+    let model = crate::support::tiny_model(12);
+    let refuse = |config: GenerationConfig, words: &[&str]| {
+        crate::support::refused(generate_batch(&model, &[vec![1]], &config, None, |_, _| Ok(())), words);
+    };
+    refuse(GenerationConfig { stop_strings: vec!["x".into()], ..Default::default() }, &["stop_strings are [\"x\"]", "Some(&tokenizer)"]);
+    let unused = "unless do_sample is true";
+    refuse(GenerationConfig { temperature: 0.7, ..Default::default() }, &["temperature is 0.7", unused]);
+    refuse(GenerationConfig { top_k: 5, ..Default::default() }, &["top_k is 5", unused]);
+    refuse(GenerationConfig { top_p: 0.9, ..Default::default() }, &["top_p is 0.9", unused]);
+    refuse(GenerationConfig { min_p: 0.1, ..Default::default() }, &["min_p is 0.1", unused]);
+}
+
+#[test]
+fn special_tokens_stop_a_text_and_are_no_part_of_an_answer() {
+    let (model, tokenizer) =
+        (AutoModelForCausalLM::from_pretrained("builtin:tuned").unwrap(), AutoTokenizer::from_pretrained("builtin:tuned").unwrap());
+    let question = "### Question:\nWhat is a tokenizer?\n\n### Answer:\n";
+    let prompt = tokenizer.encode(question).unwrap();
+    let stopping = GenerationConfig { max_new_tokens: 90, stop_strings: vec!["<|endoftext|>".into()], ..Default::default() };
+    let stopped = generate_batch(&model, std::slice::from_ref(&prompt), &stopping, Some(&tokenizer), |_, _| Ok(())).unwrap().remove(0);
+    assert_eq!((stopped.ended, stopped.ids.last()), (true, Some(&tokenizer.eos_id())));
+    // A special token in the prompt, and a prompt that is cut: the answer is the new ids' text.
+    let special = format!("<|endoftext|>{question}");
+    for (text, most) in [(question, 1000), (special.as_str(), 1000), (question, 9)] {
+        let read = truncate(&tokenizer.encode_prompt(text).unwrap(), most, Side::Right);
+        let ids = generate(&model, &read, 100, tokenizer.eos_id(), GenerationConfig::default()).unwrap();
+        let answer = inference(text, &model, &tokenizer, most, 100).unwrap();
+        assert_eq!(answer, tokenizer.decode(&ids[read.len()..]).unwrap(), "{text:?} {most}");
+        assert!(!answer.is_empty());
+    }
+}
+
+#[test]
+fn end_ids_of_generation_config_end_a_text() {
+    let folder = crate::support::fresh_folder();
+    AutoModelForCausalLM::from_pretrained("builtin:tuned").unwrap().save_pretrained(&folder).unwrap();
+    let name = folder.to_str().unwrap();
+    let (model, tokenizer) = (AutoModelForCausalLM::from_pretrained(name).unwrap(), AutoTokenizer::from_pretrained(name).unwrap());
+    let texts =
+        || generate_texts(&["What is finetuning?"], &model, &tokenizer, &GenerationConfig { max_new_tokens: 12, ..Default::default() });
+    let long = texts().unwrap().remove(0);
+    let ids = tokenizer.encode(&long).unwrap();
+    let end = ids[3];
+    let short = tokenizer.decode(&ids[..=ids.iter().position(|id| *id == end).unwrap()]).unwrap();
+    let server = serve(name).unwrap();
+    for value in [serde_json::json!(end), serde_json::json!([u32::MAX, end])] {
+        std::fs::write(folder.join("generation_config.json"), serde_json::json!({ "eos_token_id": value }).to_string()).unwrap();
+        assert_eq!(texts().unwrap(), [short.as_str()]);
+        let answer = crate::serve_client::completion(&server, "What is finetuning?", 12, serde_json::json!({})).json();
+        assert_eq!(answer["choices"][0]["finish_reason"], "stop", "{answer}");
+        assert_eq!(answer["usage"]["completion_tokens"], tokenizer.encode(&short).unwrap().len());
+        assert!(inference("What is finetuning?", &model, &tokenizer, 1000, 100).unwrap().ends_with(&short[short.len() - 2..]));
+    }
+    std::fs::write(folder.join("generation_config.json"), "{\"eos_token_id\": \"</s>\"}").unwrap();
+    crate::support::refused(texts(), &["generation_config.json", "\"</s>\" as `eos_token_id`"]);
+}

@@ -290,7 +290,7 @@ fn settings_reach_the_service_in_its_own_words() {
     let before = service.count();
     for (local, words) in [
         (GenerationConfig { repetition_penalty: 1.2, ..generation.clone() }, "repetition_penalty is 1.2"),
-        (GenerationConfig { num_beams: 3, do_sample: false, stop_strings: Vec::new(), ..generation.clone() }, "num_beams is 3"),
+        (GenerationConfig { num_beams: 3, ..Default::default() }, "num_beams is 3"),
         (GenerationConfig { top_k: 5, ..generation }, "top_k is 5"),
     ] {
         says(service.runner().with_generation(local).ask("a").unwrap_err(), &[words, "a hosted model takes max_new_tokens"]);

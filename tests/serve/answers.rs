@@ -111,6 +111,15 @@ fn a_stop_string_is_cut_off_wherever_tokens_end() {
 }
 
 #[test]
+fn ids_of_the_request_end_a_text() {
+    let tokenizer = AutoTokenizer::from_pretrained(NAME).unwrap();
+    let ids = tokenizer.encode(&alone(QUESTIONS[0], 30)).unwrap();
+    let end = ids.iter().position(|id| *id == ids[5]).unwrap();
+    let answer = completion(server(), QUESTIONS[0], 30, json!({ "stop_token_ids": [ids[5]] })).json();
+    assert_eq!((text(&answer), &answer["choices"][0]["finish_reason"]), (&*tokenizer.decode(&ids[..end]).unwrap(), &json!("stop")));
+}
+
+#[test]
 fn a_seed_draws_the_same_texts_and_copies_differ() {
     let ask = |seed: u64| {
         let answer = completion(server(), QUESTIONS[1], 12, json!({ "temperature": 1.5, "seed": seed, "n": 3 })).json();
@@ -217,6 +226,16 @@ fn what_is_wrong_is_named() {
         ("completions", json!({ "model": NAME, "prompt": "a", "max_tokens": "9" }), 400, "`max_tokens` is \"9\""),
         ("completions", json!({ "model": NAME, "prompt": "a", "top_p": 0 }), 400, "top_p is 0"),
         ("completions", json!({ "model": NAME, "prompt": "a", "stop": ["a", ""] }), 400, "none of them empty"),
+        ("completions", json!({ "model": NAME, "prompt": "a", "stop_token_ids": 3 }), 400, "`stop_token_ids` must be a list of token ids"),
+        ("completions", json!({ "model": NAME, "prompt": "a", "stream_options": {} }), 400, "`stream_options` is for streams"),
+        ("completions", json!({ "model": NAME, "prompt": "a", "stream": true, "stream_options": 7 }), 400, "must be an object"),
+        (
+            "completions",
+            json!({ "model": NAME, "prompt": "a", "stream": true, "stream_options": { "usage": true } }),
+            400,
+            "`stream_options` has a field `usage`",
+        ),
+        ("chat/completions", json!({ "model": NAME, "messages": message, "top_logprobs": 2 }), 400, "`logprobs`: true"),
         ("completions", json!({ "model": NAME, "prompt": "a", "n": 65 }), 400, "from 1 to 64"),
         ("completions", json!({ "model": NAME, "prompt": "a", "stream": 1 }), 400, "true or false"),
         ("completions", json!({ "model": NAME, "prompt": "a", "temprature": 1 }), 400, "the nearest are `temperature`"),
@@ -241,6 +260,9 @@ fn what_is_wrong_is_named() {
         let answer = post(server(), &format!("/v1/{path}"), body.clone());
         assert!(answer.status == status && answer.refusal().contains(words), "{body}: {answer:?}");
     }
+    // The field that is wrong is named, too.
+    let wrong = completion(server(), "a", 1, json!({ "temperature": 1, "top_p": 0 })).json();
+    assert_eq!(wrong["error"]["param"], "top_p");
     // What asks for nothing is no mistake.
     let neutral =
         json!({ "presence_penalty": 0, "tools": [], "response_format": { "type": "text" }, "user": "me", "logit_bias": {}, "stop": null });

@@ -25,7 +25,9 @@ fn without_a_key_only_this_computer_may_ask() {
     assert_eq!(status("Origin: null\r\n"), 403);
     for host in ["0.0.0.0", "::", "192.0.2.1"] {
         let config = ServeConfig { host: host.into(), api_key: None, ..Default::default() };
-        refused(Server::start(vec![ServedModel::load(NAME).unwrap()], config), &["other computers", "FINETUNING_API_KEY"]);
+        refused(Server::start(vec![ServedModel::load(NAME).unwrap()], config.clone()), &["other computers", "FINETUNING_API_KEY"]);
+        let short = ServeConfig { api_key: Some("k".into()), ..config };
+        refused(Server::start(vec![ServedModel::load(NAME).unwrap()], short), &["fewer than 8 letters", "FINETUNING_API_KEY"]);
     }
 }
 

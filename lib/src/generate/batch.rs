@@ -1,4 +1,4 @@
-//! Prompts → texts: `inference` of the course, batches and streams, all through the one loop of [`crate::generate::decode`].
+//! Prompts → texts: `inference` of the course, batches and streams, all through the one loop of `decode`.
 
 use std::io::Write;
 use std::sync::Arc;

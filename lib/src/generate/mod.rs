@@ -1,5 +1,5 @@
 //! A prompt and a model → text: [`config`] is what is asked, [`sampler`] chooses a token, [`sequence`] is one text in the
-//! making, [`decode`] the one loop, [`batch`] the calls for one text, many, and a stream, [`beams`] the search among several
+//! making, `decode` the one loop, [`batch`] the calls for one text, many, and a stream, `beams` the search among several
 //! continuations, [`stream`] the text of ids as they come.
 //!
 //! Imports: compute, error, util, nn, tokenizer, models.

@@ -66,15 +66,18 @@ impl GenerationConfig {
             seen.sort_unstable();
             seen.dedup();
             for id in seen {
-                let logit = &mut logits[id as usize];
-                *logit = if *logit < 0.0 { *logit * penalty } else { *logit / penalty };
+                if let Some(logit) = logits.get_mut(id as usize) {
+                    *logit = if *logit < 0.0 { *logit * penalty } else { *logit / penalty };
+                }
             }
         }
         let size = self.no_repeat_ngram_size;
         if size > 0 && past.len() + 1 >= size {
             let start = &past[past.len() + 1 - size..];
             for run in past.windows(size).filter(|run| run[..size - 1] == *start) {
-                logits[run[size - 1] as usize] = f32::NEG_INFINITY;
+                if let Some(logit) = logits.get_mut(run[size - 1] as usize) {
+                    *logit = f32::NEG_INFINITY;
+                }
             }
         }
         if written < self.min_new_tokens {
@@ -121,11 +124,12 @@ impl GenerationConfig {
     /// The next id, from logits that went through [`GenerationConfig::process_logits`].
     ///
     /// # Errors
-    /// When no logit is a finite number: everything is forbidden, or the model is broken.
+    /// When every id is forbidden, or a logit that is drawn by is infinite.
     pub fn sample(&self, mut logits: Vec<f32>, random: &mut Pcg64) -> Result<u32> {
-        if !logits.iter().copied().fold(f32::NEG_INFINITY, f32::max).is_finite() {
-            return Err(Error::new(ErrorKind::Model, "no token can be chosen: none of the logits is a finite number")
-                .hint("penalties, `no_repeat_ngram_size` and `min_new_tokens` forbid every token, or the model's weights are broken"));
+        let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        if top == f32::NEG_INFINITY || self.do_sample && top == f32::INFINITY {
+            return Err(Error::new(ErrorKind::Model, format!("no token can be chosen: the highest logit is {top}"))
+                .hint("penalties, `no_repeat_ngram_size` and `min_new_tokens` forbid every token, or the model's numbers overflow"));
         }
         if !self.do_sample {
             return Ok(argmax(&logits));
@@ -140,6 +144,15 @@ impl GenerationConfig {
             }
         }
         Ok(argmax(&logits))
+    }
+
+    /// [`GenerationConfig::sample`].
+    ///
+    /// # Errors
+    /// Those of [`GenerationConfig::sample`].
+    #[deprecated(since = "0.1.0", note = "it is called `sample`")]
+    pub fn choose(&self, logits: Vec<f32>, random: &mut Pcg64) -> Result<u32> {
+        self.sample(logits, random)
     }
 
     /// [`GenerationConfig::process_logits`].

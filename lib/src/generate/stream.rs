@@ -148,7 +148,6 @@ impl StopStrings {
 /// not given out.
 #[derive(Debug, Clone)]
 pub(crate) struct StoppedStreamer {
-    tokenizer: Tokenizer,
     streamer: TextStreamer,
     stops: StopStrings,
 }
@@ -156,7 +155,12 @@ pub(crate) struct StoppedStreamer {
 impl StoppedStreamer {
     /// A stream that has seen nothing.
     pub fn new(tokenizer: &Tokenizer, stops: &[String]) -> Self {
-        Self { tokenizer: tokenizer.clone(), streamer: TextStreamer::new(tokenizer), stops: StopStrings::new(stops) }
+        Self { streamer: TextStreamer::new(tokenizer), stops: StopStrings::new(stops) }
+    }
+
+    /// What makes text of the ids.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.streamer.tokenizer
     }
 
     /// The text that can be given out with one more id; may be empty.
@@ -164,7 +168,7 @@ impl StoppedStreamer {
         let text = self.streamer.push(id)?;
         let mut text = self.stops.push(&text);
         if !self.stops.strings.is_empty()
-            && let Some(special) = self.tokenizer.special_token(id)
+            && let Some(special) = self.tokenizer().special_token(id)
         {
             text.push_str(&self.stops.push_hidden(&special));
         }

@@ -45,8 +45,9 @@ impl Engine {
         Ok(Self { served, permits: Permits::new(batch.saturating_add(waiting)), jobs })
     }
 
-    /// Gives a text to the thread, where [`Writer::receive`] takes it.
+    /// Gives a text to the thread.
     pub fn enqueue(&self, job: Job) -> Result<()> {
+        // Writer::receive takes it, and each Writer::pass writes a token of it.
         self.jobs.send(job).map_err(|_| Error::new(ErrorKind::Service, format!("`{}` is no longer served", self.served.name)))
     }
 }

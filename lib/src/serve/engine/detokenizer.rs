@@ -9,7 +9,6 @@ use crate::tokenizer::text::Tokenizer;
 
 /// One answer on its way to a client.
 pub struct Detokenizer {
-    tokenizer: Tokenizer,
     streamer: StoppedStreamer,
     /// How many of the most probable tokens are named beside each; `None` names no log-probability at all.
     top: Option<usize>,
@@ -33,7 +32,7 @@ impl Delta {
 
 impl Detokenizer {
     pub fn new(tokenizer: &Tokenizer, stops: &[String], top: Option<usize>) -> Self {
-        Self { streamer: StoppedStreamer::new(tokenizer, stops), tokenizer: tokenizer.clone(), top, logprobs: Vec::new() }
+        Self { streamer: StoppedStreamer::new(tokenizer, stops), top, logprobs: Vec::new() }
     }
 
     /// Takes an id that was drawn from `logits`; `is_end` ids have no text.
@@ -64,7 +63,7 @@ impl Detokenizer {
     fn logprobs(&self, id: u32, logits: &[f32], top: usize) -> Result<Value> {
         let all = log_softmax(logits);
         let entry = |id: u32| -> Result<Value> {
-            let text = self.tokenizer.decode(&[id])?;
+            let text = self.streamer.tokenizer().decode(&[id])?;
             Ok(json!({ "token": text, "logprob": all[id as usize], "bytes": text.as_bytes() }))
         };
         let mut order: Vec<u32> = (0..all.len() as u32).collect();

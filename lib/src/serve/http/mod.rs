@@ -1,5 +1,5 @@
-//! A request → its answer: [`server`] listens, [`connection`] bounds who is heard, [`guard`] who may ask, [`routes`] answers by
-//! [`service`], which all share; [`request`] reads [`fields`] of JSON, [`reply`] writes JSON, [`refusal`] says why not.
+//! A request → its answer: [`server`] listens, `connection` bounds who is heard, `guard` who may ask, `routes` answers,
+//! `service` is what all answers share; `request` reads `fields` of JSON, `reply` writes JSON, `refusal` says why not.
 //!
 //! Imports: error, util, display, tokenizer, generate, serve.
 

@@ -147,7 +147,7 @@ fn generation(fields: &Fields, endpoint: Endpoint, served: &ServedModel, limit: 
         ..Default::default()
     };
     match config.invalid() {
-        Some((field, message)) => Err(Refusal::field(field, "").message(message)),
+        Some((field, message)) => Err(Refusal::about(field, message)),
         None => Ok(config),
     }
 }
