@@ -1,7 +1,6 @@
 //! Kernels of `kernels.cu` on a GPU: compiled there by NVRTC when the first is called, and started.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::backend::BackendStorage;
 use candle_core::cuda_backend::cudarc::driver::{CudaFunction, DriverError, LaunchArgs, LaunchConfig, PushKernelArg};
@@ -13,18 +12,6 @@ use crate::cuda::call::{Call, THREADS};
 type Answer<T> = candle_core::Result<T>;
 
 const SOURCE: &str = include_str!("kernels.cu");
-
-static APPROVED: AtomicBool = AtomicBool::new(false);
-
-/// Whether the kernels compute on GPUs in this process.
-pub fn is_approved() -> bool {
-    APPROVED.load(Ordering::Relaxed)
-}
-
-/// Lets the kernels compute, or not.
-pub fn approve(yes: bool) {
-    APPROVED.store(yes, Ordering::Relaxed);
-}
 
 /// The output of a call on the device of its inputs, which stand there without gaps.
 pub fn run(call: &Call, inputs: [(&CudaStorage, &Layout); 3]) -> Answer<CudaStorage> {

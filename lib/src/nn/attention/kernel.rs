@@ -9,6 +9,9 @@ use compute::cpu::attention::Scores;
 use compute::cuda::call::Call;
 
 /// Rows of `qkv (T, (H+2G)·D)` of one sequence → queries `(H,T,D)`, keys and values `(G,T,D)`, turned by their positions.
+///
+/// # Errors
+/// candle's, where the shapes do not fit.
 pub fn heads(kernels: Kernels, rows: &Tensor, shape: &AttentionShape, offset: usize) -> Result<(Tensor, Tensor, Tensor)> {
     let (heads, groups, size, half) = (shape.heads, shape.groups, shape.head_size, shape.rotary.half());
     let (time, width) = rows.dims2()?;
@@ -32,6 +35,9 @@ pub fn heads(kernels: Kernels, rows: &Tensor, shape: &AttentionShape, offset: us
 }
 
 /// Products of queries from position `offset` on with keys, `(H,T,S)` → probabilities.
+///
+/// # Errors
+/// candle's, where the shapes do not fit.
 pub fn softmax(kernels: Kernels, products: &Tensor, scores: Scores, offset: usize) -> Result<Tensor> {
     let (heads, time, seen) = products.dims3()?;
     let more = [time, offset, scores.window.unwrap_or(0)];
