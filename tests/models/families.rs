@@ -2,6 +2,7 @@
 //! `fixtures/make_models.py`.
 
 use candle_core::Device;
+use finetuning::nn::rotary::{RopeScaling, Rotary};
 use finetuning::*;
 use serde_json::{Value, json};
 
@@ -90,6 +91,44 @@ fn every_end_token_ends_a_text() {
     }
 }
 
+#[test]
+fn positions_of_neox_are_stretched_as_its_config_says() {
+    let run = |model: &CausalLm| values(&model.forward(&[5, 17, 42, 7], 1, false).unwrap());
+    let [same, slower] =
+        [1.0, 2.0].map(|factor| changed("tiny-neox", json!({"rope_scaling": {"type": "linear", "factor": factor}})).unwrap());
+    let folder = fresh_folder();
+    slower.save_pretrained(&folder).unwrap();
+    assert_eq!(run(&same), run(&load("tiny-neox")));
+    assert_ne!(run(&slower), run(&same));
+    assert_eq!(run(&CausalLm::from_folder(&folder, &Device::Cpu).unwrap()), run(&slower));
+    // At half the speed every second position stands where each one stood.
+    let angles = |scaling: Option<&RopeScaling>| Rotary::new(8, 1e4, scaling).angles(9);
+    let (plain, half) = (angles(None), angles(Some(&RopeScaling::Linear(2.0))));
+    for position in 0..4 {
+        let [near, far] = [plain.rows(position, 1), half.rows(2 * position, 1)];
+        assert_close("cosines", far.0, near.0, 1e-6, 0.0);
+        assert_close("sines", far.1, near.1, 1e-6, 0.0);
+    }
+}
+
+#[test]
+fn a_list_of_end_tokens_of_neox_is_kept() {
+    let (model, folder) = (changed("tiny-neox", json!({"eos_token_id": [0, 7]})).unwrap(), fresh_folder());
+    assert_eq!(model.config().eos_token_ids(), [0, 7]);
+    model.save_pretrained(&folder).unwrap();
+    assert_eq!(CausalLm::from_folder(&folder, &Device::Cpu).unwrap().config().eos_token_ids(), [0, 7]);
+}
+
+#[test]
+fn a_shape_that_cannot_be_computed_is_refused() {
+    let neox = NeoxConfig { rotary_pct: 2.0, ..NeoxConfig::new(96, 32, 1, 4) };
+    let llama = LlamaConfig::new(96, 32, 48, 1, [4, 3]);
+    for (config, part) in [(Config::from(neox), "rotary_pct 2"), (llama.into(), "num_key_value_heads 3")] {
+        let error = CausalLm::random(config, 1, None, &Device::Cpu).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
 /// A checkpoint of the fixtures with other fields in its `config.json`.
 fn changed(name: &str, fields: Value) -> Result<CausalLm> {
     let folder = fresh_folder();
@@ -139,6 +178,8 @@ fn what_would_change_the_numbers_is_refused() {
         ("tiny-llama", json!({"attention_dropout": 0.1}), ["attention_dropout is 0.1", "config.json"]),
         ("tiny-llama", json!({"hidden_act": "relu"}), ["`relu`", "`silu`"]),
         ("tiny-neox", json!({"attention_dropout": 0.1}), ["attention_dropout", "0.1"]),
+        ("tiny-neox", json!({"rotary_pct": 1.5, "rope_parameters": null}), ["rotary_pct 1.5", "8 dimensions"]),
+        ("tiny-neox", json!({"rope_scaling": {"type": "yarn", "factor": 4.0}}), ["`yarn`", "`linear`"]),
         ("tiny-phi", json!({"qk_layernorm": true}), ["qk_layernorm", "true"]),
         ("tiny-phi", json!({"hidden_act": "silu"}), ["`silu`", "`gelu_new`"]),
         ("tiny-phi", json!({"rope_scaling": {"type": "linear", "factor": 2.0}}), ["`linear`", "`default`"]),

@@ -1,5 +1,8 @@
 //! Bad input: a clear error with place, allowed values and the next step; never a panic, nothing overwritten.
 
+use finetuning::compute::cpu::loss::Targets;
+use finetuning::models::decoder::{Cache, Lesson};
+use finetuning::nn::backend::Backend;
 use finetuning::*;
 
 use crate::support::{fixture, fresh_folder, refused, tiny_model, tiny_rows};
@@ -145,6 +148,64 @@ fn a_row_longer_than_the_positions() {
     let parts = ["row 1", "66 tokens", "64 positions", "max_length to 64"];
     refused(Trainer::new(&tiny_model(1), TrainingArguments::default(), long.clone(), TokenizedDataset::default()), &parts);
     refused(evaluate_loss(&tiny_model(1), &long, 1, false), &parts);
+}
+
+#[test]
+fn what_a_model_cannot_read_is_refused_by_the_model() {
+    let model = tiny_model(1);
+    let long = [&["sequence 0", "65 tokens", "64 positions"][..], &["truncate"]].concat();
+    let unknown = ["token id 96", "vocabulary of 96"];
+    refused(model.forward(&[1; 65], 1, false), &long);
+    refused(model.forward(&[1, 96], 1, false), &unknown);
+    refused(model.forward(&[1; 5], 2, false), &["5 ids", "2 rows"]);
+    let mut cache = Cache::new();
+    model.forward_cached(&[1; 60], &mut cache).unwrap();
+    refused(model.forward_cached(&[1; 5], &mut cache), &long);
+    refused(model.forward_cached(&[96], &mut cache), &unknown);
+    model.forward_cached(&[1; 4], &mut cache).unwrap();
+    let losses = |inputs: &[u32], lengths: &[usize], ids: &[u32], weights: &[f32]| {
+        let targets = Targets { ids, weights, smoothing: 0.0 };
+        let lesson = Lesson { inputs, lengths, targets, checkpointing: false, noise: 0.0 };
+        (model.losses(inputs, lengths, targets), model.backward(lesson))
+    };
+    for (inputs, lengths, ids, weights, parts) in [
+        (&[1; 70][..], &[5, 65][..], &[1; 70][..], &[1.0; 70][..], &["sequence 1", "65 tokens", "64 positions"][..]),
+        (&[1, 96], &[2], &[1, 1], &[1.0; 2], &unknown),
+        (&[1, 2], &[2], &[1, 96], &[1.0; 2], &["label 96", "vocabulary of 96"]),
+        (&[1, 2], &[3], &[1, 1], &[1.0; 2], &["2 ids", "lengths of 3"]),
+        (&[1, 2], &[2], &[1], &[1.0; 2], &["2 ids", "1 targets"]),
+    ] {
+        let (loss, gradient) = losses(inputs, lengths, ids, weights);
+        refused(loss, parts);
+        refused(gradient, parts);
+    }
+    // A label that does not count may be any number, on every backend.
+    for backend in [Backend::fused(), Backend::composed()] {
+        let model = model.with_backend(backend);
+        let of = |label| model.losses(&[1, 2], &[2], Targets { ids: &[1, label], weights: &[1.0, 0.0], smoothing: 0.0 }).unwrap();
+        assert_eq!(of(u32::MAX), of(3));
+    }
+}
+
+#[test]
+fn an_adapter_below_an_adapter_is_refused() {
+    let folder = fresh_folder();
+    let config = std::fs::read_to_string(fixture("lora/tiny-neox/adapter_config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    config["base_model_name_or_path"] = folder.display().to_string().into();
+    std::fs::write(folder.join("adapter_config.json"), config.to_string()).unwrap();
+    refused(
+        AutoModelForCausalLM::from_pretrained(&folder.display().to_string()),
+        &["names", "an adapter itself", "base_model_name_or_path"],
+    );
+}
+
+#[test]
+fn a_tokenizer_file_is_a_name_of_it() {
+    let file = fixture("neox-tokenizer/tokenizer.json");
+    let tokenizer = AutoTokenizer::from_pretrained(&file.display().to_string()).unwrap();
+    let folder = AutoTokenizer::from_pretrained(&fixture("neox-tokenizer").display().to_string()).unwrap();
+    assert_eq!(tokenizer.encode("What is a model?").unwrap(), folder.encode("What is a model?").unwrap());
 }
 
 #[test]

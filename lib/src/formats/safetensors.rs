@@ -24,6 +24,10 @@ const INDEX: &str = "model.safetensors.index.json";
 
 /// The weights of a checkpoint folder: `model.safetensors`, or the shards that its index names. All as f32; or, with a
 /// format, the matrices packed in it and the rest as f32, frozen.
+///
+/// # Errors
+/// [`ErrorKind::File`] for a file that cannot be read; [`ErrorKind::Model`] for files that are cut off or a pickle, for missing
+/// shards, and for names and shapes that are not those of `shapes`, all at once.
 pub fn load(folder: &Path, shapes: &[(String, Vec<usize>)], format: Option<GgmlDType>, device: &Device) -> Result<(Weights, Packed)> {
     let mut stored = HashMap::new();
     for path in files(folder)? {
@@ -213,6 +217,9 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Writes `model.safetensors` in a number format; an older file stays whole when writing fails.
+///
+/// # Errors
+/// [`ErrorKind::File`] when it cannot be written.
 pub fn save(path: &Path, weights: &Weights, dtype: DType) -> Result<()> {
     let mut tensors = Vec::with_capacity(weights.len());
     for (name, var) in weights {

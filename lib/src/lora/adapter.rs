@@ -55,6 +55,9 @@ impl CausalLm {
 
     /// A model that shares these weights, frozen, and has a fresh adapter, which is all that training changes. This model
     /// stays trainable; training it changes the weights below the adapter as well.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] for a model that has an adapter, settings that cannot work, and target modules that it does not have.
     pub fn with_lora(&self, config: &LoraConfig) -> Result<Self> {
         config.check()?;
         if self.lora().is_some() {
@@ -92,6 +95,9 @@ impl CausalLm {
 
     /// A model of its own, without an adapter, that computes the same: `W + scale · B · A` in place of each changed matrix.
     /// Packed matrices are unpacked.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] for a model without an adapter.
     pub fn merge_adapter(&self) -> Result<Self> {
         let Some(lora) = self.lora() else {
             return Err(Error::new(ErrorKind::Model, "the model has no adapter to merge").hint("call `with_lora` or `load_adapter` first"));

@@ -68,9 +68,10 @@ impl CausalLm {
     /// transformers starts one. `tokenizer` is the one whose files belong into its checkpoints.
     ///
     /// # Errors
-    /// When the device has no memory for the weights.
+    /// [`ErrorKind::Model`] for a configuration that cannot be computed, or when the device has no memory for the weights.
     pub fn random(config: impl Into<Config>, seed: u64, tokenizer: Option<&Tokenizer>, device: &Device) -> Result<Self> {
         let config = config.into();
+        config.family().check().map_err(|reason| Error::new(ErrorKind::Model, format!("the configuration: {reason}")))?;
         let weights = random_weights(&config, seed, device)?;
         Ok(Self::new(config, weights, Vec::new(), device, tokenizer.map(|tokenizer| tokenizer.folder().to_path_buf())))
     }
@@ -97,6 +98,9 @@ impl CausalLm {
     }
 
     /// A copy with weights of its own; an adapter is copied, too.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] when the device has no memory for the copy.
     pub fn deep_clone(&self) -> Result<Self> {
         let mut copies = Vec::new();
         for (name, parameter) in self.weights() {
@@ -235,11 +239,14 @@ impl CausalLm {
 
     fn check_lengths(&self, lengths: impl Iterator<Item = usize>) -> Result<()> {
         let positions = self.config.max_position_embeddings();
-        for (index, length) in lengths.enumerate().filter(|(_, length)| *length > positions) {
-            return Err(Error::new(ErrorKind::Data, format!("sequence {index} has {length} tokens, the model has {positions} positions"))
-                .hint(format!("shorten the text, or keep {positions} of its tokens with `truncate`")));
+        match lengths.enumerate().find(|(_, length)| *length > positions) {
+            None => Ok(()),
+            Some((index, length)) => {
+                let message = format!("sequence {index} has {length} tokens, the model has {positions} positions");
+                Err(Error::new(ErrorKind::Data, message)
+                    .hint(format!("shorten the text, or keep {positions} of its tokens with `truncate`")))
+            }
         }
-        Ok(())
     }
 
     /// Names the random numbers of dropout and noise from here on.

@@ -27,6 +27,10 @@ pub enum Config {
 
 impl Config {
     /// Reads and checks `config.json` of a checkpoint folder.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] where there is none; [`ErrorKind::Model`] for a family that is not known, and for what would change the
+    /// numbers and this crate does not compute.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
         let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, error))?;
@@ -51,6 +55,9 @@ impl Config {
     }
 
     /// A `config.json` of one of [`FAMILIES`]; `Err` says what is not known.
+    ///
+    /// # Errors
+    /// What is not known, with the field and its value.
     pub fn from_value(value: Value) -> std::result::Result<Self, String> {
         match value["model_type"].as_str() {
             Some("gpt_neox") => NeoxConfig::from_value(value).map(Self::Neox),

@@ -33,6 +33,9 @@ pub type Drop<'a> = &'a dyn Fn(&Tensor) -> Result<Tensor>;
 /// One layer of a family.
 pub trait Block: std::fmt::Debug + Send + Sync {
     /// `(N,C)` → `(N,C)`.
+    ///
+    /// # Errors
+    /// candle's, where the shapes do not fit.
     fn forward(&self, pass: &Pass, x: &Tensor, attend: Attend, drop: Drop) -> Result<Tensor>;
     /// The linear layers by the last part of their name, for adapters and packed weights.
     fn linears(&mut self) -> Vec<(&'static str, &mut Linear)>;
@@ -179,6 +182,9 @@ impl Decoder {
     }
 
     /// Logits `(N,V)`; `training` lets candle record gradients, and drops.
+    ///
+    /// # Errors
+    /// For an id that is not below V.
     pub fn logits(&self, backend: Backend, ids: &[u32], lengths: &[usize], training: bool) -> Result<Tensor> {
         let pass = Pass::new(backend);
         if training {
@@ -193,6 +199,9 @@ impl Decoder {
 
     /// Logits `(S,V)` after the last of some new ids of each of S sequences, which follow those in the cache; a sequence
     /// behind the cache's last is a new one.
+    ///
+    /// # Errors
+    /// For an id that is not below V, for fewer sequences than the cache has, and for one without a new id.
     pub fn logits_cached(&self, backend: Backend, ids: &[&[u32]], cache: &mut Cache) -> Result<Tensor> {
         let lengths: Arc<[usize]> = ids.iter().map(|ids| ids.len()).collect();
         if lengths.contains(&0) || lengths.len() < cache.lengths.len() {
@@ -222,12 +231,18 @@ impl Decoder {
     }
 
     /// Negative log-probability of each target; 0 where its weight is 0.
+    ///
+    /// # Errors
+    /// For an id that is not below V.
     pub fn losses(&self, backend: Backend, ids: &[u32], lengths: &[usize], targets: Targets) -> Result<Vec<f32>> {
         let pass = Pass::new(backend);
         self.head.losses(&pass, &self.hidden(&pass, ids, lengths, false)?, targets)
     }
 
     /// Adds the gradients of `Σ weight · loss` to all parameters that are not frozen; returns that loss.
+    ///
+    /// # Errors
+    /// For an id that is not below V, and for a family whose layers have an operation without a backward pass.
     pub fn backward(&self, backend: Backend, lesson: Lesson) -> Result<f64> {
         if !backend.is_fused() {
             self.pass_ids()?;

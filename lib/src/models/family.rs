@@ -33,6 +33,11 @@ pub trait Family {
     fn head_name(&self) -> &'static str {
         "lm_head.weight"
     }
+    /// Refuses what cannot be computed.
+    ///
+    /// # Errors
+    /// What is wrong, with the field and its value.
+    fn check(&self) -> Result<(), String>;
     /// What the weights of norms start with, so that a norm only normalises.
     fn first_norm(&self) -> f32 {
         1.0

@@ -28,6 +28,9 @@ impl CustomOp1 for Gelu {
 }
 
 /// GELU with the exact normal distribution function (Hendrycks & Gimpel 2016), any shape.
+///
+/// # Errors
+/// candle's, for other numbers than f32 or shapes that do not fit; in a recorded pass for an input that nothing noted has made.
 pub fn gelu(pass: &Pass, x: &Tensor) -> Result<Tensor> {
     if pass.backend().is_fused() {
         return pass.apply1(x, Gelu);
@@ -56,6 +59,9 @@ impl CustomOp1 for GeluTanh {
 }
 
 /// GELU with a tanh (`gelu_new`, `gelu_pytorch_tanh`), any shape.
+///
+/// # Errors
+/// candle's, for other numbers than f32 or shapes that do not fit; in a recorded pass for an input that nothing noted has made.
 pub fn gelu_tanh(pass: &Pass, x: &Tensor) -> Result<Tensor> {
     if pass.backend().is_fused() {
         return pass.apply1(x, GeluTanh);
@@ -87,6 +93,9 @@ impl CustomOp2 for Gated {
 }
 
 /// `activation(gate) · up` (Shazeer 2020), any shape: SwiGLU with [`activation::SILU`], GeGLU with [`GELU_TANH`].
+///
+/// # Errors
+/// candle's, for other numbers than f32 or shapes that do not fit; in a recorded pass for an input that nothing noted has made.
 pub fn gated(pass: &Pass, gate: &Tensor, up: &Tensor, form: Sigmoidal) -> Result<Tensor> {
     if pass.backend().is_fused() {
         return pass.apply2(gate, up, Gated(form));
@@ -119,6 +128,9 @@ impl CustomOp1 for Dropout {
 
 /// Sets a part of the values to 0 and scales the others up (Srivastava et al. 2014). The seed decides which, so that a
 /// second forward pass and a resumed run drop the same ones.
+///
+/// # Errors
+/// candle's, for other numbers than f32 or shapes that do not fit; in a recorded pass for an input that nothing noted has made.
 pub fn dropout(pass: &Pass, x: &Tensor, rate: f64, seed: u64) -> Result<Tensor> {
     if rate <= 0.0 {
         return Ok(x.clone());

@@ -83,6 +83,9 @@ fn operations(pass: &Pass, x: &Tensor) -> Answer<Vec<Tensor>> {
 
 /// The largest distance of what a backend gives from what candle's operations give, gradients by the input included; over operations of
 /// every kind, on this device.
+///
+/// # Errors
+/// What one of the two backends says.
 pub fn distance_from_composed(
     backend: Backend,
     device: &Device,

@@ -53,6 +53,9 @@ impl Weight {
     }
 
     /// `(O,I)`, tracked by candle where it is to be trained.
+    ///
+    /// # Errors
+    /// candle's, where a matrix cannot be unpacked.
     pub fn tensor(&self, device: &Device) -> Result<Tensor> {
         match self {
             Self::Full(parameter) if parameter.is_frozen() => Ok(parameter.detached()),
@@ -91,6 +94,9 @@ impl Linear {
     }
 
     /// The product, with gradients.
+    ///
+    /// # Errors
+    /// candle's, where the shapes do not fit.
     pub fn forward(&self, pass: &Pass, x: &Tensor) -> Result<Tensor> {
         let y = self.product(pass, x)?;
         match &self.adapter {
@@ -163,6 +169,9 @@ pub struct Embedding {
 
 impl Embedding {
     /// The rows of `ids`, `(N,C)`; `training` makes what follows record its gradient.
+    ///
+    /// # Errors
+    /// For an id that is not below V.
     pub fn forward(&self, pass: &Pass, ids: &[u32], training: bool) -> Result<Tensor> {
         let (parameter, width) = match &self.weight {
             Weight::Full(parameter) => (parameter, parameter.dims()[1]),

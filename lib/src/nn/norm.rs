@@ -24,6 +24,9 @@ pub struct Norm {
 
 impl Norm {
     /// The normalised rows, with gradients.
+    ///
+    /// # Errors
+    /// candle's, where the shapes do not fit.
     pub fn forward(&self, pass: &Pass, x: &Tensor) -> Result<Tensor> {
         if pass.backend().is_fused() {
             return pass.apply1(x, self.clone());

@@ -81,6 +81,9 @@ impl Parameter {
     }
 
     /// A parameter with a copy of the values, frozen as this one is.
+    ///
+    /// # Errors
+    /// When the device has no memory for the copy.
     pub fn deep_clone(&self) -> Result<Self> {
         let copy = Self::new(Var::from_tensor(&self.value.as_tensor().copy()?)?);
         copy.set_frozen(self.is_frozen());
@@ -120,11 +123,17 @@ impl Parameter {
     }
 
     /// Lets `change` rewrite the weight in place; on the CPU only.
+    ///
+    /// # Errors
+    /// On another device than the CPU.
     pub fn update(&self, change: impl FnOnce(&mut [f32])) -> Result<()> {
         self.value.inplace_op1(&Change(Mutex::new(Some(change))))
     }
 
     /// The gradient as one flat array, zero where nothing was added.
+    ///
+    /// # Errors
+    /// When the gradient cannot be brought from its device.
     pub fn gradient(&self) -> Result<Vec<f32>> {
         self.lock().gradient.flat(self.value.elem_count(), self.value.dims()[0])
     }

@@ -52,6 +52,9 @@ pub enum RopeScaling {
 
 impl RopeScaling {
     /// Reads `rope_scaling` (or `rope_parameters`) of a `config.json`; `Err` names a kind that is not known.
+    ///
+    /// # Errors
+    /// A kind that is not known, or a number that is missing, by its name.
     pub fn from_config(rope: &Value, config: &Value) -> Result<Option<Self>, String> {
         let kind = rope["rope_type"].as_str().or(rope["type"].as_str()).unwrap_or("default");
         let number = |name: &str| rope[name].as_f64().ok_or_else(|| format!("rope_scaling has no number `{name}`"));

@@ -164,6 +164,9 @@ pub struct Segment {
 
 impl Segment {
     /// Runs `work` on a leaf with the values of `x`.
+    ///
+    /// # Errors
+    /// What `work` says.
     pub fn of(backend: Backend, x: &Tensor, work: impl FnOnce(&Pass, &Tensor) -> Result<Tensor>) -> Result<Self> {
         let x = x.detach();
         let leaf = if backend.is_fused() { x } else { Var::from_tensor(&x)?.as_tensor().clone() };
@@ -172,6 +175,9 @@ impl Segment {
     }
 
     /// Runs `work`, which begins with parameters alone.
+    ///
+    /// # Errors
+    /// What `work` says.
     pub fn start(backend: Backend, work: impl FnOnce(&Pass) -> Result<Tensor>) -> Result<Self> {
         let pass = Pass::recording(backend, None);
         Ok(Self { output: work(&pass)?, leaf: None, pass })
@@ -189,6 +195,9 @@ impl Segment {
 
     /// From the gradient of the output to that of the leaf, which is none where there is no leaf or no way to it. The parameters'
     /// own are added by the fused operations; what candle's graph finds of them goes to `found`.
+    ///
+    /// # Errors
+    /// candle's, and what `found` says.
     pub fn back(self, grad: &Tensor, found: impl FnOnce(&GradStore) -> Result<()>) -> Result<Option<Tensor>> {
         match self.pass.tape {
             Some(tape) => tape.into_inner().back(self.output.id(), grad, self.leaf.as_ref()),
@@ -200,6 +209,9 @@ impl Segment {
     }
 
     /// The same from a number that candle's graph made of the output.
+    ///
+    /// # Errors
+    /// candle's, and what `found` says.
     pub fn back_from(self, loss: &Tensor, found: impl FnOnce(&GradStore) -> Result<()>) -> Result<Option<Tensor>> {
         back_from(self.leaf, loss, found)
     }

@@ -21,13 +21,25 @@ use crate::tokenizer::text::Tokenizer;
 pub struct AutoTokenizer;
 
 impl AutoTokenizer {
-    /// The tokenizer of a `builtin:` name, a folder, a hub repository, or a `.gguf` file without a `tokenizer.json` beside it.
+    /// The tokenizer of a `builtin:` name, a folder, a hub repository, a `tokenizer.json`, or a `.gguf` file without a
+    /// `tokenizer.json` beside it.
+    ///
+    /// # Errors
+    /// As [`AutoTokenizer::from_pretrained_with`].
     pub fn from_pretrained(name: &str) -> Result<Tokenizer> {
         Self::from_pretrained_with(name, &HubOptions::default())
     }
 
     /// [`AutoTokenizer::from_pretrained`] with a revision, a token, or another cache.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Name`] where there is none by this name, or the hub cannot be asked; [`ErrorKind::Tokenizer`] for files that
+    /// hold no tokenizer, or one of an unknown kind; [`ErrorKind::File`], [`ErrorKind::Interrupted`].
     pub fn from_pretrained_with(name: &str, options: &HubOptions) -> Result<Tokenizer> {
+        let file = Path::new(name);
+        if file.file_name().is_some_and(|name| name == "tokenizer.json") && file.is_file() {
+            return Tokenizer::from_folder(file.parent().unwrap_or(Path::new("")));
+        }
         let folder = resolve::tokenizer_folder(name, options)?;
         match gguf::read::file(name, &folder, options.gguf_file.as_deref())?.filter(|_| !folder.join("tokenizer.json").is_file()) {
             Some(path) => Tokenizer::from_gguf(&path),
@@ -44,12 +56,19 @@ impl AutoModelForCausalLM {
     /// The model of a `builtin:` name, a folder, a `.gguf` file or a hub repository, on [`best_device`]. A folder with an adapter
     /// gives the model that its `adapter_config.json` names, with the adapter on it. The weights are f32; those of a `.gguf` file stay
     /// packed as they are (see [`CausalLm::quantized`]).
+    ///
+    /// # Errors
+    /// As [`AutoModelForCausalLM::from_pretrained_with`].
     pub fn from_pretrained(name: &str) -> Result<CausalLm> {
         Self::from_pretrained_with(name, &HubOptions::default())
     }
 
     /// [`AutoModelForCausalLM::from_pretrained`] with a revision, a token, or another cache. The model below an adapter comes
     /// with the same options, from its `main`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Name`] where there is none by this name, or the hub cannot be asked; [`ErrorKind::Model`] for files that are damaged,
+    /// or of a kind that this crate does not compute; [`ErrorKind::File`], [`ErrorKind::Interrupted`].
     pub fn from_pretrained_with(name: &str, options: &HubOptions) -> Result<CausalLm> {
         Self::load(name, None, options)
     }
@@ -57,6 +76,9 @@ impl AutoModelForCausalLM {
     /// [`AutoModelForCausalLM::from_pretrained`] with the matrices in a number format of 16 bits, F16 or BF16: transformers'
     /// `from_pretrained(name, dtype=...)`, for generation with half the memory and about twice the speed (see [`CausalLm::to_dtype`]).
     /// F32 unpacks the weights of a `.gguf` file, so that they can be trained.
+    ///
+    /// # Errors
+    /// As [`AutoModelForCausalLM::from_pretrained_with`], and [`ErrorKind::Model`] for other formats.
     pub fn from_pretrained_as(name: &str, dtype: DType) -> Result<CausalLm> {
         Self::load(name, Some(dtype), &HubOptions::default())
     }
@@ -93,6 +115,9 @@ impl AutoModelForCausalLM {
 
 impl CausalLm {
     /// Reads `config.json` and the weights of a checkpoint folder.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] for a file that cannot be read; [`ErrorKind::Model`] for files that are damaged or do not fit each other.
     pub fn from_folder(folder: &Path, device: &Device) -> Result<Self> {
         Self::read(folder, None, device)
     }

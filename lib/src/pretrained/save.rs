@@ -14,11 +14,17 @@ impl CausalLm {
     /// Writes a checkpoint that transformers opens: `config.json`, `model.safetensors` (f32) and the tokenizer files. A model
     /// with an adapter writes the adapter alone, as PEFT does (see [`CausalLm::save_adapter`]); to write the whole,
     /// `model.merge_adapter()?.save_pretrained(folder)`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] when the folder cannot be written.
     pub fn save_pretrained(&self, folder: impl AsRef<Path>) -> Result<()> {
         self.save_pretrained_as(folder, DType::F32)
     }
 
     /// [`CausalLm::save_pretrained`] in another number format (F32, F16 or BF16).
+    ///
+    /// # Errors
+    /// As [`CausalLm::save_pretrained`].
     pub fn save_pretrained_as(&self, folder: impl AsRef<Path>, dtype: DType) -> Result<()> {
         let folder = folder.as_ref();
         std::fs::create_dir_all(folder).map_err(|error| Error::file(folder, error))?;
@@ -48,6 +54,10 @@ impl CausalLm {
     }
 
     /// Takes over the weights of a checkpoint folder, in place; with an adapter, those of the adapter.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] for a file that cannot be read; [`ErrorKind::Model`] for a packed model, and for weights that are not those of
+    /// this model.
     pub fn load_weights(&self, folder: &Path) -> Result<()> {
         if self.lora().is_some() {
             return self.read_adapter(folder);

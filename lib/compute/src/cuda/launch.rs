@@ -1,7 +1,6 @@
 //! A call and its three inputs on a GPU → the output there: the kernels are compiled by NVRTC when the first is called.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::backend::BackendStorage;
 use candle_core::cuda_backend::cudarc::driver::{CudaFunction, DriverError, LaunchArgs, LaunchConfig, PushKernelArg};
@@ -11,18 +10,6 @@ use candle_core::{CudaStorage, Layout};
 use crate::cuda::call::{Call, SOURCE, THREADS};
 
 type Answer<T> = candle_core::Result<T>;
-
-static APPROVED: AtomicBool = AtomicBool::new(false);
-
-/// Whether the kernels compute on GPUs in this process.
-pub fn is_approved() -> bool {
-    APPROVED.load(Ordering::Relaxed)
-}
-
-/// Lets the kernels compute, or not.
-pub fn approve(yes: bool) {
-    APPROVED.store(yes, Ordering::Relaxed);
-}
 
 /// The output of a call on the device of its inputs, which stand there without gaps.
 ///

@@ -144,6 +144,9 @@ impl LlamaConfig {
     }
 
     /// Reads and checks a `config.json`; `Err` says what is not known.
+    ///
+    /// # Errors
+    /// What is not known, with the field and its value.
     pub fn from_value(mut value: Value) -> Result<Self, String> {
         let family = value["model_type"].as_str().unwrap_or_default().to_string();
         let rope = if value["rope_parameters"].is_object() { value["rope_parameters"].clone() } else { value["rope_scaling"].clone() };
@@ -173,7 +176,7 @@ impl LlamaConfig {
         config.stretch = stretch;
         config.rotary_part = part.filter(|_| family == "phi3");
         config.local_rope_theta = local.filter(|_| family == "gemma3_text");
-        config.check()?;
+        config.refusal()?;
         Ok(config)
     }
 
@@ -277,7 +280,7 @@ impl LlamaConfig {
         self.rotary_part.map_or(self.head_size(), |part| (self.head_size() as f64 * part) as usize)
     }
 
-    fn check(&self) -> Result<(), String> {
+    pub(super) fn refusal(&self) -> Result<(), String> {
         let (heads, groups) = (self.num_attention_heads, self.groups());
         if heads == 0 || groups == 0 || !heads.is_multiple_of(groups) {
             return Err(format!("num_attention_heads {heads} is not a multiple of num_key_value_heads {groups}"));

@@ -105,6 +105,10 @@ impl Family for LlamaConfig {
         self.tie_word_embeddings
     }
 
+    fn check(&self) -> std::result::Result<(), String> {
+        self.refusal()
+    }
+
     fn to_value(&self) -> Value {
         serde_json::to_value(self).unwrap_or_default()
     }

@@ -47,7 +47,7 @@ impl Family for NeoxConfig {
     }
 
     fn max_position_embeddings(&self) -> usize {
-        self.max_position_embeddings
+        self.positions()
     }
 
     fn attention_width(&self) -> usize {
@@ -55,7 +55,7 @@ impl Family for NeoxConfig {
     }
 
     fn eos_token_id(&self) -> Value {
-        self.eos_token_id.into()
+        self.eos_token_id.as_slice().into()
     }
 
     fn embedding_name(&self) -> &'static str {
@@ -72,6 +72,10 @@ impl Family for NeoxConfig {
 
     fn tie_word_embeddings(&self) -> bool {
         self.tie_word_embeddings
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        self.refusal()
     }
 
     fn to_value(&self) -> Value {
@@ -140,7 +144,8 @@ fn decoder(config: &NeoxConfig, weights: Weights) -> Decoder {
             parallel: config.use_parallel_residual,
         }) as Box<dyn Block>
     };
-    let rotary = Rotary::new(config.rotary_dimensions(), config.rotary_emb_base, None);
+    let scaling = config.scaling().ok().flatten();
+    let rotary = Rotary::new(config.rotary_dimensions(), config.rotary_emb_base, scaling.as_ref());
     let heads = Heads {
         heads: config.num_attention_heads,
         groups: config.num_attention_heads,

@@ -80,6 +80,10 @@ impl Family for PhiConfig {
         self.tie_word_embeddings
     }
 
+    fn check(&self) -> std::result::Result<(), String> {
+        self.refusal()
+    }
+
     fn to_value(&self) -> Value {
         serde_json::to_value(self).unwrap_or_default()
     }

@@ -11,6 +11,9 @@ use crate::nn::attention::shape::AttentionShape;
 use crate::nn::tape::Pass;
 
 /// Causal attention with rotary positions: `qkv (N, (H+2G)·D)` → context `(N, H·D)`.
+///
+/// # Errors
+/// candle's, where the shapes do not fit.
 pub fn attention(pass: &Pass, qkv: &Tensor, shape: &AttentionShape) -> Result<Tensor> {
     if pass.backend().is_fused() {
         return pass.apply1(qkv, Attention(shape.clone()));
@@ -20,6 +23,9 @@ pub fn attention(pass: &Pass, qkv: &Tensor, shape: &AttentionShape) -> Result<Te
 
 /// [`attention`] of new positions over those in the caches of one layer, which grow by them; no gradient. A sequence without
 /// a cache gets one.
+///
+/// # Errors
+/// candle's, where the shapes do not fit.
 pub fn attention_cached(pass: &Pass, qkv: &Tensor, shape: &AttentionShape, caches: &Arc<Mutex<Vec<LayerCache>>>) -> Result<Tensor> {
     if pass.backend().is_fused() {
         return qkv.contiguous()?.apply_op1_no_bwd(&CachedAttention { shape: shape.clone(), caches: caches.clone() });

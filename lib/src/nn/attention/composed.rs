@@ -11,6 +11,9 @@ use crate::nn::rotary::Rotary;
 
 /// Causal attention with rotary positions, sequence by sequence: `qkv (N, (H+2G)·D)` → context `(N, H·D)`. With caches, one
 /// a sequence, the positions follow those in the caches, which grow by them.
+///
+/// # Errors
+/// candle's, where the shapes do not fit.
 pub fn attention(backend: Backend, qkv: &Tensor, shape: &AttentionShape, caches: &mut [LayerCache]) -> Result<Tensor> {
     let mut contexts = Vec::with_capacity(shape.lengths.len());
     let mut start = 0;

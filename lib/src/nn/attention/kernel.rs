@@ -9,6 +9,9 @@ use compute::cpu::attention::Scores;
 use compute::cuda::operation::{Heads, Softmax};
 
 /// Rows of `qkv (T, (H+2G)·D)` of one sequence → queries `(H,T,D)`, keys and values `(G,T,D)`, turned by their positions.
+///
+/// # Errors
+/// candle's, where the shapes do not fit.
 pub fn heads(kernels: Kernels, rows: &Tensor, shape: &AttentionShape, offset: usize) -> Result<(Tensor, Tensor, Tensor)> {
     let (heads, groups, half, time) = (shape.heads, shape.groups, shape.rotary.half(), rows.dim(0)?);
     let is_interleaved = shape.columns == Columns::Interleaved;
@@ -26,6 +29,9 @@ pub fn heads(kernels: Kernels, rows: &Tensor, shape: &AttentionShape, offset: us
 }
 
 /// Products of queries from position `offset` on with keys, `(H,T,S)` → probabilities.
+///
+/// # Errors
+/// candle's, where the shapes do not fit.
 pub fn softmax(kernels: Kernels, products: &Tensor, scores: Scores, offset: usize) -> Result<Tensor> {
     let (heads, queries, _) = products.dims3()?;
     let call = Softmax { heads, queries, offset, scores };
