@@ -258,7 +258,7 @@ impl Client {
                 let answered = body(payload, &mut request, flag, counter).and_then(|body| agent.run(request.body(body)?));
                 answered.and_then(|response| tell(response, &events))
             };
-            match caught(ErrorKind::Name, "the transfer", work) {
+            match caught(ErrorKind::Name, || Ok(work())) {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => drop(events.send(Event::Failed(trouble(error, timeout)))),
                 Err(panic) => drop(events.send(Event::Failed(TransportError::Cut(panic.message().to_string())))),

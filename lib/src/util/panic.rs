@@ -1,55 +1,84 @@
-//! Work of another thread that may panic → its result, or an error with the panic's message and place.
+//! A panic of a thread that works for a caller → an [`Error`] with the panic's message and its place in the source.
+//!
+//! The payload of a panic has no place; only the hook of the process is told it. The first call puts a hook before the one
+//! that is there, which goes on as before, and remembers the places of the last panics by their messages.
 
 use std::any::Any;
-use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
-use std::sync::Once;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, Location, PanicHookInfo, catch_unwind};
+use std::sync::{Mutex, Once, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
 
-thread_local! {
-    /// The place of the panic that this thread is falling from: file, line and column. Written by the hook, read by [`caught`].
-    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
-}
+/// Panics whose places are remembered: more than threads panic at once.
+const LAST: usize = 32;
 
-/// Runs `work`; where it panics, the error says what was being done, what the panic said, and where it stood.
-///
-/// Only the panic hook is told the place. The first call hence puts one in front of the hook that was there; it notes
-/// the place and passes on, so that stderr shows what it always shows.
+/// Message and place of the last panics, the newest last.
+static PANICS: Mutex<VecDeque<(String, String)>> = Mutex::new(VecDeque::new());
+
+/// Runs `work`; a panic in it, on whatever thread that passes it on, is an error of `kind`.
 ///
 /// # Errors
-/// An error of `kind` when `work` panics.
-pub fn caught<T>(kind: ErrorKind, doing: &str, work: impl FnOnce() -> T) -> Result<T> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let before = take_hook();
-        set_hook(Box::new(move |info| {
-            PLACE.with_borrow_mut(|place| *place = info.location().map(ToString::to_string));
+/// Those of `work`, and its panic.
+pub fn caught<T>(kind: ErrorKind, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    watch();
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(error(kind, payload.as_ref())))
+}
+
+/// Remembers the places of panics from here on, for [`error`].
+pub fn watch() {
+    static WATCHED: Once = Once::new();
+    WATCHED.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info: &PanicHookInfo| {
+            let mut panics = PANICS.lock().unwrap_or_else(PoisonError::into_inner);
+            if panics.len() == LAST {
+                panics.pop_front();
+            }
+            panics.push_back((message(info.payload()), info.location().map(place).unwrap_or_default()));
+            drop(panics);
             before(info);
         }));
     });
-    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
-        let place = PLACE.take().map_or(String::new(), |place| format!(" at {place}"));
-        Error::new(kind, format!("{doing} panicked{place}: {}", message(&*payload)))
-            .hint("this is a mistake of the program, not of its input: report it with these lines")
-    })
 }
 
-/// What a panic said.
-fn message(payload: &(dyn Any + Send)) -> &str {
-    let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+/// What a panic left behind, as `catch_unwind` and the joins of threads and tasks give it.
+pub fn error(kind: ErrorKind, payload: &(dyn Any + Send)) -> Error {
+    let message = message(payload);
+    let panics = PANICS.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = panics.iter().rev().find(|(other, _)| *other == message).map(|(_, place)| format!(" ({place})"));
+    Error::new(kind, format!("the program has a fault: {message}{}", place.unwrap_or_default()))
+        .hint("this call has no result, later ones may; report the message with what was called")
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without a message").to_string()
+}
+
+/// File, line and column; of a file elsewhere on this machine no more than the end of its path.
+fn place(location: &Location) -> String {
+    let parts: Vec<&str> = location.file().split(['/', '\\']).collect();
+    let file = if location.file().starts_with('/') { parts[parts.len().saturating_sub(4)..].join("/") } else { parts.join("/") };
+    format!("{file}:{}:{}", location.line(), location.column())
 }
 
 #[cfg(test)]
 mod tests {
+    use rayon::prelude::*;
+
     use super::*;
 
     #[test]
-    fn a_threads_panic_brings_its_message_and_place() {
-        let work = || caught(ErrorKind::Service, "the sums", || -> usize { [1, 2][std::hint::black_box(7)] });
-        let error = std::thread::spawn(work).join().unwrap().unwrap_err().to_string();
-        assert!(error.starts_with("the sums panicked at ") && error.contains("panic.rs:") && error.contains("len is 2"), "{error}");
-        assert_eq!(caught(ErrorKind::Service, "the sums", || 3).unwrap(), 3);
+    fn a_panic_keeps_message_and_place_also_through_a_pool() {
+        let fail = |index: usize| if index == 7 { panic!("row {index} is odd") } else { Ok(()) };
+        let error = caught(ErrorKind::Model, || (0..20usize).into_par_iter().map(fail).collect::<Result<()>>()).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("row 7 is odd (") && text.contains("panic.rs:") && text.contains("hint: "), "{text}");
+        assert_eq!(error.kind(), ErrorKind::Model);
+        assert_eq!(caught(ErrorKind::Data, || Ok(3)).unwrap(), 3);
+        assert!(
+            caught::<()>(ErrorKind::Data, || std::panic::resume_unwind(Box::new(1))).unwrap_err().to_string().contains("without a message")
+        );
     }
 }

@@ -5,6 +5,7 @@
 //! A prompt is read in pieces, so that a long one does not stop the others. Tokens go into a channel without a bound, which
 //! holds one answer at most: a client that reads slowly stalls nobody, and one that has gone frees its place.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -21,7 +22,6 @@ use crate::nn::backend::in_pool;
 use crate::serve::config::ServedModel;
 use crate::serve::engine::metrics::Metrics;
 use crate::serve::engine::tokens::{Piece, Tokens};
-use crate::util::panic::caught;
 
 /// Ids of prompts that are read in one pass, beside one id of each text that is being written.
 const READ: usize = 256;
@@ -110,7 +110,9 @@ impl Engine {
             in_pool(move || {
                 while writer.receive(&receiver) {
                     // A fault in one pass ends the texts of that pass; the thread and later requests go on.
-                    if let Err(error) = caught(ErrorKind::Model, "the computation", || writer.pass()).flatten() {
+                    let passed = catch_unwind(AssertUnwindSafe(|| writer.pass()));
+                    let fault = || Error::new(ErrorKind::Model, "the computation stopped with a fault; the service goes on");
+                    if let Err(error) = passed.unwrap_or_else(|_| Err(fault())) {
                         writer.fail(&error);
                     }
                 }
