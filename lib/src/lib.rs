@@ -39,7 +39,7 @@
 //! | [`tokenizer`] | text ↔ ids; chats; examples → tokens | |
 //! | [`models`] | ids → logits: [`CausalLm`] and its families | |
 //! | [`formats`] | safetensors, GGUF ↔ weights | |
-//! | [`generate`] | a prompt → text | |
+//! | [`mod@generate`] | a prompt → text | |
 //! | [`lora`] | a model → a model with an adapter | |
 //! | [`train`] | rows → a trained model: [`Trainer`], [`DpoTrainer`] | |
 //! | [`evaluate`] | a model and rows → scores | |

@@ -24,12 +24,18 @@ impl Dataset {
     }
 
     /// Reads a .jsonl file; a bad line is an error that names `file:line`, an empty file is an error.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] when it cannot be opened; [`ErrorKind::Data`] for a bad line and a file without rows.
     pub fn from_jsonl(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::from_stream(ExampleStream::open(path)?, &path.display().to_string())
     }
 
     /// Reads a stream to its end; no row at all is an error that says `name`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] for a bad row and a stream without rows.
     pub fn from_stream(stream: ExampleStream, name: &str) -> Result<Self> {
         let examples = stream.collect::<Result<Vec<_>>>()?;
         if examples.is_empty() {
@@ -40,6 +46,9 @@ impl Dataset {
     }
 
     /// Writes the rows as JSON lines; an older file stays as it was when writing fails.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] when it cannot be written.
     pub fn to_jsonl(&self, path: impl AsRef<Path>) -> Result<()> {
         jsonl::write(path.as_ref(), &self.examples)
     }
@@ -55,6 +64,9 @@ impl Dataset {
     }
 
     /// The row at `index`, counted from 0.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when there are fewer rows.
     pub fn get(&self, index: usize) -> Result<&Example> {
         self.examples.get(index).ok_or_else(|| {
             Error::new(ErrorKind::Data, format!("row {index} does not exist; the data set has {} rows, counted from 0", self.len()))
@@ -73,6 +85,9 @@ impl Dataset {
     }
 
     /// The rows at these indices, in that order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when there are fewer rows.
     pub fn select(&self, indices: &[usize]) -> Result<Self> {
         let examples = indices.iter().map(|&index| self.get(index).cloned()).collect::<Result<_>>()?;
         Ok(Self { examples })
@@ -96,6 +111,9 @@ impl Dataset {
     }
 
     /// All texts of a column; the error names the columns that exist.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when a row has no such field.
     pub fn column(&self, name: &str) -> Result<Vec<String>> {
         let texts = self.examples.iter().enumerate().map(|(row, example)| {
             example.get(name).map(String::from).ok_or_else(|| {
@@ -111,6 +129,9 @@ impl Dataset {
     }
 
     /// The same rows with one field of another name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when a row has no field `from`.
     pub fn rename_column(&self, from: &str, to: &str) -> Result<Self> {
         let examples = self.examples.iter().map(|example| {
             example.field(from)?;
@@ -120,6 +141,9 @@ impl Dataset {
     }
 
     /// (train, test): `test_size` of the rows for the test, shuffled as NumPy's `default_rng(seed)` does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when one side would have no row.
     pub fn train_test_split(&self, test_size: f64, seed: u64) -> Result<(Self, Self)> {
         check_test_size(test_size, self.len())?;
         let (train, test) = split_indices(self.len(), test_size, seed);

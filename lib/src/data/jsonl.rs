@@ -20,6 +20,9 @@ pub struct JsonLines {
 
 impl JsonLines {
     /// Opens a .jsonl file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] when it cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         let file = File::open(&path).map_err(|error| Error::file(&path, error))?;
@@ -91,6 +94,9 @@ fn kind_of(value: &Value) -> &'static str {
 }
 
 /// Writes examples as JSON lines: to a temporary file first, so that a failure leaves an old file as it was.
+///
+/// # Errors
+/// [`ErrorKind::File`] when it cannot be written.
 pub fn write(path: &Path, examples: &[Example]) -> Result<()> {
     let mut bytes = Vec::new();
     for example in examples {

@@ -21,6 +21,9 @@ pub struct ParquetRows {
 
 impl ParquetRows {
     /// Opens a .parquet file; compression is Snappy or none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] when it cannot be opened; [`ErrorKind::Data`] when it is no .parquet file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         let file = File::open(&path).map_err(|error| Error::file(&path, error))?;

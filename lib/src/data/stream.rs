@@ -53,11 +53,17 @@ impl Rows {
 
 impl ExampleStream {
     /// Opens one file.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::File`] when it cannot be opened; [`crate::ErrorKind::Data`] when it has another format.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_all([path.as_ref().to_path_buf()])
     }
 
     /// Opens several files, to be read one after the other.
+    ///
+    /// # Errors
+    /// As [`ExampleStream::open`], of the first file; those behind it are opened when their turn comes.
     pub fn open_all(paths: impl IntoIterator<Item = PathBuf>) -> Result<Self> {
         let mut waiting: VecDeque<PathBuf> = paths.into_iter().collect();
         let open = waiting.pop_front().map(|path| Rows::open(&path)).transpose()?;

@@ -1,6 +1,6 @@
 //! Values → what a cell or a terminal shows: HTML, tables, pictures and live displays.
 //!
-//! [`output`] sends it, [`raster`](self) draws the PNG images of the feature `plot`.
+//! [`output`] sends it, `raster` draws the PNG images of the feature `plot`.
 //!
 //! Imports: error.
 

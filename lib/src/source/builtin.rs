@@ -18,11 +18,17 @@ pub fn root() -> PathBuf {
 }
 
 /// The folder of a builtin model.
+///
+/// # Errors
+/// [`ErrorKind::Name`] when there is none by this name; the message lists those there are.
 pub fn model(name: &str) -> Result<PathBuf> {
     find(name, "models", "model", "")
 }
 
 /// The file of a builtin data set.
+///
+/// # Errors
+/// [`ErrorKind::Name`] when there is none by this name; the message lists those there are.
 pub fn data(name: &str) -> Result<PathBuf> {
     find(name, "data", "data set", ".jsonl")
 }

@@ -24,6 +24,7 @@ const STEPS: u64 = 20_000_000;
 
 /// One turn of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Message {
     /// One of [`ROLES`].
     pub role: String,

@@ -38,6 +38,9 @@ impl Tokenizer {
     /// The end-of-sequence token is `eos_token` of the configuration, else `<|endoftext|>`; it also pads, as in the
     /// course. Special tokens that the configuration
     /// does not name are those of `special_tokens_map.json`, which older checkpoints have.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] when a file cannot be read; [`ErrorKind::Tokenizer`] when it is no tokenizer, or its end-of-sequence token is unknown.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let path = folder.join("tokenizer.json");
         let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, error))?;
@@ -72,6 +75,9 @@ impl Tokenizer {
     }
 
     /// The ids of a text, without any special token.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Tokenizer`] when the tokenizer refuses the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let encoding =
             self.inner.encode(text, false).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("encode: {error}")).because(error))?;
@@ -81,6 +87,9 @@ impl Tokenizer {
     /// The ids of a text that a model goes on from: [`Tokenizer::encode`] after the tokens that the model expects before a
     /// text, such as Llama's `<s>`, unless the text begins with them. With [`Tokenizer::ending`], what `tokenizer(text)` of
     /// transformers gives.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
     pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>> {
         let (before, ids) = (&self.around[0], self.encode(text)?);
         Ok(if ids.starts_with(before) { ids } else { [before.as_slice(), &ids].concat() })
@@ -98,11 +107,17 @@ impl Tokenizer {
     }
 
     /// The ids of each text.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
     pub fn encode_batch(&self, texts: &[impl AsRef<str>]) -> Result<Vec<Vec<u32>>> {
         texts.iter().map(|text| self.encode(text.as_ref())).collect()
     }
 
     /// The text of ids; special tokens are left out.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Tokenizer`] when the tokenizer refuses the ids.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         self.inner.decode(ids, true).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("decode: {error}")).because(error))
     }
@@ -114,11 +129,17 @@ impl Tokenizer {
     }
 
     /// The text of each row of ids.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::decode`].
     pub fn decode_batch(&self, rows: &[Vec<u32>]) -> Result<Vec<String>> {
         rows.iter().map(|ids| self.decode(ids)).collect()
     }
 
     /// The pieces into which a text is cut, each as text.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
     pub fn tokens(&self, text: &str) -> Result<Vec<String>> {
         self.encode(text)?.iter().map(|&id| self.decode(&[id])).collect()
     }

@@ -25,6 +25,9 @@ struct Kernel {
 }
 
 /// Stops with [`crate::ErrorKind::Interrupted`] when an interrupt was asked for; `place` says where the loop was.
+///
+/// # Errors
+/// [`crate::ErrorKind::Interrupted`] when it was.
 pub fn check(place: impl std::fmt::Display) -> Result<()> {
     static KERNEL: OnceLock<Option<Kernel>> = OnceLock::new();
     let file = |name: &str| std::env::var_os(name).map(PathBuf::from);
