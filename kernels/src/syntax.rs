@@ -64,12 +64,12 @@ impl Statements {
 
     /// The bytes of the cell that a node takes, without blanks and plain comments in front of it.
     pub fn range(node: &impl AstNode) -> std::ops::Range<usize> {
-        let tokens = node.syntax().descendants_with_tokens().filter_map(|element| element.into_token());
+        let mut tokens = node.syntax().descendants_with_tokens().filter_map(|element| element.into_token());
         let is_code = |token: &ra_ap_syntax::SyntaxToken| {
             !token.kind().is_trivia() || ast::Comment::cast(token.clone()).is_some_and(|comment| comment.is_doc())
         };
         let whole = node.syntax().text_range();
-        let start = { tokens }.find(is_code).map_or(whole.start(), |token| token.text_range().start());
+        let start = tokens.find(is_code).map_or(whole.start(), |token| token.text_range().start());
         usize::from(start) - HEAD.len()..usize::from(whole.end()) - HEAD.len()
     }
 }

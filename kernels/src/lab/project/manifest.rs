@@ -81,13 +81,11 @@ pub fn manifest(name: &str, dependencies: &[Dependency], home: &Path, folder: &P
 /// A wish whose path, which the notebook gives from its own folder, is seen from the project's.
 fn seen_from(wish: &Value, home: &Path, folder: &Path) -> Value {
     let mut wish = wish.clone();
-    let table = wish.as_inline_table_mut();
-    if let Some(path) = table.and_then(|table| table.get_mut("path")) {
-        if let Some(text) = path.as_str() {
-            let target = home.join(text);
-            let target = target.canonicalize().unwrap_or(target);
-            *path = Value::from(relative(&target, folder).to_string_lossy().into_owned()).decorated(" ", "");
-        }
+    let path = wish.as_inline_table_mut().and_then(|table| table.get_mut("path"));
+    if let Some((path, text)) = path.and_then(|path| path.as_str().map(String::from).map(|text| (path, text))) {
+        let target = home.join(text);
+        let target = target.canonicalize().unwrap_or(target);
+        *path = Value::from(relative(&target, folder).to_string_lossy().into_owned()).decorated(" ", "");
     }
     wish
 }
