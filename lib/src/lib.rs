@@ -41,9 +41,10 @@
 //! | [`formats`] | safetensors, GGUF ↔ weights | |
 //! | [`mod@generate`] | a prompt → text | |
 //! | [`lora`] | a model → a model with an adapter | |
-//! | [`train`] | rows → a trained model: [`Trainer`], [`DpoTrainer`] | charts: `plot` |
+//! | [`train`] | rows → a trained model: [`Trainer`], [`DpoTrainer`] | |
 //! | [`evaluate`] | a model and rows → scores | |
 //! | `hosted` | a question → the answer of an HTTP service | `hosted` |
+//! | `plot` | reports of a run → charts to explore | `plot` |
 //! | [`pretrained`] | a model → a repository of the hub | `hub` |
 //! | `serve` | a model → an HTTP service of the OpenAI kind | `serve` |
 //! | `notebook` | channels and pictures of a notebook | `notebook` |
@@ -72,6 +73,8 @@ pub mod train;
 pub mod evaluate;
 #[cfg(feature = "hosted")]
 pub mod hosted;
+#[cfg(feature = "plot")]
+pub mod plot;
 pub mod pretrained;
 #[cfg(feature = "serve")]
 pub mod serve;
@@ -107,24 +110,34 @@ pub use data::example::Example;
 #[doc(no_inline)]
 pub use data::load::{load_dataset, load_dataset_with, stream_dataset, stream_dataset_with};
 #[doc(no_inline)]
-pub use data::split::permutation;
-#[doc(no_inline)]
 pub use data::stream::ExampleStream;
 #[doc(no_inline)]
 pub use display::output::{Html, LiveDisplay, Picture, Show, clear_output, show, table};
 #[doc(no_inline)]
 pub use error::{Error, ErrorKind, Result};
 #[doc(no_inline)]
-pub use evaluate::answers::{
-    AnswerReport, AnswerRow, ErrorReport, MultipleChoice, error_categories, evaluate_answers, is_exact_match, load_multiple_choice,
-    log_probability, multiple_choice_accuracy, token_f1,
-};
+pub use evaluate::answers::evaluate_answers;
+#[doc(no_inline)]
+pub use evaluate::choice::{MultipleChoice, load_multiple_choice, log_probability, multiple_choice_accuracy};
+#[doc(no_inline)]
+pub use evaluate::errors::{ErrorReport, error_categories};
+#[doc(no_inline)]
+pub use evaluate::metrics::{is_exact_match, token_f1};
+#[doc(no_inline)]
+pub use evaluate::report::{AnswerReport, AnswerRow};
 #[doc(no_inline)]
 pub use evaluate::similarity::TfIdf;
 #[doc(no_inline)]
-pub use generate::batch::{Decoding, generate, generate_batch, generate_texts, generate_until, inference, stream_text};
+pub use generate::batch::{generate, generate_batch, generate_texts, generate_until, inference, stream_text};
+#[expect(deprecated, reason = "the old name stays for one version")]
 #[doc(no_inline)]
-pub use generate::config::{Generation, GenerationConfig};
+pub use generate::config::Decoding;
+#[doc(no_inline)]
+pub use generate::config::GenerationConfig;
+#[doc(no_inline)]
+pub use generate::sampler::SampledToken;
+#[doc(no_inline)]
+pub use generate::sequence::Generation;
 #[doc(no_inline)]
 pub use generate::stream::{StopStrings, TextStreamer};
 #[cfg(feature = "hosted")]
@@ -139,11 +152,13 @@ pub use hub::options::HubOptions;
 #[doc(no_inline)]
 pub use hub::push::{PushOptions, upload_folder};
 #[doc(no_inline)]
-pub use lora::adapter::LoraConfig;
-#[doc(no_inline)]
-pub use models::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm, best_device};
+pub use models::causal::CausalLm;
 #[doc(no_inline)]
 pub use models::config::{Config, LlamaConfig, NeoxConfig, PhiConfig};
+#[doc(no_inline)]
+pub use nn::device::best_device;
+#[doc(no_inline)]
+pub use nn::lora::LoraConfig;
 #[cfg(feature = "notebook")]
 #[doc(no_inline)]
 pub use notebook::comm::{Comm, CommTarget};
@@ -152,8 +167,15 @@ pub use notebook::comm::{Comm, CommTarget};
 pub use notebook::frame::show_picture;
 #[doc(no_inline)]
 pub use optim::schedule::{RatePlan, Schedule, SchedulerKwargs};
+#[doc(no_inline)]
+pub use optim::settings::Optim;
+#[cfg(feature = "plot")]
+#[doc(no_inline)]
+pub use plot::chart::{Chart, plot_loss};
 #[cfg(feature = "data-frames")]
 pub use polars;
+#[doc(no_inline)]
+pub use pretrained::auto::{AutoModelForCausalLM, AutoTokenizer};
 #[cfg(feature = "serve")]
 #[doc(no_inline)]
 pub use serve::config::{ServeConfig, ServedModel};
@@ -171,18 +193,17 @@ pub use tokenizer::template::{
 #[doc(no_inline)]
 pub use tokenizer::text::{Side, Tokenizer, pad, truncate};
 #[doc(no_inline)]
-pub use train::arguments::settings::{Accumulation, IntervalStrategy, Optim, SamplingStrategy, TrainingArguments};
+pub use train::arguments::settings::{Accumulation, IntervalStrategy, SamplingStrategy, TrainingArguments};
 #[doc(no_inline)]
-pub use train::callback::{Control, EarlyStopping, Moment, TrainerCallback};
+pub use train::callback::early_stopping::EarlyStopping;
+#[doc(no_inline)]
+pub use train::callback::trainer_callback::{Control, Moment, TrainerCallback};
 #[doc(no_inline)]
 pub use train::checkpoint::state::TrainerState;
 #[doc(no_inline)]
-pub use train::evaluation::{EvalReport, evaluate_loss};
-#[cfg(feature = "plot")]
+pub use train::evaluation::evaluate_loss;
 #[doc(no_inline)]
-pub use train::log::curve::{Chart, plot_loss};
-#[doc(no_inline)]
-pub use train::log::curve::{LossCurve, StepReport};
+pub use train::log::curve::LossCurve;
 #[doc(no_inline)]
 pub use train::log::meter::{TrainOutput, training_flops};
 #[doc(no_inline)]
@@ -192,4 +213,8 @@ pub use train::preference::pair::{PreferencePair, tokenize_preference, tokenize_
 #[doc(no_inline)]
 pub use train::preference::trainer::{DpoConfig, DpoReport, DpoTrainer, Preferences};
 #[doc(no_inline)]
+pub use train::report::{EvalReport, StepReport};
+#[doc(no_inline)]
 pub use train::trainer::Trainer;
+#[doc(no_inline)]
+pub use util::rng::permutation;

@@ -14,12 +14,14 @@ use crate::generate::batch::{check_prompt, generate_texts};
 use crate::generate::config::GenerationConfig;
 use crate::hosted::model::{Hosted, HostedConfig};
 use crate::hub::options::HubOptions;
-use crate::models::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm};
+use crate::models::causal::CausalLm;
+use crate::pretrained::auto::{AutoModelForCausalLM, AutoTokenizer};
 use crate::serve::config::{ServeConfig, ServedModel};
 use crate::serve::http::server::Server;
 use crate::tokenizer::encode::{MAX_LENGTH, TokenizedDataset, tokenize_dataset};
 use crate::tokenizer::text::Tokenizer;
 use crate::train::arguments::settings::TrainingArguments;
+use crate::train::log::curve::LossCurve;
 use crate::train::trainer::Trainer;
 
 /// The prefix of names of hosted models.
@@ -199,7 +201,7 @@ impl BasicModelRunner {
         let folder = output_dir.join("final");
         trainer.save_model(&folder)?;
         let dashboard = output_dir.join("loss.html");
-        let chart = crate::train::log::curve::plot_loss(trainer.history());
+        let chart = LossCurve { history: trainer.history().to_vec(), total_steps: trainer.history().len() };
         let page = format!("<!doctype html><meta charset=\"utf-8\"><title>Loss</title>{}", chart.svg());
         crate::util::write::write_whole(&dashboard, page.as_bytes())?;
         let model_id = folder.display().to_string();

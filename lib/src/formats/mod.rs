@@ -1,6 +1,11 @@
 //! Files of weights ↔ named weights.
 //!
-//! Imports: error, util, nn, models.
+//! | file | what it holds |
+//! |---|---|
+//! | [`safetensors`] | `model.safetensors`, whole or in shards |
+//! | `gguf` | `.gguf`: its metadata and its packed matrices |
+//!
+//! Imports: compute, error, nn, data, models.
 
 pub(crate) mod gguf;
 pub mod safetensors;

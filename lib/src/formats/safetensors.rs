@@ -13,29 +13,21 @@ use rayon::prelude::*;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
-use crate::data::split::Pcg64;
 use crate::error::{Error, ErrorKind, Result};
 use crate::nn::parameter::Parameter;
+use crate::nn::weights::{Packed, Weights};
 use crate::util::names::quoted;
 use crate::util::write::write_whole;
 use compute::cpu::packed::{Format, widen};
 
-/// Parameters by name, in the order of the model.
-pub type Weights = Vec<(String, Parameter)>;
-
-/// Matrices in formats of 16 bits or fewer, by name.
-pub type Packed = Vec<(String, Arc<QTensor>)>;
-
 const INDEX: &str = "model.safetensors.index.json";
-
-/// Finds parameters by name; the names have been checked when the weights were loaded.
-pub fn named(weights: &Weights) -> impl Fn(&str) -> Parameter + use<> {
-    let by_name: HashMap<String, Parameter> = weights.iter().cloned().collect();
-    move |name| by_name[name].clone()
-}
 
 /// The weights of a checkpoint folder: `model.safetensors`, or the shards that its index names. All as f32; or, with a
 /// format, the matrices packed in it and the rest as f32, frozen.
+///
+/// # Errors
+/// [`ErrorKind::File`] for a file that cannot be read; [`ErrorKind::Model`] for files that are cut off or a pickle, for missing
+/// shards, and for names and shapes that are not those of `shapes`, all at once.
 pub fn load(folder: &Path, shapes: &[(String, Vec<usize>)], format: Option<GgmlDType>, device: &Device) -> Result<(Weights, Packed)> {
     let mut stored = HashMap::new();
     for path in files(folder)? {
@@ -224,24 +216,10 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(names.iter().map(|name| folder.join(name)).collect())
 }
 
-/// Random weights: matrices normal with deviation 0.02, norm weights 1, biases 0.
-pub fn random(shapes: &[(String, Vec<usize>)], seed: u64, device: &Device) -> Result<Weights> {
-    let mut random = Pcg64::new(seed);
-    let mut weights = Vec::with_capacity(shapes.len());
-    for (name, shape) in shapes {
-        let count: usize = shape.iter().product();
-        let values: Vec<f32> = match shape.len() {
-            1 if name.ends_with("weight") => vec![1.0; count],
-            1 => vec![0.0; count],
-            _ => (0..count).map(|_| (0.02 * random.next_normal()) as f32).collect(),
-        };
-        let tensor = Tensor::from_vec(values, shape.as_slice(), device)?;
-        weights.push((name.clone(), Parameter::new(Var::from_tensor(&tensor)?)));
-    }
-    Ok(weights)
-}
-
 /// Writes `model.safetensors` in a number format; an older file stays whole when writing fails.
+///
+/// # Errors
+/// [`ErrorKind::File`] when it cannot be written.
 pub fn save(path: &Path, weights: &Weights, dtype: DType) -> Result<()> {
     let mut tensors = Vec::with_capacity(weights.len());
     for (name, var) in weights {

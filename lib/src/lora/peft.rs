@@ -7,9 +7,10 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::formats::safetensors::{self, Weights};
-use crate::lora::adapter::{LoraConfig, is_adapter};
+use crate::formats::safetensors;
 use crate::models::causal::CausalLm;
+use crate::nn::lora::{LoraConfig, is_adapter};
+use crate::nn::weights::Weights;
 use crate::util::write::write_whole;
 
 /// The settings' file.
@@ -110,6 +111,9 @@ impl CausalLm {
 
     /// Writes the adapter as PEFT does: `adapter_config.json` and `adapter_model.safetensors` (f32), which
     /// `PeftModel.from_pretrained(base, folder)` opens.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] for a model without an adapter; [`ErrorKind::File`] when the folder cannot be written.
     pub fn save_adapter(&self, folder: impl AsRef<Path>) -> Result<()> {
         let folder = folder.as_ref();
         std::fs::create_dir_all(folder).map_err(|error| Error::file(folder, error))?;
@@ -128,6 +132,10 @@ impl CausalLm {
 
     /// A model with the adapter of a folder, written by PEFT or [`CausalLm::save_adapter`], on these weights, which are shared
     /// and frozen. The adapter can be trained on. `lora_dropout` of the file is not used.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] for a file that cannot be read; [`ErrorKind::Model`] for another method than plain LoRA, and for tensors that
+    /// are not those of this model.
     pub fn load_adapter(&self, folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
         let model = self.with_lora(&read_config(folder)?).map_err(|error| error.at(folder.join(CONFIG).display()))?;

@@ -1,113 +1,28 @@
-//! A name → a language model that cells can hold, clone, print, train and save.
+//! Ids → logits, losses and gradients of a model that cells can hold, clone, print and train.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Once};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use candle_core::quantized::GgmlDType;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::formats::gguf;
-use crate::formats::safetensors::{self, Packed, Weights};
-use crate::hub::options::HubOptions;
-use crate::lora::adapter::{self, LoraConfig};
+use crate::models::assemble::assemble;
 use crate::models::config::Config;
 use crate::models::decoder::{Cache, Decoder, Lesson};
-use crate::models::llama::model as llama;
-use crate::models::neox::model as neox;
-use crate::models::phi::model as phi;
-use crate::models::quantize::packed_format;
-use crate::nn::backend::in_pool;
+use crate::nn::backend::Backend;
 use crate::nn::check;
-use crate::source::resolve;
-use crate::tokenizer;
-use crate::tokenizer::gguf::Documents;
+use crate::nn::lora::LoraConfig;
+use crate::nn::parameter::Parameter;
+use crate::nn::weights::{Packed, Weights};
 use crate::tokenizer::text::Tokenizer;
-use crate::util::write::write_whole;
+use crate::util::rng::Pcg64;
 use compute::cpu::loss::Targets;
+use compute::pool::Pool;
 
-/// Loads tokenizers by name, like its namesake in transformers.
-#[derive(Debug)]
-pub struct AutoTokenizer;
-
-impl AutoTokenizer {
-    /// The tokenizer of a `builtin:` name, a folder, a hub repository, or a `.gguf` file without a `tokenizer.json` beside it.
-    pub fn from_pretrained(name: &str) -> Result<Tokenizer> {
-        Self::from_pretrained_with(name, &HubOptions::default())
-    }
-
-    /// [`AutoTokenizer::from_pretrained`] with a revision, a token, or another cache.
-    pub fn from_pretrained_with(name: &str, options: &HubOptions) -> Result<Tokenizer> {
-        let folder = resolve::tokenizer_folder(name, options)?;
-        match gguf::read::file(name, &folder, options.gguf_file.as_deref())?.filter(|_| !folder.join("tokenizer.json").is_file()) {
-            Some(path) => Tokenizer::from_gguf(&path),
-            None => Tokenizer::from_folder(&folder),
-        }
-    }
-}
-
-/// Loads models by name, like its namesake in transformers.
-#[derive(Debug)]
-pub struct AutoModelForCausalLM;
-
-impl AutoModelForCausalLM {
-    /// The model of a `builtin:` name, a folder, a `.gguf` file or a hub repository, on [`best_device`]. A folder with an adapter
-    /// gives the model that its `adapter_config.json` names, with the adapter on it. The weights are f32; those of a `.gguf` file stay
-    /// packed as they are (see [`CausalLm::quantized`]).
-    pub fn from_pretrained(name: &str) -> Result<CausalLm> {
-        Self::from_pretrained_with(name, &HubOptions::default())
-    }
-
-    /// [`AutoModelForCausalLM::from_pretrained`] with a revision, a token, or another cache. The model below an adapter comes
-    /// with the same options, from its `main`.
-    pub fn from_pretrained_with(name: &str, options: &HubOptions) -> Result<CausalLm> {
-        Self::load(name, None, options)
-    }
-
-    /// [`AutoModelForCausalLM::from_pretrained`] with the matrices in a number format of 16 bits, F16 or BF16: transformers'
-    /// `from_pretrained(name, dtype=...)`, for generation with half the memory and about twice the speed (see [`CausalLm::to_dtype`]).
-    /// F32 unpacks the weights of a `.gguf` file, so that they can be trained.
-    pub fn from_pretrained_as(name: &str, dtype: DType) -> Result<CausalLm> {
-        Self::load(name, Some(dtype), &HubOptions::default())
-    }
-
-    fn load(name: &str, dtype: Option<DType>, options: &HubOptions) -> Result<CausalLm> {
-        let format = dtype.map(packed_format).transpose()?.flatten();
-        let (folder, device) = (resolve::model_folder(name, options)?, best_device());
-        if folder.join(adapter::CONFIG).is_file() {
-            let base = adapter::base_name(&folder)?;
-            let options = HubOptions { revision: HubOptions::default().revision, ..options.clone() };
-            return CausalLm { name: Some(base.clone()), ..Self::load(&base, dtype, &options)? }.load_adapter(folder);
-        }
-        let model = match gguf::read::file(name, &folder, options.gguf_file.as_deref())? {
-            Some(path) => {
-                let (config, weights, packed) = gguf::read::read(&path, &device)?;
-                let model = CausalLm::new(config, weights, packed, &device, Some(folder));
-                dtype.map_or(Ok(model.clone()), |dtype| model.to_dtype(dtype))?
-            }
-            None => CausalLm::read(&folder, format, &device)?,
-        };
-        Ok(CausalLm { name: Some(name.to_string()), ..model })
-    }
-}
-
-/// CUDA when the crate was built with the feature `cuda` and a GPU answers, else the CPU. Once in a process a line on stderr
-/// says why a GPU is not used, where one is expected: the feature is on, or the machine has an NVIDIA driver.
-pub fn best_device() -> Device {
-    static SAID: Once = Once::new();
-    let reason = match Device::cuda_if_available(0) {
-        Ok(device) if device.is_cuda() => return device,
-        Ok(_) if Path::new(NVIDIA_DRIVER).exists() => "the crate was built without the feature `cuda`".to_string(),
-        Ok(_) => return Device::Cpu,
-        Err(error) => format!("CUDA says: {}", error.to_string().lines().next().unwrap_or_default()),
-    };
-    SAID.call_once(|| eprintln!("no GPU is used, the CPU computes: {reason}"));
-    Device::Cpu
-}
-
-/// Where Linux says that an NVIDIA driver runs.
-const NVIDIA_DRIVER: &str = "/proc/driver/nvidia/version";
+/// Sets of threads that a model keeps for its next pass; passes at once need more, which go with them.
+const IDLE_POOLS: usize = 4;
 
 /// A causal language model. A clone shares the weights: training one trains the other.
 #[derive(Debug, Clone)]
@@ -119,62 +34,84 @@ pub struct CausalLm {
     /// What it was loaded by.
     name: Option<String>,
     lora: Option<Arc<LoraConfig>>,
-}
-
-/// Names and shapes of all parameters of a model, in the order of transformers.
-pub fn parameter_shapes(config: &Config) -> Vec<(String, Vec<usize>)> {
-    match config {
-        Config::Neox(config) => neox::parameter_shapes(config),
-        Config::Llama(config) => llama::parameter_shapes(config),
-        Config::Phi(config) => phi::parameter_shapes(config),
-    }
+    backend: Backend,
+    pool: Arc<Pool>,
 }
 
 impl CausalLm {
-    fn new(config: Config, weights: Weights, packed: Packed, device: &Device, folder: Option<PathBuf>) -> Self {
-        check::approve(device);
-        let decoder = adapter::decoder(&config, weights, packed, 0.0);
-        Self { config: Arc::new(config), decoder: Arc::new(decoder), device: device.clone(), folder, name: None, lora: None }
+    /// A model of weights that have the names and shapes of [`Config::parameter_shapes`]; `folder` holds the files of its tokenizer.
+    pub(crate) fn new(config: Config, weights: Weights, packed: Packed, device: &Device, folder: Option<PathBuf>) -> Self {
+        Self {
+            decoder: Arc::new(assemble(&config, weights, packed, 0.0)),
+            config: Arc::new(config),
+            device: device.clone(),
+            folder,
+            name: None,
+            lora: None,
+            backend: check::backend_of(device),
+            pool: Arc::new(Pool::new(IDLE_POOLS)),
+        }
+    }
+
+    /// The same model, which knows what it was loaded by.
+    pub(crate) fn named(self, name: &str) -> Self {
+        Self { name: Some(name.to_string()), ..self }
     }
 
     /// A model of the same shape, name and folder from other weights.
     pub(crate) fn assembled(&self, weights: Weights, packed: Packed, lora: Option<LoraConfig>) -> Self {
-        let decoder = adapter::decoder(&self.config, weights, packed, lora.as_ref().map_or(0.0, LoraConfig::scale));
+        let decoder = assemble(&self.config, weights, packed, lora.as_ref().map_or(0.0, LoraConfig::scale));
         Self { decoder: Arc::new(decoder), lora: lora.map(Arc::new), ..self.clone() }
     }
 
-    /// Reads `config.json` and the weights of a checkpoint folder.
-    pub fn from_folder(folder: &Path, device: &Device) -> Result<Self> {
-        Self::read(folder, None, device)
-    }
-
-    fn read(folder: &Path, format: Option<GgmlDType>, device: &Device) -> Result<Self> {
-        let config = Config::from_folder(folder)?;
-        let (weights, packed) = safetensors::load(folder, &parameter_shapes(&config), format, device)?;
-        Ok(Self::new(config, weights, packed, device, Some(folder.to_path_buf())))
-    }
-
-    /// A model with random weights: normal with deviation 0.02, norms 1 (Gemma's: 0, which is the same) and biases 0, as transformers starts one.
-    /// `tokenizer` is the one whose files belong into its checkpoints.
+    /// A model with random weights: normal with deviation 0.02, norms 1 (Gemma's: 0, which is the same) and biases 0, as
+    /// transformers starts one. `tokenizer` is the one whose files belong into its checkpoints.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] for a configuration that cannot be computed, or when the device has no memory for the weights.
     pub fn random(config: impl Into<Config>, seed: u64, tokenizer: Option<&Tokenizer>, device: &Device) -> Result<Self> {
         let config = config.into();
-        let weights = safetensors::random(&parameter_shapes(&config), seed, device)?;
-        if matches!(&config, Config::Llama(config) if config.is_gemma()) {
-            // Gemma's norms store the distance from 1.
-            for (_, norm) in weights.iter().filter(|(_, parameter)| parameter.rank() == 1) {
-                norm.set(&norm.zeros_like()?)?;
-            }
-        }
+        config.family().check().map_err(|reason| Error::new(ErrorKind::Model, format!("the configuration: {reason}")))?;
+        let weights = random_weights(&config, seed, device)?;
         Ok(Self::new(config, weights, Vec::new(), device, tokenizer.map(|tokenizer| tokenizer.folder().to_path_buf())))
     }
 
+    /// The same model, its weights shared, with operations that compute in another way: [`Backend::composed`] for those of other
+    /// devices. A trainer, a cache and a generation made with it compute so, too.
+    pub fn with_backend(&self, backend: Backend) -> Self {
+        Self { backend, ..self.clone() }
+    }
+
+    /// The same model, its weights shared, with products in `dtype` (see [`Backend::autocast`]).
+    pub fn autocast(&self, dtype: DType) -> Self {
+        self.with_backend(self.backend.autocast(dtype))
+    }
+
+    /// How its operations compute.
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// The threads that its passes run on; what makes several passes one after the other enters them once.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// A copy with weights of its own; an adapter is copied, too.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] when the device has no memory for the copy.
     pub fn deep_clone(&self) -> Result<Self> {
         let mut copies = Vec::new();
         for (name, parameter) in self.weights() {
             copies.push((name.clone(), parameter.deep_clone()?));
         }
         Ok(self.assembled(copies, self.packed().clone(), self.lora().cloned()))
+    }
+
+    /// What computes: a training step calls it from inside of its own pool.
+    pub(crate) fn decoder(&self) -> &Decoder {
+        &self.decoder
     }
 
     /// The shape of the model.
@@ -207,36 +144,114 @@ impl CausalLm {
         &self.device
     }
 
+    /// The folder whose tokenizer files belong into its checkpoints.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     /// Logits `(B·T, V)` of ids `(B,T)`, row-major; `training` turns dropout on and records gradients, which a backward
     /// pass adds to the weights' own (see [`crate::nn::parameter::Parameter::gradient`]).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] for ids that do not make `batch` rows, an id that is not below V, or rows longer than the model's positions.
     pub fn forward(&self, ids: &[u32], batch: usize, training: bool) -> Result<Tensor> {
-        Ok(in_pool(|| self.decoder.logits(ids, &vec![ids.len() / batch; batch], training))?)
+        if batch == 0 || !ids.len().is_multiple_of(batch) {
+            return Err(Error::new(ErrorKind::Data, format!("{} ids do not make {batch} rows of one length", ids.len()))
+                .hint("give as many ids as batch times length, or call `losses` with the length of each row"));
+        }
+        let lengths = vec![ids.len() / batch; batch];
+        self.check_ids(ids)?;
+        self.check_lengths(lengths.iter().copied())?;
+        Ok(self.pool.run(|| self.decoder.logits(self.backend, ids, &lengths, training))?)
     }
 
     /// Logits `(1,V)` of the position after `ids`, which follow those already in the cache.
+    ///
+    /// # Errors
+    /// As [`CausalLm::forward_cached_batch`].
     pub fn forward_cached(&self, ids: &[u32], cache: &mut Cache) -> Result<Tensor> {
-        Ok(in_pool(|| self.decoder.logits_cached(&[ids], cache))?)
+        self.forward_cached_batch(&[ids], cache)
     }
 
     /// Logits `(S,V)` after the new ids of each of S sequences, which follow those already in the cache.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] for an id that is not below V, and for sequences that grow beyond the model's positions;
+    /// [`ErrorKind::Model`] for fewer sequences than the cache has, or one without a new id.
     pub fn forward_cached_batch(&self, ids: &[&[u32]], cache: &mut Cache) -> Result<Tensor> {
-        Ok(in_pool(|| self.decoder.logits_cached(ids, cache))?)
+        ids.iter().try_for_each(|ids| self.check_ids(ids))?;
+        let seen = cache.lengths().iter().copied().chain(std::iter::repeat(0));
+        self.check_lengths(ids.iter().zip(seen).map(|(ids, seen)| seen + ids.len()))?;
+        Ok(self.pool.run(|| self.decoder.logits_cached(self.backend, ids, cache))?)
     }
 
-    /// Negative log-probability of each target of sequences that stand one after the other, dropout off; 0 where the
-    /// target's weight is 0.
+    /// Negative log-probability, in nats, of each target of sequences that stand one after the other, dropout off; 0 where the
+    /// target's weight is 0. N ids, targets and weights; `lengths` cuts them into sequences.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] for counts that differ, an id or a target that counts and is not below V, or sequences longer than the
+    /// model's positions.
     pub fn losses(&self, inputs: &[u32], lengths: &[usize], targets: Targets) -> Result<Vec<f32>> {
-        Ok(in_pool(|| self.decoder.losses(inputs, lengths, targets))?)
+        self.check_batch(inputs, lengths, targets)?;
+        Ok(self.pool.run(|| self.decoder.losses(self.backend, inputs, lengths, targets))?)
     }
 
     /// Adds the gradients of `Σ weight · loss` to the weights' own; returns that loss.
+    ///
+    /// # Errors
+    /// As [`CausalLm::losses`].
     pub fn backward(&self, lesson: Lesson) -> Result<f64> {
-        Ok(in_pool(|| self.decoder.backward(lesson))?)
+        self.check_batch(lesson.inputs, lesson.lengths, lesson.targets)?;
+        Ok(self.pool.run(|| self.decoder.backward(self.backend, lesson))?)
+    }
+
+    fn check_batch(&self, inputs: &[u32], lengths: &[usize], targets: Targets) -> Result<()> {
+        let counts = [lengths.iter().sum(), targets.ids.len(), targets.weights.len()];
+        if counts.iter().any(|&count| count != inputs.len()) {
+            let [rows, ids, weights] = counts;
+            return Err(Error::new(
+                ErrorKind::Data,
+                format!(
+                    "{} ids, lengths of {rows} in all, {ids} targets and {weights} weights; there must be as many of each",
+                    inputs.len()
+                ),
+            )
+            .hint("give each id the target that follows it, and a weight of 0 where there is none"));
+        }
+        self.check_ids(inputs)?;
+        self.check_lengths(lengths.iter().copied())?;
+        let counted = targets.ids.iter().zip(targets.weights).filter(|(_, weight)| **weight != 0.0);
+        self.check_known(counted.map(|(id, _)| *id), "label")
+    }
+
+    fn check_ids(&self, ids: &[u32]) -> Result<()> {
+        self.check_known(ids.iter().copied(), "token id")
+    }
+
+    fn check_known(&self, mut ids: impl Iterator<Item = u32>, what: &str) -> Result<()> {
+        let vocabulary = self.config.vocab_size();
+        match ids.find(|&id| id as usize >= vocabulary) {
+            None => Ok(()),
+            Some(id) => Err(Error::new(ErrorKind::Data, format!("{what} {id} is outside of the model's vocabulary of {vocabulary}"))
+                .hint("load tokenizer and model by the same name")),
+        }
+    }
+
+    fn check_lengths(&self, lengths: impl Iterator<Item = usize>) -> Result<()> {
+        let positions = self.config.max_position_embeddings();
+        match lengths.enumerate().find(|(_, length)| *length > positions) {
+            None => Ok(()),
+            Some((index, length)) => {
+                let message = format!("sequence {index} has {length} tokens, the model has {positions} positions");
+                Err(Error::new(ErrorKind::Data, message)
+                    .hint(format!("shorten the text, or keep {positions} of its tokens with `truncate`")))
+            }
+        }
     }
 
     /// Names the random numbers of dropout and noise from here on.
     pub fn set_seed(&self, seed: u64) {
-        self.decoder.seed.store(seed, std::sync::atomic::Ordering::Relaxed);
+        self.decoder.seed.store(seed, Ordering::Relaxed);
     }
 
     /// Number of parameters, frozen and packed ones included.
@@ -278,68 +293,28 @@ impl CausalLm {
     pub fn floating_point_ops(&self, tokens: usize) -> f64 {
         6.0 * tokens as f64 * self.non_embedding_parameter_count() as f64
     }
+}
 
-    /// Writes a checkpoint that transformers opens: `config.json`, `model.safetensors` (f32) and the tokenizer files. A model
-    /// with an adapter writes the adapter alone, as PEFT does (see [`CausalLm::save_adapter`]); to write the whole,
-    /// `model.merge_adapter()?.save_pretrained(folder)`.
-    pub fn save_pretrained(&self, folder: impl AsRef<Path>) -> Result<()> {
-        self.save_pretrained_as(folder, DType::F32)
-    }
-
-    /// [`CausalLm::save_pretrained`] in another number format (F32, F16 or BF16).
-    pub fn save_pretrained_as(&self, folder: impl AsRef<Path>, dtype: DType) -> Result<()> {
-        let folder = folder.as_ref();
-        std::fs::create_dir_all(folder).map_err(|error| Error::file(folder, error))?;
-        if let Some(source) = self.folder.as_deref().filter(|source| *source != folder) {
-            for name in ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"] {
-                if let Ok(bytes) = std::fs::read(source.join(name)) {
-                    write_whole(&folder.join(name), &bytes)?;
-                }
-            }
-            if let (false, Ok(Some(path))) = (source.join("tokenizer.json").is_file(), gguf::read::file("", source, None)) {
-                let Documents { tokenizer, configuration } = tokenizer::gguf::documents(&path)?;
-                write_whole(&folder.join("tokenizer.json"), tokenizer.to_string().as_bytes())?;
-                write_whole(&folder.join("tokenizer_config.json"), format!("{configuration:#}\n").as_bytes())?;
-            }
-        }
-        if self.lora().is_some() {
-            return self.write_adapter(folder, dtype);
-        }
-        safetensors::save(&folder.join("model.safetensors"), &self.full_weights()?, dtype)?;
-        let dtype = match dtype {
-            DType::F16 => "float16",
-            DType::BF16 => "bfloat16",
-            _ => "float32",
+/// Matrices normal with deviation 0.02, norms as the family starts them, biases 0.
+fn random_weights(config: &Config, seed: u64, device: &Device) -> Result<Weights> {
+    let (mut random, first_norm) = (Pcg64::new(seed), config.family().first_norm());
+    let mut weights = Vec::new();
+    for (name, shape) in config.parameter_shapes() {
+        let count: usize = shape.iter().product();
+        let values: Vec<f32> = match shape.len() {
+            1 if name.ends_with("weight") => vec![first_norm; count],
+            1 => vec![0.0; count],
+            _ => (0..count).map(|_| (0.02 * random.next_normal()) as f32).collect(),
         };
-        let json = format!("{:#}\n", self.config().to_value(dtype));
-        write_whole(&folder.join("config.json"), json.as_bytes())
+        weights.push((name, Parameter::new(Var::from_vec(values, shape, device)?)));
     }
-
-    /// Takes over the weights of a checkpoint folder, in place; with an adapter, those of the adapter.
-    pub fn load_weights(&self, folder: &Path) -> Result<()> {
-        if self.lora().is_some() {
-            return self.read_adapter(folder);
-        }
-        if !self.packed().is_empty() {
-            return Err(Error::new(ErrorKind::Model, "a packed model takes no other weights over")
-                .hint("load the checkpoint with `AutoModelForCausalLM::from_pretrained` and call `quantized` on it"));
-        }
-        let (loaded, _) = safetensors::load(folder, &parameter_shapes(self.config()), None, self.device())?;
-        for ((_, own), (_, new)) in self.weights().iter().zip(&loaded) {
-            own.set(new.as_tensor())?;
-        }
-        Ok(())
-    }
+    Ok(weights)
 }
 
 impl fmt::Display for CausalLm {
     /// The model as PyTorch prints one.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.config() {
-            Config::Neox(config) => neox::describe(config, formatter)?,
-            Config::Llama(config) => llama::describe(config, formatter)?,
-            Config::Phi(config) => phi::describe(config, formatter)?,
-        }
+        self.config.family().describe(formatter)?;
         self.lora().map_or(Ok(()), |lora| {
             let (trained, all) = (self.trainable_parameter_count(), self.parameter_count());
             let (r, targets, share) = (lora.r, lora.target_modules.join(", "), 100.0 * trained as f64 / all as f64);

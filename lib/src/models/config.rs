@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::models::family::Family;
 
 pub use crate::models::llama::config::LlamaConfig;
 pub use crate::models::neox::config::NeoxConfig;
@@ -26,6 +27,10 @@ pub enum Config {
 
 impl Config {
     /// Reads and checks `config.json` of a checkpoint folder.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] where there is none; [`ErrorKind::Model`] for a family that is not known, and for what would change the
+    /// numbers and this crate does not compute.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
         let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, error))?;
@@ -50,6 +55,9 @@ impl Config {
     }
 
     /// A `config.json` of one of [`FAMILIES`]; `Err` says what is not known.
+    ///
+    /// # Errors
+    /// What is not known, with the field and its value.
     pub fn from_value(value: Value) -> std::result::Result<Self, String> {
         match value["model_type"].as_str() {
             Some("gpt_neox") => NeoxConfig::from_value(value).map(Self::Neox),
@@ -58,102 +66,74 @@ impl Config {
         }
     }
 
+    /// What the family says of itself.
+    pub fn family(&self) -> &dyn Family {
+        match self {
+            Self::Neox(config) => config,
+            Self::Llama(config) => config,
+            Self::Phi(config) => config,
+        }
+    }
+
     /// `config.json` as transformers reads it, for weights in this number format.
     pub fn to_value(&self, dtype: &str) -> Value {
-        let mut value = match self {
-            Self::Neox(config) => serde_json::to_value(config),
-            Self::Llama(config) => serde_json::to_value(config),
-            Self::Phi(config) => serde_json::to_value(config),
-        }
-        .unwrap_or_default();
+        let mut value = self.family().to_value();
         value["torch_dtype"] = dtype.into();
         value
     }
 
     /// Words of the vocabulary, V; a padded vocabulary may exceed the tokenizer's.
     pub fn vocab_size(&self) -> usize {
-        match self {
-            Self::Neox(config) => config.vocab_size,
-            Self::Llama(config) => config.vocab_size,
-            Self::Phi(config) => config.vocab_size,
-        }
+        self.family().vocab_size()
     }
 
     /// Width of the residual stream, C.
     pub fn hidden_size(&self) -> usize {
-        match self {
-            Self::Neox(config) => config.hidden_size,
-            Self::Llama(config) => config.hidden_size,
-            Self::Phi(config) => config.hidden_size,
-        }
+        self.family().hidden_size()
     }
 
     /// Blocks, L.
     pub fn num_hidden_layers(&self) -> usize {
-        match self {
-            Self::Neox(config) => config.num_hidden_layers,
-            Self::Llama(config) => config.num_hidden_layers,
-            Self::Phi(config) => config.num_hidden_layers,
-        }
+        self.family().num_hidden_layers()
     }
 
-    /// Longest sequence.
+    /// Longest sequence, in tokens.
     pub fn max_position_embeddings(&self) -> usize {
-        match self {
-            Self::Neox(config) => config.max_position_embeddings,
-            Self::Llama(config) => config.positions(),
-            Self::Phi(config) => config.max_position_embeddings,
-        }
+        self.family().max_position_embeddings()
     }
 
     /// Whether the output projection is the embedding.
     pub fn tie_word_embeddings(&self) -> bool {
-        match self {
-            Self::Neox(config) => config.tie_word_embeddings,
-            Self::Llama(config) => config.tie_word_embeddings,
-            Self::Phi(config) => config.tie_word_embeddings,
-        }
+        self.family().tie_word_embeddings()
     }
 
     /// The name of the input embedding.
     pub fn embedding_name(&self) -> &'static str {
-        match self {
-            Self::Neox(_) => "gpt_neox.embed_in.weight",
-            _ => "model.embed_tokens.weight",
-        }
+        self.family().embedding_name()
     }
 
     /// The name of the output projection, which may be the embedding.
     pub fn head_name(&self) -> &'static str {
-        match self {
-            _ if self.tie_word_embeddings() => self.embedding_name(),
-            Self::Neox(_) => "embed_out.weight",
-            _ => "lm_head.weight",
-        }
+        if self.tie_word_embeddings() { self.embedding_name() } else { self.family().head_name() }
     }
 
     /// The ids that end a text: `eos_token_id`, a number or a list.
     pub fn eos_token_ids(&self) -> Vec<u32> {
         let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-        let others = match self {
-            Self::Neox(config) => return vec![config.eos_token_id],
-            Self::Llama(config) => &config.others,
-            Self::Phi(config) => &config.others,
-        };
-        match others.get("eos_token_id") {
-            Some(Value::Array(ids)) => ids.iter().filter_map(id).collect(),
-            Some(value) => id(value).into_iter().collect(),
-            None => Vec::new(),
+        match self.family().eos_token_id() {
+            Value::Array(ids) => ids.iter().filter_map(id).collect(),
+            value => id(&value).into_iter().collect(),
         }
     }
 
-    /// Dimensions of all heads of a layer together.
+    /// Dimensions of all heads of a layer together, H·D.
     pub fn attention_width(&self) -> usize {
-        match self {
-            Self::Neox(config) => config.hidden_size,
-            Self::Llama(config) => config.num_attention_heads * config.head_size(),
-            Self::Phi(config) => config.hidden_size,
-        }
+        self.family().attention_width()
+    }
+
+    /// Names and shapes of all parameters, in the order of transformers' `state_dict`.
+    pub fn parameter_shapes(&self) -> Vec<(String, Vec<usize>)> {
+        self.family().parameter_shapes()
     }
 }
 

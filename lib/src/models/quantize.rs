@@ -7,10 +7,10 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Var};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::formats::safetensors::Weights;
-use crate::models::causal::{CausalLm, parameter_shapes};
+use crate::models::causal::CausalLm;
 use crate::nn::packed::unpack;
 use crate::nn::parameter::Parameter;
+use crate::nn::weights::Weights;
 
 /// The packed format of a number format; none for f32, which is not packed.
 pub(crate) fn packed_format(dtype: DType) -> Result<Option<GgmlDType>> {
@@ -87,7 +87,7 @@ impl CausalLm {
         let (parameters, packed): (HashMap<_, _>, HashMap<_, _>) =
             (self.weights().iter().cloned().collect(), self.packed().iter().cloned().collect());
         let mut weights = Vec::new();
-        for (name, _) in parameter_shapes(self.config()) {
+        for (name, _) in self.config().parameter_shapes() {
             let parameter = match (parameters.get(&name), packed.get(&name)) {
                 (Some(parameter), _) => parameter.clone(),
                 (None, Some(packed)) => Parameter::new(Var::from_vec(unpack(packed)?, packed.shape(), self.device())?),

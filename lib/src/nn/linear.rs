@@ -3,19 +3,17 @@
 use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
 
-use crate::nn::backend::{is_fused, product};
+use crate::nn::lora::Adapter;
 use crate::nn::packed::{format_of, unpack, unpack_rows};
 use crate::nn::parameter::{Parameter, values, with_values};
-use crate::nn::tape;
+use crate::nn::tape::Pass;
 use compute::cpu::gemm::{Matrix, Threads, matmul};
 use compute::cpu::gemv::{self, FEW_PACKED, is_few};
 use compute::cpu::lanes::{self, is_wide};
 use compute::cpu::packed::rounded_to_bf16;
 use compute::cpu::rows;
-
-type Answer<T> = candle_core::Result<T>;
 
 /// `x (N,I) → x · weightᵀ + bias (N,O)`, `weight (O,I)`, `bias (O)`.
 #[derive(Debug, Clone)]
@@ -55,7 +53,10 @@ impl Weight {
     }
 
     /// `(O,I)`, tracked by candle where it is to be trained.
-    pub fn tensor(&self, device: &Device) -> Answer<Tensor> {
+    ///
+    /// # Errors
+    /// candle's, where a matrix cannot be unpacked.
+    pub fn tensor(&self, device: &Device) -> Result<Tensor> {
         match self {
             Self::Full(parameter) if parameter.is_frozen() => Ok(parameter.detached()),
             Self::Full(parameter) => Ok(parameter.as_tensor().clone()),
@@ -65,7 +66,7 @@ impl Weight {
     }
 
     /// `y += x · wᵀ`, or `y = x · wᵀ` where `y` is 0; on the CPU.
-    fn multiply(&self, y: &mut [f32], x: &[f32], add: bool) -> Answer<()> {
+    fn multiply(&self, y: &mut [f32], x: &[f32], add: bool) -> Result<()> {
         let inputs = self.dims()[1];
         let rows = x.len() / inputs;
         if let Self::Packed(packed) = self
@@ -86,17 +87,6 @@ impl Weight {
     }
 }
 
-/// A low-rank change of a weight (LoRA, Hu et al. 2021): `scale · b · a`, with `a (R,I)` and `b (O,R)`.
-#[derive(Debug, Clone)]
-pub struct Adapter {
-    /// `(R,I)`.
-    pub a: Parameter,
-    /// `(O,R)`.
-    pub b: Parameter,
-    /// `alpha / R`.
-    pub scale: f64,
-}
-
 impl Linear {
     /// A layer without an adapter.
     pub fn new(weight: Parameter, bias: Option<Parameter>) -> Self {
@@ -104,22 +94,25 @@ impl Linear {
     }
 
     /// The product, with gradients.
-    pub fn forward(&self, x: &Tensor) -> Answer<Tensor> {
-        let y = self.product(x)?;
+    ///
+    /// # Errors
+    /// candle's, where the shapes do not fit.
+    pub fn forward(&self, pass: &Pass, x: &Tensor) -> Result<Tensor> {
+        let y = self.product(pass, x)?;
         match &self.adapter {
             Some(Adapter { a, b, scale }) => {
-                let narrow = Self::new(a.clone(), None).forward(x)?;
-                tape::sum(&y, &tape::scaled(&Self::new(b.clone(), None).forward(&narrow)?, *scale)?)
+                let narrow = Self::new(a.clone(), None).forward(pass, x)?;
+                pass.sum(&y, &pass.scaled(&Self::new(b.clone(), None).forward(pass, &narrow)?, *scale)?)
             }
             None => Ok(y),
         }
     }
 
-    fn product(&self, x: &Tensor) -> Answer<Tensor> {
-        if is_fused(x.device()) {
-            return tape::apply1(x, self.clone());
+    fn product(&self, pass: &Pass, x: &Tensor) -> Result<Tensor> {
+        if pass.backend().is_fused() {
+            return pass.apply1(x, self.clone());
         }
-        let y = product(x, &self.weight.tensor(x.device())?.t()?)?;
+        let y = pass.backend().product(x, &self.weight.tensor(x.device())?.t()?)?;
         match &self.bias {
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
@@ -132,7 +125,7 @@ impl CustomOp1 for Linear {
         "linear"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Answer<(CpuStorage, Shape)> {
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (x, inputs) = (values(x, layout)?, self.weight.dims()[1]);
         let (rows, outputs) = (x.len() / inputs, self.weight.dims()[0]);
         let mut y = match &self.bias {
@@ -143,9 +136,9 @@ impl CustomOp1 for Linear {
         Ok((CpuStorage::F32(y), Shape::from((rows, outputs))))
     }
 
-    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Answer<Option<Tensor>> {
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let (grad, outputs, inputs) = (grad.contiguous()?, self.weight.dims()[0], self.weight.dims()[1]);
-        let slope = with_values(&grad, |grad| {
+        let by_x = with_values(&grad, |grad| {
             with_values(x, |x| {
                 if let Some(weight) = self.weight.parameter() {
                     weight.accumulate(|sum, add| matmul(sum, Matrix::new(grad, outputs).t(), Matrix::new(x, inputs), add, Threads::All));
@@ -158,12 +151,12 @@ impl CustomOp1 for Linear {
                 });
             }
             with_values(&self.weight.tensor(&Device::Cpu)?, |w| {
-                let mut slope = vec![0.0; x.elem_count()];
-                matmul(&mut slope, Matrix::new(grad, outputs), Matrix::new(w, inputs), false, Threads::All);
-                slope
+                let mut by_x = vec![0.0; x.elem_count()];
+                matmul(&mut by_x, Matrix::new(grad, outputs), Matrix::new(w, inputs), false, Threads::All);
+                by_x
             })
         })??;
-        Ok(Some(Tensor::from_vec(slope, x.shape(), x.device())?))
+        Ok(Some(Tensor::from_vec(by_x, x.shape(), x.device())?))
     }
 }
 
@@ -176,7 +169,10 @@ pub struct Embedding {
 
 impl Embedding {
     /// The rows of `ids`, `(N,C)`; `training` makes what follows record its gradient.
-    pub fn forward(&self, ids: &[u32], training: bool) -> Answer<Tensor> {
+    ///
+    /// # Errors
+    /// For an id that is not below V.
+    pub fn forward(&self, pass: &Pass, ids: &[u32], training: bool) -> Result<Tensor> {
         let (parameter, width) = match &self.weight {
             Weight::Full(parameter) => (parameter, parameter.dims()[1]),
             Weight::Packed(packed) => {
@@ -185,20 +181,20 @@ impl Embedding {
                     candle_core::bail!("a token id is outside of the vocabulary of {}", packed.shape().dims()[0])
                 };
                 let rows = Tensor::from_vec(rows, (ids.len(), packed.shape().dims()[1]), &Device::Cpu)?.to_device(&packed.device())?;
-                tape::note(&[], &rows, |_| Ok(Vec::new()))?;
+                pass.note(&[], &rows, |_| Ok(Vec::new()))?;
                 return Ok(rows);
             }
         };
         let weight = if training { parameter.as_tensor().clone() } else { parameter.detached() };
-        if is_fused(weight.device()) {
+        if pass.backend().is_fused() {
             let lookup = Lookup { ids: ids.to_vec(), width, weight: parameter.clone() };
-            if !tape::is_recording() {
+            if !pass.is_recording() {
                 return weight.apply_op1(lookup);
             }
             let rows = weight.apply_op1_no_bwd(&lookup)?;
             let output = rows.clone();
-            tape::note(&[], &rows, move |slope| {
-                lookup.bwd(&weight, &output, slope)?;
+            pass.note(&[], &rows, move |grad| {
+                lookup.bwd(&weight, &output, grad)?;
                 Ok(Vec::new())
             })?;
             return Ok(rows);
@@ -218,7 +214,7 @@ impl CustomOp1 for Lookup {
         "embedding"
     }
 
-    fn cpu_fwd(&self, table: &CpuStorage, layout: &Layout) -> Answer<(CpuStorage, Shape)> {
+    fn cpu_fwd(&self, table: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (table, width) = (values(table, layout)?, self.width);
         let mut rows = Vec::with_capacity(self.ids.len() * width);
         for &id in &self.ids {
@@ -230,7 +226,7 @@ impl CustomOp1 for Lookup {
         Ok((CpuStorage::F32(rows), Shape::from((self.ids.len(), width))))
     }
 
-    fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Answer<Option<Tensor>> {
+    fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         with_values(&grad.contiguous()?, |grad| self.weight.accumulate_rows(&self.ids, grad))?;
         Ok(None)
     }

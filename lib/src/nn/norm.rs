@@ -2,15 +2,12 @@
 //!
 //! candle's own `LayerNorm` and `RmsNorm` return no gradient and no error (candle issues 2168 and 3011).
 
-use candle_core::{CpuStorage, CustomOp1, D, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor};
 
-use crate::nn::backend::{has_kernels, is_fused};
 use crate::nn::kernel_op;
 use crate::nn::parameter::{Parameter, values, with_values};
-use crate::nn::tape;
+use crate::nn::tape::Pass;
 use compute::cpu::rows;
-
-type Answer<T> = candle_core::Result<T>;
 
 /// A layer norm, or without a bias an RMS norm, over the last axis of `(N,C)`.
 #[derive(Debug, Clone)]
@@ -27,12 +24,16 @@ pub struct Norm {
 
 impl Norm {
     /// The normalised rows, with gradients.
-    pub fn forward(&self, x: &Tensor) -> Answer<Tensor> {
-        if is_fused(x.device()) {
-            return tape::apply1(x, self.clone());
+    ///
+    /// # Errors
+    /// candle's, where the shapes do not fit.
+    pub fn forward(&self, pass: &Pass, x: &Tensor) -> Result<Tensor> {
+        if pass.backend().is_fused() {
+            return pass.apply1(x, self.clone());
         }
-        if has_kernels(x.device()) {
-            return kernel_op::norm(x, &self.weight, self.bias.as_ref().map(|bias| bias.as_tensor()), self.epsilon as f32, self.offset);
+        if let Some(kernels) = pass.backend().as_kernels() {
+            let bias = self.bias.as_ref().map(|bias| bias.as_tensor());
+            return kernel_op::norm(kernels, x, &self.weight, bias, self.epsilon as f32, self.offset);
         }
         let x = match &self.bias {
             Some(_) => x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?,
@@ -50,7 +51,7 @@ impl Norm {
 
 impl Norm {
     /// Lets `read` see what the rows are multiplied by.
-    fn with_factors<T>(&self, read: impl FnOnce(&[f32]) -> T) -> Answer<T> {
+    fn with_factors<T>(&self, read: impl FnOnce(&[f32]) -> T) -> Result<T> {
         with_values(&self.weight, |weight| match self.offset {
             0.0 => read(weight),
             offset => read(&weight.iter().map(|weight| weight + offset).collect::<Vec<f32>>()),
@@ -63,7 +64,7 @@ impl CustomOp1 for Norm {
         "norm"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Answer<(CpuStorage, Shape)> {
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (x, epsilon) = (values(x, layout)?, self.epsilon as f32);
         let y = self.with_factors(|weight| match &self.bias {
             Some(bias) => with_values(bias, |bias| rows::layer_norm(x, weight, bias, epsilon)),
@@ -72,9 +73,9 @@ impl CustomOp1 for Norm {
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 
-    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Answer<Option<Tensor>> {
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let (grad, width, epsilon) = (grad.contiguous()?, self.weight.elem_count(), self.epsilon as f32);
-        let slope = with_values(&grad, |grad| {
+        let grad = with_values(&grad, |grad| {
             with_values(x, |x| {
                 let affine = match self.bias {
                     Some(_) => rows::layer_norm_grad_affine(x, grad, width, epsilon),
@@ -90,6 +91,6 @@ impl CustomOp1 for Norm {
                 })
             })
         })???;
-        Ok(Some(Tensor::from_vec(slope, x.shape(), x.device())?))
+        Ok(Some(Tensor::from_vec(grad, x.shape(), x.device())?))
     }
 }

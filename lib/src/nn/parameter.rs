@@ -4,13 +4,12 @@
 //! accumulate without another pass over memory; on other devices candle's own store is emptied into it.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Storage, Tensor, Var};
-
-type Answer<T> = candle_core::Result<T>;
+use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Storage, Tensor, TensorId, Var};
 
 /// A weight, trainable unless it was frozen. A clone is the same weight.
 #[derive(Debug, Clone)]
@@ -43,7 +42,7 @@ pub enum Gradient {
 
 impl Gradient {
     /// The gradient on a device, zero where nothing was added; `dims` are the weight's.
-    pub(crate) fn tensor(&self, dims: &[usize], device: &Device) -> Answer<Tensor> {
+    pub(crate) fn tensor(&self, dims: &[usize], device: &Device) -> Result<Tensor> {
         match self {
             Self::OnDevice(tensor) => Ok(tensor.clone()),
             _ => Tensor::from_vec(self.flat(dims.iter().product(), dims[0])?, dims, device),
@@ -51,7 +50,7 @@ impl Gradient {
     }
 
     /// The gradient as one flat array of `count` numbers in `height` rows.
-    fn flat(&self, count: usize, height: usize) -> Answer<Vec<f32>> {
+    fn flat(&self, count: usize, height: usize) -> Result<Vec<f32>> {
         match self {
             Self::Empty => Ok(vec![0.0; count]),
             Self::Dense(values) => Ok(values.clone()),
@@ -82,7 +81,10 @@ impl Parameter {
     }
 
     /// A parameter with a copy of the values, frozen as this one is.
-    pub fn deep_clone(&self) -> Answer<Self> {
+    ///
+    /// # Errors
+    /// When the device has no memory for the copy.
+    pub fn deep_clone(&self) -> Result<Self> {
         let copy = Self::new(Var::from_tensor(&self.value.as_tensor().copy()?)?);
         copy.set_frozen(self.is_frozen());
         Ok(copy)
@@ -121,12 +123,18 @@ impl Parameter {
     }
 
     /// Lets `change` rewrite the weight in place; on the CPU only.
-    pub fn update(&self, change: impl FnOnce(&mut [f32])) -> Answer<()> {
+    ///
+    /// # Errors
+    /// On another device than the CPU.
+    pub fn update(&self, change: impl FnOnce(&mut [f32])) -> Result<()> {
         self.value.inplace_op1(&Change(Mutex::new(Some(change))))
     }
 
     /// The gradient as one flat array, zero where nothing was added.
-    pub fn gradient(&self) -> Answer<Vec<f32>> {
+    ///
+    /// # Errors
+    /// When the gradient cannot be brought from its device.
+    pub fn gradient(&self) -> Result<Vec<f32>> {
         self.lock().gradient.flat(self.value.elem_count(), self.value.dims()[0])
     }
 
@@ -167,43 +175,43 @@ impl Parameter {
         }
     }
 
-    /// Adds to rows of the gradient: `slopes` has one row an id.
-    pub(crate) fn accumulate_rows(&self, ids: &[u32], slopes: &[f32]) {
+    /// Adds to rows of the gradient: `grads` has one row an id.
+    pub(crate) fn accumulate_rows(&self, ids: &[u32], grads: &[f32]) {
         if self.is_frozen() {
             return;
         }
-        let width = slopes.len() / ids.len().max(1);
+        let width = grads.len() / ids.len().max(1);
         let mut slot = self.lock();
         if matches!(slot.gradient, Gradient::Empty) {
             slot.gradient = Gradient::Rows(BTreeMap::new());
         }
-        for (id, slope) in ids.iter().zip(slopes.chunks_exact(width.max(1))) {
+        for (id, grad) in ids.iter().zip(grads.chunks_exact(width.max(1))) {
             let row = match &mut slot.gradient {
                 Gradient::Dense(values) => &mut values[*id as usize * width..][..width],
                 Gradient::Rows(rows) => rows.entry(*id).or_insert_with(|| vec![0.0; width]),
                 Gradient::Empty | Gradient::OnDevice(_) => return,
             };
-            row.iter_mut().zip(slope).for_each(|(row, slope)| *row += slope);
+            row.iter_mut().zip(grad).for_each(|(row, grad)| *row += grad);
         }
     }
 
     /// Adds a gradient of candle's store.
-    pub(crate) fn accumulate_tensor(&self, slope: &Tensor) -> Answer<()> {
+    pub(crate) fn accumulate_tensor(&self, grad: &Tensor) -> Result<()> {
         if self.is_frozen() {
             return Ok(());
         }
-        if slope.device().is_cpu() {
-            let slope = slope.flatten_all()?.to_vec1::<f32>()?;
+        if grad.device().is_cpu() {
+            let grad = grad.flatten_all()?.to_vec1::<f32>()?;
             self.accumulate(|sum, add| match add {
-                true => sum.iter_mut().zip(&slope).for_each(|(sum, slope)| *sum += slope),
-                false => sum.copy_from_slice(&slope),
+                true => sum.iter_mut().zip(&grad).for_each(|(sum, grad)| *sum += grad),
+                false => sum.copy_from_slice(&grad),
             });
             return Ok(());
         }
         let mut slot = self.lock();
         slot.gradient = match &slot.gradient {
-            Gradient::OnDevice(sum) => Gradient::OnDevice((sum + slope)?),
-            _ => Gradient::OnDevice(slope.clone()),
+            Gradient::OnDevice(sum) => Gradient::OnDevice((sum + grad)?),
+            _ => Gradient::OnDevice(grad.clone()),
         };
         Ok(())
     }
@@ -221,6 +229,31 @@ impl Deref for Parameter {
     }
 }
 
+/// Makes candle's next tensors have larger ids than these parameters. candle's graph finds a gradient by its tensor's id, and
+/// the stock kernel links each cell with a counter of its own, so that a weight of an earlier cell could share the id of a new one.
+pub(crate) fn pass_ids<'a>(parameters: impl Iterator<Item = &'a Parameter>) -> Result<()> {
+    let highest = parameters.map(|parameter| number(parameter.value.id())).max().unwrap_or(0);
+    while (1..=highest).contains(&number(Tensor::zeros(1, DType::U8, &Device::Cpu)?.id())) {}
+    Ok(())
+}
+
+/// The number that an id is, which candle gives to hashers alone.
+fn number(id: TensorId) -> usize {
+    struct Number(usize);
+    impl Hasher for Number {
+        fn finish(&self) -> u64 {
+            self.0 as u64
+        }
+        fn write(&mut self, _: &[u8]) {}
+        fn write_usize(&mut self, number: usize) {
+            self.0 = number;
+        }
+    }
+    let mut taken = Number(0);
+    id.hash(&mut taken);
+    taken.0
+}
+
 /// A change of values in place, once.
 struct Change<F>(Mutex<Option<F>>);
 
@@ -229,7 +262,7 @@ impl<F: FnOnce(&mut [f32])> InplaceOp1 for Change<F> {
         "update"
     }
 
-    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Answer<()> {
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
         let (CpuStorage::F32(values), Some((start, end))) = (storage, layout.contiguous_offsets()) else {
             candle_core::bail!("a weight is updated in place only as contiguous f32");
         };
@@ -241,7 +274,7 @@ impl<F: FnOnce(&mut [f32])> InplaceOp1 for Change<F> {
 }
 
 /// Lets `read` see the f32 values of a contiguous tensor in CPU memory.
-pub(crate) fn with_values<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> T) -> Answer<T> {
+pub(crate) fn with_values<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> T) -> Result<T> {
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
         Storage::Cpu(storage) => Ok(read(values(storage, layout)?)),
@@ -250,9 +283,24 @@ pub(crate) fn with_values<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> T) ->
 }
 
 /// The f32 values of a contiguous tensor in CPU memory.
-pub(crate) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Answer<&'a [f32]> {
+pub(crate) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
         None => candle_core::bail!("this operation needs a contiguous tensor"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_tensors_have_larger_ids_than_the_parameters() {
+        let parameter = Parameter::new(Var::zeros(2, DType::F32, &Device::Cpu).unwrap());
+        let before = number(parameter.value.id());
+        assert!(before > 0, "the number of an id is read");
+        pass_ids([&parameter].into_iter()).unwrap();
+        let new = Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap();
+        assert!(number(new.id()) > before && number(new.id()) != number(parameter.detached().id()));
     }
 }

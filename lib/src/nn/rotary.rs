@@ -1,10 +1,23 @@
 //! Position → rotation of query and key (Su et al. 2021), in the half-split form of GPT-NeoX and Llama.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde_json::Value;
 
-/// Cosines and sines of every position: `(positions, half)` each.
-#[derive(Debug, Clone)]
+/// The angles by which heads turn with their positions.
+#[derive(Debug)]
 pub struct Rotary {
+    /// Of a position's step.
+    frequencies: Vec<f32>,
+    /// Factor of cosines and sines.
+    size: f32,
+    /// Those of the positions that were asked for until now.
+    known: Mutex<Arc<Angles>>,
+}
+
+/// Cosines and sines of the first positions: `(positions, half)` each.
+#[derive(Debug, Default)]
+pub struct Angles {
     half: usize,
     cos: Vec<f32>,
     sin: Vec<f32>,
@@ -12,7 +25,7 @@ pub struct Rotary {
 
 /// How positions are stretched over a longer context: `rope_scaling` of a `config.json`.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Stretch {
+pub enum RopeScaling {
     /// All frequencies turn slower by this factor: `linear`.
     Linear(f64),
     /// The slow frequencies turn slower: `llama3`.
@@ -37,8 +50,11 @@ pub enum Stretch {
     },
 }
 
-impl Stretch {
+impl RopeScaling {
     /// Reads `rope_scaling` (or `rope_parameters`) of a `config.json`; `Err` names a kind that is not known.
+    ///
+    /// # Errors
+    /// A kind that is not known, or a number that is missing, by its name.
     pub fn from_config(rope: &Value, config: &Value) -> Result<Option<Self>, String> {
         let kind = rope["rope_type"].as_str().or(rope["type"].as_str()).unwrap_or("default");
         let number = |name: &str| rope[name].as_f64().ok_or_else(|| format!("rope_scaling has no number `{name}`"));
@@ -105,30 +121,49 @@ impl Stretch {
 }
 
 impl Rotary {
-    /// The table for `dimensions` rotated dimensions (even) and this many positions; angles are `p · base^(−2i/d)`.
-    pub fn new(dimensions: usize, positions: usize, base: f64, stretch: Option<&Stretch>) -> Self {
-        let half = dimensions / 2;
-        let frequencies: Vec<f32> = (0..half)
+    /// Angles `p · base^(−2i/d)` of `dimensions` rotated dimensions (d, even).
+    pub fn new(dimensions: usize, base: f64, scaling: Option<&RopeScaling>) -> Self {
+        let frequencies: Vec<f32> = (0..dimensions / 2)
             .map(|i| (i, 1.0 / base.powf(2.0 * i as f64 / dimensions as f64)))
-            .map(|(i, frequency)| stretch.map_or(frequency, |stretch| stretch.apply(i, frequency)) as f32)
+            .map(|(i, frequency)| scaling.map_or(frequency, |scaling| scaling.apply(i, frequency)) as f32)
             .collect();
-        let size = match stretch {
-            Some(Stretch::Long { attention, .. }) => *attention as f32,
+        let size = match scaling {
+            Some(RopeScaling::Long { attention, .. }) => *attention as f32,
             _ => 1.0,
         };
-        let angles = (0..positions).flat_map(|position| frequencies.iter().map(move |frequency| position as f32 * frequency));
-        let (cos, sin) = angles.map(|angle| (angle.cos() * size, angle.sin() * size)).unzip();
-        Self { half, cos, sin }
-    }
-
-    /// (cos, sin) tables, `(positions, half)` row-major.
-    pub fn tables(&self) -> (&[f32], &[f32]) {
-        (&self.cos, &self.sin)
+        Self { frequencies, size, known: Mutex::default() }
     }
 
     /// Rotated dimensions of a head, halved.
     pub fn half(&self) -> usize {
-        self.half
+        self.frequencies.len()
+    }
+
+    /// Those of `positions` positions at least. What was computed once is kept.
+    pub fn angles(&self, positions: usize) -> Arc<Angles> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.cos.len() < positions * self.half() {
+            // A text that grows by one position a time asks seldom.
+            *known = Arc::new(self.first(positions.next_power_of_two()));
+        }
+        known.clone()
+    }
+
+    fn first(&self, positions: usize) -> Angles {
+        let angles = (0..positions).flat_map(|position| self.frequencies.iter().map(move |frequency| position as f32 * frequency));
+        let (cos, sin) = angles.map(|angle| (angle.cos() * self.size, angle.sin() * self.size)).unzip();
+        Angles { half: self.half(), cos, sin }
+    }
+}
+
+impl Angles {
+    /// Cosines and sines of `count` positions from `start` on, `(count, half)` row-major.
+    ///
+    /// # Panics
+    /// For positions that were not asked for.
+    pub fn rows(&self, start: usize, count: usize) -> (&[f32], &[f32]) {
+        let range = start * self.half..(start + count) * self.half;
+        (&self.cos[range.clone()], &self.sin[range])
     }
 
     /// Turns the first dimensions of a head by the angle of `position`; `sign` −1 turns back.

@@ -1,4 +1,13 @@
-//! A name → a model; a model → a repository.
+//! A name → a model; a model → a folder or a repository.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`auto`] | a name → a tokenizer or a model |
+//! | [`save`] | a model → a checkpoint folder, and back into the same model |
+//! | [`publish`] | a model or a data set → a repository of the hub |
+//!
+//! Imports: error, nn, hub, source, data, tokenizer, models, formats, lora.
 
-#[cfg(feature = "hub")]
+pub mod auto;
 pub mod publish;
+pub mod save;

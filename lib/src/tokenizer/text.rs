@@ -122,6 +122,12 @@ impl Tokenizer {
         self.inner.decode(ids, true).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("decode: {error}")).because(error))
     }
 
+    /// The text of a special token, which [`Tokenizer::decode`] leaves out; `None` for any other id.
+    pub(crate) fn special_token(&self, id: u32) -> Option<String> {
+        let text = self.inner.id_to_token(id)?;
+        self.inner.get_added_vocabulary().is_special_token(&text).then_some(text)
+    }
+
     /// The text of each row of ids.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! [`interrupt`] ends a long loop, [`mod@write`] replaces a file, [`lock`] keeps a second process out of a folder, `names`
 //! words lists and near misses, `notice` tells what is no failure, [`mod@panic`] turns a thread's panic into an error,
-//! [`crc32c`] checks bytes, [`memory`] asks the machine.
+//! [`rng`] is the one random generator, [`crc32c`] checks bytes, [`memory`] asks the machine.
 //!
 //! Imports: error.
 
@@ -13,4 +13,5 @@ pub mod memory;
 pub(crate) mod names;
 pub(crate) mod notice;
 pub mod panic;
+pub mod rng;
 pub mod write;

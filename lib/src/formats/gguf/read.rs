@@ -16,10 +16,9 @@ use candle_core::{Device, Var};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::gguf::config;
-use crate::formats::safetensors::{Packed, Weights};
-use crate::models::causal::parameter_shapes;
 use crate::models::config::Config;
 use crate::nn::parameter::Parameter;
+use crate::nn::weights::{Packed, Weights};
 use crate::util::names::quoted;
 
 /// Parts of names: transformers', llama.cpp's.
@@ -105,7 +104,7 @@ pub fn read(path: &Path, device: &Device) -> Result<(Config, Weights, Packed)> {
     let config = config::config(&content, factors.transpose().map_err(damaged)?)
         .map_err(|reason| refuse(reason).hint("use a GGUF file of another model, or this model's safetensors"))?;
     let (mut weights, mut packed, mut wrong, mut used) = (Vec::new(), Vec::new(), Vec::new(), HashSet::from(FACTORS.map(String::from)));
-    for (name, shape) in parameter_shapes(&config) {
+    for (name, shape) in config.parameter_shapes() {
         let stored = stored_name(&config, &name);
         let found = content.tensor_infos.get(&stored).map(|info| info.shape.dims().to_vec());
         if found.as_ref() != Some(&shape) {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::nn::rotary::{Rotary, Stretch};
+use crate::nn::rotary::{RopeScaling, Rotary};
 use compute::cpu::activation::{GELU_TANH, SILU, Sigmoidal};
 use compute::cpu::attention::Scores;
 
@@ -72,7 +72,7 @@ pub struct LlamaConfig {
     pub rotary_part: Option<f64>,
     /// How `rope_scaling` stretches the positions.
     #[serde(skip)]
-    pub stretch: Option<Stretch>,
+    pub stretch: Option<RopeScaling>,
     /// Everything else of the file.
     #[serde(flatten)]
     pub others: Map<String, Value>,
@@ -144,6 +144,9 @@ impl LlamaConfig {
     }
 
     /// Reads and checks a `config.json`; `Err` says what is not known.
+    ///
+    /// # Errors
+    /// What is not known, with the field and its value.
     pub fn from_value(mut value: Value) -> Result<Self, String> {
         let family = value["model_type"].as_str().unwrap_or_default().to_string();
         let rope = if value["rope_parameters"].is_object() { value["rope_parameters"].clone() } else { value["rope_scaling"].clone() };
@@ -160,8 +163,8 @@ impl LlamaConfig {
         if value["hidden_activation"].is_string() {
             value["hidden_act"] = value["hidden_activation"].clone();
         }
-        let stretch = Stretch::from_config(full, &value)?;
-        if !std::ptr::eq(full, local) && Stretch::from_config(local, &value)?.is_some() {
+        let stretch = RopeScaling::from_config(full, &value)?;
+        if !std::ptr::eq(full, local) && RopeScaling::from_config(local, &value)?.is_some() {
             return Err("rope_parameters stretch the layers with a sliding window; this crate stretches the others alone".into());
         }
         if let Some(object) = value.as_object_mut() {
@@ -173,7 +176,7 @@ impl LlamaConfig {
         config.stretch = stretch;
         config.rotary_part = part.filter(|_| family == "phi3");
         config.local_rope_theta = local.filter(|_| family == "gemma3_text");
-        config.check()?;
+        config.refusal()?;
         Ok(config)
     }
 
@@ -184,7 +187,7 @@ impl LlamaConfig {
 
     /// Longest sequence that this crate computes: `max_position_embeddings`, in a model with `longrope` its original positions.
     pub fn positions(&self) -> usize {
-        let bound = self.stretch.as_ref().and_then(Stretch::positions).unwrap_or(usize::MAX);
+        let bound = self.stretch.as_ref().and_then(RopeScaling::positions).unwrap_or(usize::MAX);
         self.max_position_embeddings.min(bound)
     }
 
@@ -268,16 +271,16 @@ impl LlamaConfig {
 
     /// The rotary angles of layers without and with a sliding window, where these have their own.
     pub fn rotaries(&self) -> (Rotary, Option<Rotary>) {
-        let (dimensions, positions) = (self.rotary_dimensions(), self.positions());
-        let local = self.local_rope_theta.map(|base| Rotary::new(dimensions, positions, base, None));
-        (Rotary::new(dimensions, positions, self.rope_theta, self.stretch.as_ref()), local)
+        let dimensions = self.rotary_dimensions();
+        let local = self.local_rope_theta.map(|base| Rotary::new(dimensions, base, None));
+        (Rotary::new(dimensions, self.rope_theta, self.stretch.as_ref()), local)
     }
 
     fn rotary_dimensions(&self) -> usize {
         self.rotary_part.map_or(self.head_size(), |part| (self.head_size() as f64 * part) as usize)
     }
 
-    fn check(&self) -> Result<(), String> {
+    pub(super) fn refusal(&self) -> Result<(), String> {
         let (heads, groups) = (self.num_attention_heads, self.groups());
         if heads == 0 || groups == 0 || !heads.is_multiple_of(groups) {
             return Err(format!("num_attention_heads {heads} is not a multiple of num_key_value_heads {groups}"));

@@ -7,19 +7,20 @@
 use std::fmt;
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Result, Tensor};
+use serde_json::Value;
 
-use crate::formats::safetensors::{Weights, named};
-use crate::models::config::LlamaConfig;
 use crate::models::decoder::{Attend, Block, Decoder, Drop, Heads};
+use crate::models::family::Family;
+use crate::models::llama::config::LlamaConfig;
 use crate::nn::activation;
-use crate::nn::attention::fused::Columns;
+use crate::nn::attention::shape::Columns;
 use crate::nn::linear::{Embedding, Linear, Weight};
+use crate::nn::lm_head::LmHead;
 use crate::nn::norm::Norm;
-use crate::nn::tape;
+use crate::nn::tape::Pass;
+use crate::nn::weights::{Weights, named};
 use compute::cpu::activation::{GELU_TANH, Sigmoidal};
-
-type Answer<T> = candle_core::Result<T>;
 
 /// One layer.
 #[derive(Debug)]
@@ -66,8 +67,67 @@ fn norms(config: &LlamaConfig) -> &'static [&'static str] {
     }
 }
 
+impl Family for LlamaConfig {
+    fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    fn hidden_size(&self) -> usize {
+        self.hidden_size
+    }
+
+    fn num_hidden_layers(&self) -> usize {
+        self.num_hidden_layers
+    }
+
+    fn max_position_embeddings(&self) -> usize {
+        self.positions()
+    }
+
+    fn attention_width(&self) -> usize {
+        self.num_attention_heads * self.head_size()
+    }
+
+    fn eos_token_id(&self) -> Value {
+        self.others.get("eos_token_id").cloned().unwrap_or_default()
+    }
+
+    /// Gemma's norms store the distance from 1.
+    fn first_norm(&self) -> f32 {
+        if self.is_gemma() { 0.0 } else { 1.0 }
+    }
+
+    fn lora_targets(&self) -> &'static [&'static str] {
+        if self.is_fused() { &["qkv_proj"] } else { &["q_proj", "v_proj"] }
+    }
+
+    fn tie_word_embeddings(&self) -> bool {
+        self.tie_word_embeddings
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        self.refusal()
+    }
+
+    fn to_value(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    fn parameter_shapes(&self) -> Vec<(String, Vec<usize>)> {
+        parameter_shapes(self)
+    }
+
+    fn decoder(&self, weights: Weights) -> Decoder {
+        decoder(self, weights)
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe(self, f)
+    }
+}
+
 /// The names and shapes of all parameters, in the order of transformers' `state_dict`.
-pub fn parameter_shapes(config: &LlamaConfig) -> Vec<(String, Vec<usize>)> {
+fn parameter_shapes(config: &LlamaConfig) -> Vec<(String, Vec<usize>)> {
     let (c, m, v, d) = (config.hidden_size, config.intermediate_size, config.vocab_size, config.head_size());
     let mut shapes = vec![("model.embed_tokens.weight".to_string(), vec![v, c])];
     let rows = |part: &str, names: Vec<(&str, usize, bool)>, columns: usize| -> Vec<(String, Vec<usize>)> {
@@ -96,7 +156,7 @@ pub fn parameter_shapes(config: &LlamaConfig) -> Vec<(String, Vec<usize>)> {
 }
 
 /// A model of these weights, which have the names and shapes of [`parameter_shapes`].
-pub fn decoder(config: &LlamaConfig, weights: Weights) -> Decoder {
+fn decoder(config: &LlamaConfig, weights: Weights) -> Decoder {
     let find = named(&weights);
     let has = |name: &str| weights.iter().any(|(own, _)| own == name);
     let offset = if config.is_gemma() { 1.0 } else { 0.0 };
@@ -128,19 +188,17 @@ pub fn decoder(config: &LlamaConfig, weights: Weights) -> Decoder {
         }) as Box<dyn Block>
     };
     let embedding = find("model.embed_tokens.weight");
+    let head = if config.tie_word_embeddings { embedding.clone() } else { find("lm_head.weight") };
     Decoder {
         blocks: (0..config.num_hidden_layers).map(block).collect(),
         norm: norm("model.norm"),
-        head: Weight::Full(if config.tie_word_embeddings { embedding.clone() } else { find("lm_head.weight") }),
-        head_bias: None,
-        logit_cap: config.logit_cap(),
+        head: LmHead::new(Weight::Full(head), None, config.logit_cap()),
         embedding: Embedding { weight: Weight::Full(embedding) },
         embedding_scale: if config.is_gemma() { f64::from((config.hidden_size as f32).sqrt()) } else { 1.0 },
         heads: heads(config),
         dropout: 0.0,
         embedding_dropout: 0.0,
         seed: Default::default(),
-        scratch: Default::default(),
         packed: Vec::new(),
         weights,
     }
@@ -164,45 +222,45 @@ fn heads(config: &LlamaConfig) -> Vec<Heads> {
 
 impl LlamaBlock {
     /// Query, key and value columns of normalised rows.
-    fn query_key_value(&self, rows: &Tensor) -> Answer<Tensor> {
-        let parts = self.inputs.iter().map(|(_, linear)| linear.forward(rows)).collect::<Answer<Vec<Tensor>>>()?;
+    fn query_key_value(&self, pass: &Pass, rows: &Tensor) -> Result<Tensor> {
+        let parts = self.inputs.iter().map(|(_, linear)| linear.forward(pass, rows)).collect::<Result<Vec<Tensor>>>()?;
         match (parts.as_slice(), &self.head_norms) {
             ([query, key, value], Some([query_norm, key_norm])) => {
-                tape::joined(&[&by_head(query_norm, query)?, &by_head(key_norm, key)?, value])
+                pass.joined(&[&by_head(pass, query_norm, query)?, &by_head(pass, key_norm, key)?, value])
             }
             ([all], _) => Ok(all.clone()),
-            _ => tape::joined(&parts.iter().collect::<Vec<&Tensor>>()),
+            _ => pass.joined(&parts.iter().collect::<Vec<&Tensor>>()),
         }
     }
 
-    fn feed_forward(&self, rows: &Tensor) -> Answer<Tensor> {
-        let parts = self.widen.iter().map(|(_, linear)| linear.forward(rows)).collect::<Answer<Vec<Tensor>>>()?;
+    fn feed_forward(&self, pass: &Pass, rows: &Tensor) -> Result<Tensor> {
+        let parts = self.widen.iter().map(|(_, linear)| linear.forward(pass, rows)).collect::<Result<Vec<Tensor>>>()?;
         let widened = match parts.as_slice() {
-            [gate, up] => activation::gated(gate, up, self.activation)?,
+            [gate, up] => activation::gated(pass, gate, up, self.activation)?,
             both => {
                 let half = both[0].dim(1)? / 2;
-                activation::gated(&tape::columns(&both[0], 0, half)?, &tape::columns(&both[0], half, half)?, self.activation)?
+                activation::gated(pass, &pass.columns(&both[0], 0, half)?, &pass.columns(&both[0], half, half)?, self.activation)?
             }
         };
-        self.down.forward(&widened)
+        self.down.forward(pass, &widened)
     }
 
-    fn outer(&self, half: usize, rows: Tensor) -> Answer<Tensor> {
-        self.outer_norms.as_ref().map_or(Ok(rows.clone()), |norms| norms[half].forward(&rows))
+    fn outer(&self, pass: &Pass, half: usize, rows: Tensor) -> Result<Tensor> {
+        self.outer_norms.as_ref().map_or(Ok(rows.clone()), |norms| norms[half].forward(pass, &rows))
     }
 }
 
 /// Normalises the columns `(N, H·D)` head by head.
-fn by_head(norm: &Norm, rows: &Tensor) -> Answer<Tensor> {
+fn by_head(pass: &Pass, norm: &Norm, rows: &Tensor) -> Result<Tensor> {
     let size = norm.weight.elem_count();
-    tape::reshaped(&norm.forward(&tape::reshaped(rows, (rows.elem_count() / size, size))?)?, rows.shape())
+    pass.reshaped(&norm.forward(pass, &pass.reshaped(rows, (rows.elem_count() / size, size))?)?, rows.shape())
 }
 
 impl Block for LlamaBlock {
-    fn forward(&self, x: &Tensor, attend: Attend, _: Drop) -> Answer<Tensor> {
-        let context = attend(&self.query_key_value(&self.input_norm.forward(x)?)?)?;
-        let middle = tape::sum(x, &self.outer(0, self.output.forward(&context)?)?)?;
-        tape::sum(&middle, &self.outer(1, self.feed_forward(&self.middle_norm.forward(&middle)?)?)?)
+    fn forward(&self, pass: &Pass, x: &Tensor, attend: Attend, _: Drop) -> Result<Tensor> {
+        let context = attend(&self.query_key_value(pass, &self.input_norm.forward(pass, x)?)?)?;
+        let middle = pass.sum(x, &self.outer(pass, 0, self.output.forward(pass, &context)?)?)?;
+        pass.sum(&middle, &self.outer(pass, 1, self.feed_forward(pass, &self.middle_norm.forward(pass, &middle)?)?)?)
     }
 
     fn linears(&mut self) -> Vec<(&'static str, &mut Linear)> {
@@ -215,7 +273,7 @@ impl Block for LlamaBlock {
 }
 
 /// The model as PyTorch prints one.
-pub fn describe(config: &LlamaConfig, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn describe(config: &LlamaConfig, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let (c, m, v, d) = (config.hidden_size, config.intermediate_size, config.vocab_size, config.head_size());
     let name = match config.model_type.as_str() {
         "mistral" => "Mistral",

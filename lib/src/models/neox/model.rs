@@ -5,20 +5,21 @@
 use std::fmt;
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Result, Tensor};
+use serde_json::Value;
 
-use crate::formats::safetensors::{Weights, named};
-use crate::models::config::NeoxConfig;
 use crate::models::decoder::{Attend, Block, Decoder, Drop, Heads};
+use crate::models::family::Family;
+use crate::models::neox::config::NeoxConfig;
 use crate::nn::activation;
-use crate::nn::attention::fused::Columns;
+use crate::nn::attention::shape::Columns;
 use crate::nn::linear::{Embedding, Linear, Weight};
+use crate::nn::lm_head::LmHead;
 use crate::nn::norm::Norm;
 use crate::nn::rotary::Rotary;
-use crate::nn::tape;
+use crate::nn::tape::Pass;
+use crate::nn::weights::{Weights, named};
 use compute::cpu::attention::Scores;
-
-type Answer<T> = candle_core::Result<T>;
 
 /// One layer.
 #[derive(Debug)]
@@ -30,6 +31,68 @@ struct NeoxBlock {
     widen: Linear,
     narrow: Linear,
     parallel: bool,
+}
+
+impl Family for NeoxConfig {
+    fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    fn hidden_size(&self) -> usize {
+        self.hidden_size
+    }
+
+    fn num_hidden_layers(&self) -> usize {
+        self.num_hidden_layers
+    }
+
+    fn max_position_embeddings(&self) -> usize {
+        self.positions()
+    }
+
+    fn attention_width(&self) -> usize {
+        self.hidden_size
+    }
+
+    fn eos_token_id(&self) -> Value {
+        self.eos_token_id.as_slice().into()
+    }
+
+    fn embedding_name(&self) -> &'static str {
+        "gpt_neox.embed_in.weight"
+    }
+
+    fn head_name(&self) -> &'static str {
+        "embed_out.weight"
+    }
+
+    fn lora_targets(&self) -> &'static [&'static str] {
+        &["query_key_value"]
+    }
+
+    fn tie_word_embeddings(&self) -> bool {
+        self.tie_word_embeddings
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        self.refusal()
+    }
+
+    fn to_value(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    fn parameter_shapes(&self) -> Vec<(String, Vec<usize>)> {
+        parameter_shapes(self)
+    }
+
+    fn decoder(&self, weights: Weights) -> Decoder {
+        decoder(self, weights)
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe(self, f)
+    }
 }
 
 /// The names and shapes of all parameters, in the order of transformers' `state_dict`.
@@ -60,7 +123,7 @@ pub fn parameter_shapes(config: &NeoxConfig) -> Vec<(String, Vec<usize>)> {
 }
 
 /// A model of these weights, which have the names and shapes of [`parameter_shapes`].
-pub fn decoder(config: &NeoxConfig, weights: Weights) -> Decoder {
+fn decoder(config: &NeoxConfig, weights: Weights) -> Decoder {
     let find = named(&weights);
     let norm = |name: String| Norm {
         weight: find(&format!("{name}.weight")),
@@ -81,7 +144,8 @@ pub fn decoder(config: &NeoxConfig, weights: Weights) -> Decoder {
             parallel: config.use_parallel_residual,
         }) as Box<dyn Block>
     };
-    let rotary = Rotary::new(config.rotary_dimensions(), config.max_position_embeddings, config.rotary_emb_base, None);
+    let scaling = config.scaling().ok().flatten();
+    let rotary = Rotary::new(config.rotary_dimensions(), config.rotary_emb_base, scaling.as_ref());
     let heads = Heads {
         heads: config.num_attention_heads,
         groups: config.num_attention_heads,
@@ -94,29 +158,26 @@ pub fn decoder(config: &NeoxConfig, weights: Weights) -> Decoder {
         embedding: Embedding { weight: Weight::Full(find("gpt_neox.embed_in.weight")) },
         blocks: (0..config.num_hidden_layers).map(block).collect(),
         norm: norm("gpt_neox.final_layer_norm".into()),
-        head: Weight::Full(find("embed_out.weight")),
-        head_bias: None,
-        logit_cap: None,
+        head: LmHead::new(Weight::Full(find("embed_out.weight")), None, None),
         heads: vec![heads; config.num_hidden_layers],
         dropout: config.hidden_dropout,
         embedding_dropout: config.hidden_dropout,
         embedding_scale: 1.0,
         seed: Default::default(),
-        scratch: Default::default(),
         packed: Vec::new(),
         weights,
     }
 }
 
 impl Block for NeoxBlock {
-    fn forward(&self, x: &Tensor, attend: Attend, drop: Drop) -> Answer<Tensor> {
-        let qkv = self.query_key_value.forward(&self.input_norm.forward(x)?)?;
-        let attended = drop(&self.dense.forward(&attend(&qkv)?)?)?;
+    fn forward(&self, pass: &Pass, x: &Tensor, attend: Attend, drop: Drop) -> Result<Tensor> {
+        let qkv = self.query_key_value.forward(pass, &self.input_norm.forward(pass, x)?)?;
+        let attended = drop(&self.dense.forward(pass, &attend(&qkv)?)?)?;
         // Attention and feed-forward read the same rows, or one after the other.
-        let sum = tape::sum(x, &attended)?;
+        let sum = pass.sum(x, &attended)?;
         let middle = if self.parallel { x } else { &sum };
-        let widened = activation::gelu(&self.widen.forward(&self.attention_norm.forward(middle)?)?)?;
-        tape::sum(&sum, &drop(&self.narrow.forward(&widened)?)?)
+        let widened = activation::gelu(pass, &self.widen.forward(pass, &self.attention_norm.forward(pass, middle)?)?)?;
+        pass.sum(&sum, &drop(&self.narrow.forward(pass, &widened)?)?)
     }
 
     fn linears(&mut self) -> Vec<(&'static str, &mut Linear)> {
@@ -130,7 +191,7 @@ impl Block for NeoxBlock {
 }
 
 /// The model as PyTorch prints one.
-pub fn describe(config: &NeoxConfig, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn describe(config: &NeoxConfig, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let (c, m, v) = (config.hidden_size, config.intermediate_size, config.vocab_size);
     let norm = format!("LayerNorm(({c},), eps={:e}, elementwise_affine=True)", config.layer_norm_eps);
     writeln!(f, "GPTNeoXForCausalLM(\n  (gpt_neox): GPTNeoXModel(\n    (embed_in): Embedding({v}, {c})\n    (layers): ModuleList(")?;

@@ -68,6 +68,9 @@ fn half() -> f64 {
 
 impl PhiConfig {
     /// Reads and checks a `config.json`; `Err` says what is not known.
+    ///
+    /// # Errors
+    /// What is not known, with the field and its value.
     pub fn from_value(mut value: Value) -> Result<Self, String> {
         let rope = if value["rope_parameters"].is_object() { value["rope_parameters"].clone() } else { value["rope_scaling"].clone() };
         for field in ["rope_theta", "partial_rotary_factor"] {
@@ -86,7 +89,7 @@ impl PhiConfig {
             object.retain(|_, field| !field.is_null());
         }
         let config: Self = serde_json::from_value(value).map_err(|error| error.to_string())?;
-        config.check()?;
+        config.refusal()?;
         Ok(config)
     }
 
@@ -105,7 +108,7 @@ impl PhiConfig {
         (self.head_size() as f64 * self.partial_rotary_factor) as usize
     }
 
-    fn check(&self) -> Result<(), String> {
+    pub(super) fn refusal(&self) -> Result<(), String> {
         let (heads, groups) = (self.num_attention_heads, self.groups());
         if heads == 0 || groups == 0 || !heads.is_multiple_of(groups) {
             return Err(format!("num_attention_heads {heads} is not a multiple of num_key_value_heads {groups}"));

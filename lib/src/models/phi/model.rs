@@ -6,20 +6,21 @@
 use std::fmt;
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Result, Tensor};
+use serde_json::Value;
 
-use crate::formats::safetensors::{Weights, named};
-use crate::models::config::PhiConfig;
 use crate::models::decoder::{Attend, Block, Decoder, Drop, Heads};
+use crate::models::family::Family;
+use crate::models::phi::config::PhiConfig;
 use crate::nn::activation;
-use crate::nn::attention::fused::Columns;
+use crate::nn::attention::shape::Columns;
 use crate::nn::linear::{Embedding, Linear, Weight};
+use crate::nn::lm_head::LmHead;
 use crate::nn::norm::Norm;
 use crate::nn::rotary::Rotary;
-use crate::nn::tape;
+use crate::nn::tape::Pass;
+use crate::nn::weights::{Weights, named};
 use compute::cpu::attention::Scores;
-
-type Answer<T> = candle_core::Result<T>;
 
 /// One layer: attention and feed-forward read the same normalised rows.
 #[derive(Debug)]
@@ -46,8 +47,62 @@ fn linears(config: &PhiConfig) -> [(&'static str, usize, usize); 6] {
     ]
 }
 
+impl Family for PhiConfig {
+    fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    fn hidden_size(&self) -> usize {
+        self.hidden_size
+    }
+
+    fn num_hidden_layers(&self) -> usize {
+        self.num_hidden_layers
+    }
+
+    fn max_position_embeddings(&self) -> usize {
+        self.max_position_embeddings
+    }
+
+    fn attention_width(&self) -> usize {
+        self.hidden_size
+    }
+
+    fn eos_token_id(&self) -> Value {
+        self.others.get("eos_token_id").cloned().unwrap_or_default()
+    }
+
+    fn lora_targets(&self) -> &'static [&'static str] {
+        &["q_proj", "v_proj", "fc1", "fc2"]
+    }
+
+    fn tie_word_embeddings(&self) -> bool {
+        self.tie_word_embeddings
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        self.refusal()
+    }
+
+    fn to_value(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    fn parameter_shapes(&self) -> Vec<(String, Vec<usize>)> {
+        parameter_shapes(self)
+    }
+
+    fn decoder(&self, weights: Weights) -> Decoder {
+        decoder(self, weights)
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe(self, f)
+    }
+}
+
 /// The names and shapes of all parameters, in the order of transformers' `state_dict`.
-pub fn parameter_shapes(config: &PhiConfig) -> Vec<(String, Vec<usize>)> {
+fn parameter_shapes(config: &PhiConfig) -> Vec<(String, Vec<usize>)> {
     let (c, v) = (config.hidden_size, config.vocab_size);
     let mut shapes = vec![("model.embed_tokens.weight".to_string(), vec![v, c])];
     let mut both = |name: String, weight: Vec<usize>| {
@@ -66,7 +121,7 @@ pub fn parameter_shapes(config: &PhiConfig) -> Vec<(String, Vec<usize>)> {
 }
 
 /// A model of these weights, which have the names and shapes of [`parameter_shapes`].
-pub fn decoder(config: &PhiConfig, weights: Weights) -> Decoder {
+fn decoder(config: &PhiConfig, weights: Weights) -> Decoder {
     let find = named(&weights);
     let norm = |name: String| Norm {
         weight: find(&format!("{name}.weight")),
@@ -81,39 +136,37 @@ pub fn decoder(config: &PhiConfig, weights: Weights) -> Decoder {
         Box::new(PhiBlock { norm: norm(format!("{place}.input_layernorm")), query, key, value, dense, widen, narrow }) as Box<dyn Block>
     };
     let embedding = find("model.embed_tokens.weight");
+    let head = if config.tie_word_embeddings { embedding.clone() } else { find("lm_head.weight") };
     let heads = Heads {
         heads: config.num_attention_heads,
         groups: config.groups(),
         size: config.head_size(),
         columns: Columns::Blocks,
-        rotary: Arc::new(Rotary::new(config.rotary_dimensions(), config.max_position_embeddings, config.rope_theta, None)),
+        rotary: Arc::new(Rotary::new(config.rotary_dimensions(), config.rope_theta, None)),
         scores: Scores::of_size(config.head_size()),
     };
     Decoder {
         blocks: (0..config.num_hidden_layers).map(block).collect(),
         norm: norm("model.final_layernorm".into()),
-        head: Weight::Full(if config.tie_word_embeddings { embedding.clone() } else { find("lm_head.weight") }),
-        head_bias: Some(find("lm_head.bias")),
-        logit_cap: None,
+        head: LmHead::new(Weight::Full(head), Some(find("lm_head.bias")), None),
         embedding: Embedding { weight: Weight::Full(embedding) },
         embedding_scale: 1.0,
         heads: vec![heads; config.num_hidden_layers],
         dropout: config.resid_pdrop,
         embedding_dropout: config.embd_pdrop,
         seed: Default::default(),
-        scratch: Default::default(),
         packed: Vec::new(),
         weights,
     }
 }
 
 impl Block for PhiBlock {
-    fn forward(&self, x: &Tensor, attend: Attend, drop: Drop) -> Answer<Tensor> {
-        let rows = self.norm.forward(x)?;
-        let qkv = tape::joined(&[&self.query.forward(&rows)?, &self.key.forward(&rows)?, &self.value.forward(&rows)?])?;
-        let attended = drop(&self.dense.forward(&attend(&qkv)?)?)?;
-        let narrowed = drop(&self.narrow.forward(&activation::gelu_tanh(&self.widen.forward(&rows)?)?)?)?;
-        tape::sum(&tape::sum(&attended, &narrowed)?, x)
+    fn forward(&self, pass: &Pass, x: &Tensor, attend: Attend, drop: Drop) -> Result<Tensor> {
+        let rows = self.norm.forward(pass, x)?;
+        let qkv = pass.joined(&[&self.query.forward(pass, &rows)?, &self.key.forward(pass, &rows)?, &self.value.forward(pass, &rows)?])?;
+        let attended = drop(&self.dense.forward(pass, &attend(&qkv)?)?)?;
+        let narrowed = drop(&self.narrow.forward(pass, &activation::gelu_tanh(pass, &self.widen.forward(pass, &rows)?)?)?)?;
+        pass.sum(&pass.sum(&attended, &narrowed)?, x)
     }
 
     fn linears(&mut self) -> Vec<(&'static str, &mut Linear)> {
@@ -129,7 +182,7 @@ impl Block for PhiBlock {
 }
 
 /// The model as PyTorch prints one.
-pub fn describe(config: &PhiConfig, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn describe(config: &PhiConfig, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let (c, v) = (config.hidden_size, config.vocab_size);
     let norm = format!("LayerNorm(({c},), eps={:e}, elementwise_affine=True)", config.layer_norm_eps);
     writeln!(f, "PhiForCausalLM(\n  (model): PhiModel(\n    (embed_tokens): Embedding({v}, {c})\n    (layers): ModuleList(")?;

@@ -1,43 +1,45 @@
-//! Attention and losses from candle's own differentiable operations, on any device: the plain form of what is fused on the CPU.
+//! Attention from candle's own differentiable operations, on any device: the plain form of what is fused on the CPU.
 //! Where a device has kernels of ours, they stand in for the parts that they know.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, Result, Tensor};
 
-use crate::nn::attention::fused::{AttentionShape, LayerCache};
-use crate::nn::backend::{has_kernels, product};
-use crate::nn::kernel_op;
+use crate::nn::attention::cache::LayerCache;
+use crate::nn::attention::kernel;
+use crate::nn::attention::shape::AttentionShape;
+use crate::nn::backend::Backend;
 use crate::nn::rotary::Rotary;
-use compute::cpu::loss::Targets;
-
-type Answer<T> = candle_core::Result<T>;
 
 /// Causal attention with rotary positions, sequence by sequence: `qkv (N, (H+2G)·D)` → context `(N, H·D)`. With caches, one
 /// a sequence, the positions follow those in the caches, which grow by them.
-pub fn attention(qkv: &Tensor, shape: &AttentionShape, caches: &mut [LayerCache]) -> Answer<Tensor> {
+///
+/// # Errors
+/// candle's, where the shapes do not fit.
+pub fn attention(backend: Backend, qkv: &Tensor, shape: &AttentionShape, caches: &mut [LayerCache]) -> Result<Tensor> {
     let mut contexts = Vec::with_capacity(shape.lengths.len());
     let mut start = 0;
     for (index, &time) in shape.lengths.iter().enumerate() {
         let rows = qkv.narrow(0, start, time)?;
-        contexts.push(sequence(&rows, shape, caches.get_mut(index))?);
+        contexts.push(sequence(backend, &rows, shape, caches.get_mut(index))?);
         start += time;
     }
     Tensor::cat(&contexts, 0)
 }
 
-fn sequence(rows: &Tensor, shape: &AttentionShape, cache: Option<&mut LayerCache>) -> Answer<Tensor> {
+fn sequence(backend: Backend, rows: &Tensor, shape: &AttentionShape, cache: Option<&mut LayerCache>) -> Result<Tensor> {
     let (heads, groups, size, time) = (shape.heads, shape.groups, shape.head_size, rows.dim(0)?);
-    let part = |part: usize, count: usize| -> Answer<Tensor> {
+    let part = |part: usize, count: usize| -> Result<Tensor> {
         let columns = (0..count).map(|index| rows.narrow(1, shape.column(part, index), size));
-        Tensor::stack(&columns.collect::<Answer<Vec<Tensor>>>()?, 0)
+        Tensor::stack(&columns.collect::<Result<Vec<Tensor>>>()?, 0)
     };
     let past = cache.as_ref().and_then(|cache| cache.tensors.clone());
     let offset = past.as_ref().map_or(Ok(0), |(key, _)| key.dim(1))?;
-    let by_kernels = has_kernels(rows.device());
-    let (query, mut key, mut value) = if by_kernels {
-        kernel_op::heads(rows, shape, offset)?
-    } else {
-        let turned = |kind: usize, count: usize| rotate(&part(kind, count)?, &shape.rotary, offset);
-        (turned(0, heads)?, turned(1, groups)?, part(2, groups)?)
+    let kernels = backend.as_kernels();
+    let (query, mut key, mut value) = match kernels {
+        Some(kernels) => kernel::heads(kernels, rows, shape, offset)?,
+        None => {
+            let turned = |kind: usize, count: usize| rotate(&part(kind, count)?, &shape.rotary, offset);
+            (turned(0, heads)?, turned(1, groups)?, part(2, groups)?)
+        }
     };
     if let Some((past_key, past_value)) = past {
         (key, value) = (Tensor::cat(&[&past_key, &key], 1)?, Tensor::cat(&[&past_value, &value], 1)?);
@@ -48,14 +50,17 @@ fn sequence(rows: &Tensor, shape: &AttentionShape, cache: Option<&mut LayerCache
     let seen = offset + time;
     let each_head = |x: &Tensor| x.unsqueeze(1)?.expand((groups, heads / groups, seen, size))?.reshape((heads, seen, size));
     let (key, value) = (each_head(&key)?, each_head(&value)?);
-    let products = product(&query, &key.t()?)?;
-    let probabilities = if by_kernels { kernel_op::softmax(&products, shape.scores, offset)? } else { softmax(&products, shape, offset)? };
-    let context = product(&probabilities, &value)?;
+    let products = backend.product(&query, &key.t()?)?;
+    let probabilities = match kernels {
+        Some(kernels) => kernel::softmax(kernels, &products, shape.scores, offset)?,
+        None => softmax(&products, shape, offset)?,
+    };
+    let context = backend.product(&probabilities, &value)?;
     context.transpose(0, 1)?.reshape((time, heads * size))
 }
 
 /// Products of queries from position `offset` on with keys, `(H,T,S)` → probabilities.
-fn softmax(products: &Tensor, shape: &AttentionShape, offset: usize) -> Answer<Tensor> {
+fn softmax(products: &Tensor, shape: &AttentionShape, offset: usize) -> Result<Tensor> {
     let (_, time, seen) = products.dims3()?;
     let mut scores = (products * f64::from(shape.scores.scale))?;
     if let Some(cap) = shape.scores.cap {
@@ -68,33 +73,19 @@ fn softmax(products: &Tensor, shape: &AttentionShape, offset: usize) -> Answer<T
 }
 
 /// Rotary positions on the first dimensions of `x (H,T,D)`, from position `offset`.
-fn rotate(x: &Tensor, rotary: &Rotary, offset: usize) -> Answer<Tensor> {
+fn rotate(x: &Tensor, rotary: &Rotary, offset: usize) -> Result<Tensor> {
     let (_, time, size) = x.dims3()?;
     let half = rotary.half();
     if half == 0 {
         return Ok(x.clone());
     }
-    let (cos, sin) = rotary.tables();
-    let table = |values: &[f32]| Tensor::from_slice(&values[offset * half..][..time * half], (time, half), x.device());
+    let angles = rotary.angles(offset + time);
+    let (cos, sin) = angles.rows(offset, time);
+    let table = |values: &[f32]| Tensor::from_slice(values, (time, half), x.device());
     let (cos, sin) = (table(cos)?, table(sin)?);
     let (first, second) = (x.narrow(D::Minus1, 0, half)?, x.narrow(D::Minus1, half, half)?);
     let turned = (first.broadcast_mul(&cos)? - second.broadcast_mul(&sin)?)?;
     let other = (second.broadcast_mul(&cos)? + first.broadcast_mul(&sin)?)?;
     let rest = x.narrow(D::Minus1, 2 * half, size - 2 * half)?;
     if size == 2 * half { Tensor::cat(&[&turned, &other], D::Minus1) } else { Tensor::cat(&[&turned, &other, &rest], D::Minus1) }
-}
-
-/// Each row's loss of logits `(N,V)`.
-pub fn losses(logits: &Tensor, targets: Targets) -> Answer<Tensor> {
-    if has_kernels(logits.device()) {
-        return kernel_op::losses(logits, targets);
-    }
-    let log_probabilities = candle_nn::ops::log_softmax(logits, D::Minus1)?;
-    let ids = Tensor::from_slice(targets.ids, (targets.ids.len(), 1), logits.device())?;
-    let own = log_probabilities.gather(&ids, 1)?.squeeze(1)?.neg()?;
-    if targets.smoothing == 0.0 {
-        return Ok(own);
-    }
-    let even = log_probabilities.mean(D::Minus1)?.neg()?;
-    (own * f64::from(1.0 - targets.smoothing))? + (even * f64::from(targets.smoothing))?
 }

@@ -1,9 +1,9 @@
 //! Training arguments → the same, or an error that names field, value and range: all that can be said before the data.
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::nn::backend;
+use crate::nn::backend::Backend;
 use crate::optim::schedule::Schedule;
 use crate::train::arguments::settings::{Accumulation, IntervalStrategy, SamplingStrategy, TrainingArguments};
 
@@ -12,6 +12,9 @@ const REPORTS: [&str; 2] = ["tensorboard", "none"];
 
 impl TrainingArguments {
     /// Refuses values that cannot work, naming field, value and range.
+    ///
+    /// # Errors
+    /// When there is one.
     pub fn validate(&self) -> Result<()> {
         self.check_numbers()?;
         self.check_steps()?;
@@ -49,15 +52,10 @@ impl TrainingArguments {
         }
     }
 
-    /// Runs `work` with products in this format.
-    pub(crate) fn autocast<T>(&self, work: impl FnOnce() -> T) -> T {
-        backend::autocast(self.product_type(), work)
-    }
-
-    /// Refuses a format that brings nothing on the device.
-    pub(crate) fn check_device(&self, device: &Device) -> Result<()> {
+    /// Refuses a format that brings nothing where fused operations compute.
+    pub(crate) fn check_backend(&self, backend: Backend) -> Result<()> {
         for (field, given) in [("bf16", self.bf16), ("fp16", self.fp16)] {
-            if given && backend::is_fused(device) {
+            if given && backend.is_fused() {
                 let allowed = "false on the CPU, whose operations are fast in f32; formats of 16 bits are for a GPU (feature `cuda`)";
                 return Err(refuse(field, true, allowed));
             }

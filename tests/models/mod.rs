@@ -1,0 +1,4 @@
+//! Whole models against transformers, family by family.
+
+pub mod families;
+pub mod parity;
