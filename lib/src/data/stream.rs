@@ -92,3 +92,14 @@ impl Iterator for ExampleStream {
         }
     }
 }
+
+#[cfg(all(test, not(feature = "data-frames")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parquet_file_is_refused_by_the_name_of_the_feature() {
+        let error = ExampleStream::open("rows.parquet").unwrap_err();
+        assert!(error.to_string().contains("rows.parquet") && error.to_string().contains("the feature `data-frames`"), "{error}");
+    }
+}

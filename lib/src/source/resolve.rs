@@ -120,3 +120,18 @@ fn no_hub(name: &str, what: &str) -> Error {
     Error::new(ErrorKind::Name, format!("the {what} `{name}` is no file or folder here, and this program was built without the hub"))
         .hint("check the path, or build `finetuning` with the feature `hub`")
 }
+
+#[cfg(all(test, not(feature = "hub")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_the_hub_is_refused_by_the_name_of_the_feature() {
+        let options = HubOptions::default();
+        for error in [model_folder("owner/name", &options).unwrap_err(), data_files("owner/rows", &options).unwrap_err()] {
+            assert_eq!(error.kind(), ErrorKind::Name);
+            assert!(error.to_string().contains("owner/") && error.to_string().contains("the feature `hub`"), "{error}");
+        }
+        assert!(model_folder("builtin:base", &options).is_ok());
+    }
+}
