@@ -85,6 +85,9 @@ pub mod course;
 
 pub mod prelude;
 
+#[doc = include_str!("glossary.md")]
+pub mod glossary {}
+
 pub use candle_core::quantized::GgmlDType;
 pub use candle_core::{self, DType, Device, Tensor};
 pub use compute;

@@ -269,7 +269,7 @@ fn end_ids_of_generation_config_end_a_text() {
     for value in [serde_json::json!(end), serde_json::json!([u32::MAX, end])] {
         std::fs::write(folder.join("generation_config.json"), serde_json::json!({ "eos_token_id": value }).to_string()).unwrap();
         assert_eq!(texts().unwrap(), [short.as_str()]);
-        let answer = crate::serve_client::completion(&server, "What is finetuning?", 12, serde_json::json!({})).json();
+        let answer = crate::serve::client::completion(&server, "What is finetuning?", 12, serde_json::json!({})).json();
         assert_eq!(answer["choices"][0]["finish_reason"], "stop", "{answer}");
         assert_eq!(answer["usage"]["completion_tokens"], tokenizer.encode(&short).unwrap().len());
         assert!(inference("What is finetuning?", &model, &tokenizer, 1000, 100).unwrap().ends_with(&short[short.len() - 2..]));

@@ -166,6 +166,11 @@ fn a_saved_adapter_is_loaded() {
     assert_eq!(weights(&again), weights(&merged));
     assert_eq!((merged.lora(), merged.trainable_parameter_count()), (None, base.parameter_count()));
     assert_close("merged", &values(&again.forward(&[3, 1, 4], 1, false).unwrap()), &expected, 1e-5, 0.0);
+    // Saved beside an adapter it takes its place.
+    let beside = fresh_folder();
+    model.save_pretrained(&beside).unwrap();
+    merged.save_pretrained(&beside).unwrap();
+    assert_eq!(weights(&AutoModelForCausalLM::from_pretrained(beside.to_str().unwrap()).unwrap()), weights(&merged));
     // The file's fields are PEFT's.
     let ours: Value = serde_json::from_slice(&std::fs::read(folder.join("adapter_config.json")).unwrap()).unwrap();
     let theirs = json("lora/tiny-neox/adapter_config.json");

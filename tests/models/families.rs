@@ -177,6 +177,8 @@ fn what_would_change_the_numbers_is_refused() {
         ("tiny-llama", json!({"quantization_config": {"quant_method": "gptq"}}), ["`gptq`", "quantized()"]),
         ("tiny-llama", json!({"attention_dropout": 0.1}), ["attention_dropout is 0.1", "config.json"]),
         ("tiny-llama", json!({"hidden_act": "relu"}), ["`relu`", "`silu`"]),
+        ("tiny-llama", json!({"num_hidden_layers": 10_000_000}), ["num_hidden_layers is 10000000", "1 to 4096"]),
+        ("tiny-neox", json!({"vocab_size": 0}), ["vocab_size is 0", "1 to 16777216"]),
         ("tiny-neox", json!({"attention_dropout": 0.1}), ["attention_dropout", "0.1"]),
         ("tiny-neox", json!({"rotary_pct": 1.5, "rope_parameters": null}), ["rotary_pct 1.5", "8 dimensions"]),
         ("tiny-neox", json!({"rope_scaling": {"type": "yarn", "factor": 4.0}}), ["`yarn`", "`linear`"]),

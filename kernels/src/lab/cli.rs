@@ -69,11 +69,11 @@ pub enum Command {
     Print(String),
 }
 
-/// The connection file when the words ask for the kernel itself, as Jupyter does.
+/// The connection file when the words ask for the kernel itself, as Jupyter does; a word that is no path may be a command.
 pub fn connection_file(words: &[String]) -> Option<&Path> {
     match words {
-        [kernel, word] if kernel == "kernel" && !["install", "uninstall", "list", "help"].contains(&word.as_str()) => {
-            (!word.starts_with('-')).then(|| Path::new(word))
+        [kernel, word] if kernel == "kernel" && !word.starts_with('-') && (word.contains('/') || word.ends_with(".json")) => {
+            Some(Path::new(word))
         }
         _ => None,
     }
@@ -264,7 +264,8 @@ mod tests {
             connection_file(&words).map(Path::to_path_buf)
         };
         assert_eq!(file("kernel /run/kernel-1.json"), Some("/run/kernel-1.json".into()));
-        for line in ["kernel list", "kernel --help", "kernel", "run a", "kernel install --user"] {
+        assert_eq!(file("kernel a.json"), Some("a.json".into()));
+        for line in ["kernel list", "kernel instal", "kernel --help", "kernel", "run a", "kernel install --user"] {
             assert_eq!(file(line), None, "{line}");
         }
     }

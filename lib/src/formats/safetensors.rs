@@ -220,6 +220,26 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(names.iter().map(|name| folder.join(name)).collect())
 }
 
+/// Removes the index and the shards that it names from a folder whose weights have been written as one file: they would be loaded
+/// in its place. The index goes first, so that whatever stops this, the folder is whole.
+///
+/// # Errors
+/// [`ErrorKind::File`] for a file that cannot be removed.
+pub fn remove_shards(folder: &Path) -> Result<()> {
+    let index = folder.join(INDEX);
+    if !index.is_file() {
+        return Ok(());
+    }
+    let shards = files(folder).unwrap_or_default().into_iter().filter(|path| {
+        let is_shard = path.extension().is_some_and(|extension| extension == "safetensors");
+        is_shard && path.parent() == Some(folder) && path.file_name() != Some("model.safetensors".as_ref())
+    });
+    for path in std::iter::once(index).chain(shards) {
+        std::fs::remove_file(&path).map_err(|error| Error::file(&path, error))?;
+    }
+    Ok(())
+}
+
 /// Writes `model.safetensors` in a number format; an older file stays whole when writing fails.
 ///
 /// # Errors

@@ -27,6 +27,16 @@ pub(crate) fn base_name(folder: &Path) -> Result<String> {
     Ok(name)
 }
 
+/// Removes the files of an adapter from a folder that holds a whole model now: they would be loaded in its place.
+pub(crate) fn remove_adapter(folder: &Path) -> Result<()> {
+    for path in [CONFIG, WEIGHTS].map(|name| folder.join(name)) {
+        if path.is_file() {
+            std::fs::remove_file(&path).map_err(|error| Error::file(&path, error))?;
+        }
+    }
+    Ok(())
+}
+
 /// Reads `adapter_config.json`; what this crate cannot compute is refused.
 fn read_config(folder: &Path) -> Result<LoraConfig> {
     let path = folder.join(CONFIG);

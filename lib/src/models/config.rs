@@ -14,6 +14,19 @@ pub use crate::models::phi::config::PhiConfig;
 /// The families: `model_type` of a `config.json`.
 pub const FAMILIES: [&str; 10] = ["gpt_neox", "llama", "mistral", "qwen2", "qwen3", "phi", "phi3", "gemma", "gemma2", "gemma3_text"];
 
+/// The largest sizes that are computed. Beyond them is no model that is known, but memory for its names alone would not do; ids below
+/// 2²⁴ are exact in f32.
+const LARGEST: [(&str, u64); 8] = [
+    ("vocab_size", 1 << 24),
+    ("hidden_size", 1 << 20),
+    ("intermediate_size", 1 << 22),
+    ("num_hidden_layers", 1 << 12),
+    ("num_attention_heads", 1 << 14),
+    ("num_key_value_heads", 1 << 14),
+    ("head_dim", 1 << 14),
+    ("max_position_embeddings", 1 << 31),
+];
+
 /// The shape of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Config {
@@ -59,6 +72,11 @@ impl Config {
     /// # Errors
     /// What is not known, with the field and its value.
     pub fn from_value(value: Value) -> std::result::Result<Self, String> {
+        for (field, largest) in LARGEST.into_iter().filter(|(field, _)| value[*field].is_number()) {
+            if !value[field].as_u64().is_some_and(|size| (1..=largest).contains(&size)) {
+                return Err(format!("{field} is {}; this crate computes 1 to {largest}", value[field]));
+            }
+        }
         match value["model_type"].as_str() {
             Some("gpt_neox") => NeoxConfig::from_value(value).map(Self::Neox),
             Some("phi") => PhiConfig::from_value(value).map(Self::Phi),

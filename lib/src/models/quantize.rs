@@ -8,7 +8,7 @@ use candle_core::{DType, Var};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::causal::CausalLm;
-use crate::nn::packed::unpack;
+use crate::nn::packed::dequantize;
 use crate::nn::parameter::Parameter;
 use crate::nn::weights::Weights;
 
@@ -90,7 +90,7 @@ impl CausalLm {
         for (name, _) in self.config().parameter_shapes() {
             let parameter = match (parameters.get(&name), packed.get(&name)) {
                 (Some(parameter), _) => parameter.clone(),
-                (None, Some(packed)) => Parameter::new(Var::from_vec(unpack(packed)?, packed.shape(), self.device())?),
+                (None, Some(packed)) => Parameter::new(Var::from_vec(dequantize(packed)?, packed.shape(), self.device())?),
                 (None, None) => return Err(Error::new(ErrorKind::Model, format!("the model has no `{name}`"))),
             };
             weights.push((name, parameter));

@@ -6,7 +6,7 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
 
 use crate::nn::lora::Adapter;
-use crate::nn::packed::{format_of, unpack, unpack_rows};
+use crate::nn::packed::{dequantize, dequantize_rows, format_of};
 use crate::nn::parameter::{Parameter, values, with_values};
 use crate::nn::tape::Pass;
 use compute::cpu::gemm::{Matrix, Threads, matmul};
@@ -60,7 +60,7 @@ impl Weight {
         match self {
             Self::Full(parameter) if parameter.is_frozen() => Ok(parameter.detached()),
             Self::Full(parameter) => Ok(parameter.as_tensor().clone()),
-            Self::Packed(packed) if device.is_cpu() => Tensor::from_vec(unpack(packed)?, packed.shape(), device),
+            Self::Packed(packed) if device.is_cpu() => Tensor::from_vec(dequantize(packed)?, packed.shape(), device),
             Self::Packed(packed) => packed.dequantize(device),
         }
     }
@@ -176,7 +176,7 @@ impl Embedding {
         let (parameter, width) = match &self.weight {
             Weight::Full(parameter) => (parameter, parameter.dims()[1]),
             Weight::Packed(packed) => {
-                let rows = unpack_rows(packed, ids)?;
+                let rows = dequantize_rows(packed, ids)?;
                 let Some(rows) = rows else {
                     candle_core::bail!("a token id is outside of the vocabulary of {}", packed.shape().dims()[0])
                 };

@@ -3,6 +3,9 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::nn::parameter::Parameter;
 
+/// More rows and columns than a matrix has that is known.
+const LARGEST_RANK: usize = 1 << 16;
+
 /// Settings of an adapter: PEFT's `LoraConfig`, with its names and defaults.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoraConfig {
@@ -33,12 +36,15 @@ impl LoraConfig {
         self.lora_alpha / if self.use_rslora { (self.r as f64).sqrt() } else { self.r as f64 }
     }
 
-    /// Refuses a rank of 0 and a scale that is no number.
+    /// Refuses a rank that no matrix can have, and a scale that is no number.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.r == 0 || !self.lora_alpha.is_finite() {
+        if !(1..=LARGEST_RANK).contains(&self.r) || !self.lora_alpha.is_finite() {
             return Err(Error::new(
                 ErrorKind::Model,
-                format!("LoraConfig: r is {} and lora_alpha {}; r must be at least 1, lora_alpha a finite number", self.r, self.lora_alpha),
+                format!(
+                    "LoraConfig: r is {} and lora_alpha {}; r must be at least 1 and at most {LARGEST_RANK}, lora_alpha a finite number",
+                    self.r, self.lora_alpha
+                ),
             )
             .hint("use `LoraConfig { r: 8, lora_alpha: 8.0, ..Default::default() }`"));
         }

@@ -1,7 +1,7 @@
 //! A packed matrix of candle → its numbers, by the formats of the compute crate where it has them.
 
 use candle_core::quantized::{GgmlDType, QTensor};
-use compute::cpu::packed::{Format, dequantize, widen};
+use compute::cpu::packed::{self, Format, widen};
 
 /// The format of candle's name; none for those that are unpacked by candle.
 pub fn format_of(dtype: GgmlDType) -> Option<Format> {
@@ -21,7 +21,7 @@ pub fn format_of(dtype: GgmlDType) -> Option<Format> {
 }
 
 /// All numbers of a matrix, row-major.
-pub fn unpack(matrix: &QTensor) -> candle_core::Result<Vec<f32>> {
+pub fn dequantize(matrix: &QTensor) -> candle_core::Result<Vec<f32>> {
     let Some(format) = format_of(matrix.dtype()) else {
         return matrix.dequantize(&candle_core::Device::Cpu)?.flatten_all()?.to_vec1();
     };
@@ -31,20 +31,20 @@ pub fn unpack(matrix: &QTensor) -> candle_core::Result<Vec<f32>> {
 }
 
 /// Some rows of a matrix `(V,C)` → `(N,C)`; none where an id is not below V.
-pub fn unpack_rows(matrix: &QTensor, ids: &[u32]) -> candle_core::Result<Option<Vec<f32>>> {
+pub fn dequantize_rows(matrix: &QTensor, ids: &[u32]) -> candle_core::Result<Option<Vec<f32>>> {
     let (rows, width) = matrix.shape().dims2()?;
     if ids.iter().any(|&id| id as usize >= rows) {
         return Ok(None);
     }
     let mut out = vec![0f32; ids.len() * width];
     let Some(format) = format_of(matrix.dtype()) else {
-        let all = unpack(matrix)?;
+        let all = dequantize(matrix)?;
         ids.iter().zip(out.chunks_exact_mut(width)).for_each(|(&id, out)| out.copy_from_slice(&all[id as usize * width..][..width]));
         return Ok(Some(out));
     };
     let (bytes, row_bytes) = (matrix.data()?, format.bytes(width));
     for (&id, out) in ids.iter().zip(out.chunks_exact_mut(width)) {
-        dequantize(format, &bytes[id as usize * row_bytes..][..row_bytes], out);
+        packed::dequantize(format, &bytes[id as usize * row_bytes..][..row_bytes], out);
     }
     Ok(Some(out))
 }
@@ -65,12 +65,12 @@ mod tests {
             assert_eq!(format_of(dtype).is_none(), dtype == Q3K);
             let packed = QTensor::quantize(&tensor, dtype).unwrap();
             let exact: Vec<f32> = packed.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap();
-            let own = unpack(&packed).unwrap();
+            let own = dequantize(&packed).unwrap();
             let close = |a: &f32, b: &f32| (a - b).abs() <= 1e-6 * b.abs();
             assert!(own.len() == 2048 && own.iter().zip(&exact).all(|(a, b)| close(a, b)), "{dtype:?}");
-            let rows = unpack_rows(&packed, &[7, 0]).unwrap().unwrap();
+            let rows = dequantize_rows(&packed, &[7, 0]).unwrap().unwrap();
             assert_eq!(rows, [&own[1792..], &own[..256]].concat(), "{dtype:?}");
-            assert!(unpack_rows(&packed, &[8]).unwrap().is_none());
+            assert!(dequantize_rows(&packed, &[8]).unwrap().is_none());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A named weight with its gradient: what backward passes add to and optimizers read, `.grad` in PyTorch.
 //!
-//! On the CPU the operations of [`crate::nn::activation`] add weight gradients here, in place, so that micro-batches
+//! On the CPU the layers add weight gradients here, in place, so that micro-batches
 //! accumulate without another pass over memory; on other devices candle's own store is emptied into it.
 
 use std::collections::BTreeMap;

@@ -10,6 +10,9 @@ use compute::cpu::update::{Adam, EPSILON, Factors, UpdateArgs};
 use compute::cuda::operation;
 
 /// `torch.optim.AdamW`: values, gradient and both moments have one shape; gives the new values.
+///
+/// # Errors
+/// When the device fails.
 pub fn adamw(backend: Backend, values: &Tensor, gradient: &Tensor, state: &mut [Tensor], args: UpdateArgs) -> Result<Tensor> {
     let [mean, square] = state else { return Ok(values.clone()) };
     let adam = Adam::new(args);
@@ -29,6 +32,9 @@ pub fn adamw(backend: Backend, values: &Tensor, gradient: &Tensor, state: &mut [
 
 /// Adafactor as [`compute::cpu::update::adafactor`]: the state is `[rows, columns]` of a matrix, `[square]` of a vector; gives
 /// the new values.
+///
+/// # Errors
+/// When the device fails.
 pub fn adafactor(backend: Backend, values: &Tensor, gradient: &Tensor, state: &mut [Tensor], args: UpdateArgs) -> Result<Tensor> {
     let factors = Factors::new(args);
     if let ([rows, columns], Some(kernels)) = (&mut *state, backend.as_kernels()) {

@@ -6,6 +6,7 @@ use candle_core::DType;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::{gguf, safetensors};
+use crate::lora::peft;
 use crate::models::causal::CausalLm;
 use crate::tokenizer::gguf::{Documents, documents};
 use crate::util::write::write_whole;
@@ -14,6 +15,8 @@ impl CausalLm {
     /// Writes a checkpoint that transformers opens: `config.json`, `model.safetensors` (f32) and the tokenizer files. A model
     /// with an adapter writes the adapter alone, as PEFT does (see [`CausalLm::save_adapter`]); to write the whole,
     /// `model.merge_adapter()?.save_pretrained(folder)`.
+    ///
+    /// What else is loaded from the folder, shards of an earlier model or an adapter, is removed.
     ///
     /// # Errors
     /// [`ErrorKind::File`] when the folder cannot be written.
@@ -44,13 +47,15 @@ impl CausalLm {
             return self.write_adapter(folder, dtype);
         }
         safetensors::save(&folder.join("model.safetensors"), &self.full_weights()?, dtype)?;
+        safetensors::remove_shards(folder)?;
         let dtype = match dtype {
             DType::F16 => "float16",
             DType::BF16 => "bfloat16",
             _ => "float32",
         };
         let json = format!("{:#}\n", self.config().to_value(dtype));
-        write_whole(&folder.join("config.json"), json.as_bytes())
+        write_whole(&folder.join("config.json"), json.as_bytes())?;
+        peft::remove_adapter(folder)
     }
 
     /// Takes over the weights of a checkpoint folder, in place; with an adapter, those of the adapter.

@@ -4,7 +4,6 @@
 //! A prompt is read in pieces, so that a long one does not stop the others. Tokens go into a channel without a bound, which
 //! holds one answer at most: a client that reads slowly stalls nobody, and one that has gone frees its permit.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 

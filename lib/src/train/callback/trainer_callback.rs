@@ -49,31 +49,49 @@ pub trait TrainerCallback: std::fmt::Debug + Send {
     fn name(&self) -> &'static str;
 
     /// Before the first step of a call of `train`.
+    ///
+    /// # Errors
+    /// When it does; `train` then ends with that error, and goes on from there when it is called again.
     fn on_train_begin(&mut self, _moment: &Moment) -> Result<Control> {
         Ok(Control::default())
     }
 
     /// After every step.
+    ///
+    /// # Errors
+    /// When it does; `train` then ends with that error, and goes on from there when it is called again.
     fn on_step_end(&mut self, _moment: &Moment) -> Result<Control> {
         Ok(Control::default())
     }
 
     /// After every log, those of evaluations too.
+    ///
+    /// # Errors
+    /// When it does; `train` then ends with that error, and goes on from there when it is called again.
     fn on_log(&mut self, _moment: &Moment) -> Result<Control> {
         Ok(Control::default())
     }
 
     /// After every evaluation, before it may become the best one.
+    ///
+    /// # Errors
+    /// When it does; `train` then ends with that error, and goes on from there when it is called again.
     fn on_evaluate(&mut self, _moment: &Moment) -> Result<Control> {
         Ok(Control::default())
     }
 
     /// After every checkpoint.
+    ///
+    /// # Errors
+    /// When it does; `train` then ends with that error, and goes on from there when it is called again.
     fn on_save(&mut self, _moment: &Moment) -> Result<Control> {
         Ok(Control::default())
     }
 
     /// After the last step.
+    ///
+    /// # Errors
+    /// When it does; `train` then ends with that error, and goes on from there when it is called again.
     fn on_train_end(&mut self, _moment: &Moment) -> Result<Control> {
         Ok(Control::default())
     }
