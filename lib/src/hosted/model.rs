@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use crate::error::{ErrorKind, Result};
 use crate::generate::config::GenerationConfig;
 use crate::hosted::client::{Endpoint, Service, refusal};
+use crate::util::notice;
 use crate::util::{interrupt, panic};
 
 /// The service that is asked when nothing else is named.
@@ -212,7 +213,7 @@ impl Hosted {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let new = ["max_tokens", "temperature", "top_p", "seed"].contains(&setting) && !refused.iter().any(|old| old == setting);
         if new {
-            eprintln!("`{}` does not take `{setting}`; it is asked without", self.model);
+            notice::warn(format_args!("`{}` does not take `{setting}`; it is asked without", self.model));
             refused.push(setting.into());
         }
         new

@@ -12,7 +12,7 @@
 //! | `packed` | matrices in few bits |
 //! | [`device`] | what computes |
 //!
-//! Imports: compute, error.
+//! Imports: compute, error, util.
 
 pub mod activation;
 pub mod attention;
