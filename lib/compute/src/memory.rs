@@ -1,4 +1,5 @@
-//! Freed memory of this process → kept for the next pass, or given back to the system.
+//! Freed memory of this process → kept for the next pass, or given back to the system. A choice for the whole process, so one of
+//! the program: a library does not call it.
 
 /// Keeps memory that is given back in the process, so that the next training pass need not ask the system for it again
 /// page by page; or, at the end of a run, gives back what is free. Only the GNU allocator knows how; elsewhere nothing happens.

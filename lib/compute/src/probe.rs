@@ -1,4 +1,4 @@
-//! This machine → what it can do at best: matrix products and memory, measured when asked, and the memory in use.
+//! This machine → what it can do at best: matrix products and memory, measured when asked.
 
 use std::time::{Duration, Instant};
 

@@ -10,6 +10,7 @@ mod rows;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use finetuning::compute::memory::keep_memory;
 use finetuning::*;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -46,6 +47,7 @@ fn scratch(name: &str) -> PathBuf {
 }
 
 fn main() -> Result<()> {
+    keep_memory(true);
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let argument = |index: usize| arguments.get(index).map(String::as_str);
     match (argument(0), argument(1)) {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use finetuning::compute::memory::keep_memory;
 use finetuning::compute::probe::{memory_speed, product_speed, read_speed};
 use finetuning::util::memory::peak_memory;
 use finetuning::*;
@@ -15,6 +16,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// Measures what the words ask for.
 pub fn run(words: &[String]) -> Result<Value> {
     let number = |name: &str, default: usize| option(words, name).and_then(|word| word.parse().ok()).unwrap_or(default);
+    keep_memory(words.first().is_some_and(|word| word.starts_with("train")));
     match words.first().map_or("", String::as_str) {
         "train" => train(words, number("--batch", 1), number("--length", 512), number("--accumulation", 4), number("--steps", 5)),
         "train-rows" => train_rows(words, number("--batch", 8), number("--limit", usize::MAX)),

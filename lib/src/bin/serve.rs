@@ -41,9 +41,15 @@ fn main() -> ExitCode {
         Ok(server) => {
             println!("playground: {}\nAPI:        {}\nmodels:     {}", server.playground(), server.url(), server.models().join(", "));
             println!("Ctrl-C ends the service.");
-            server.wait();
-            ExitCode::SUCCESS
+            report(server.wait())
         }
+        Err(error) => report(Err(error)),
+    }
+}
+
+fn report(ended: Result<()>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE

@@ -40,6 +40,9 @@ pub const TEST_SIZE: f64 = 0.1;
 pub const SPLIT_SEED: u64 = 123;
 
 /// (train, test): the rows of the data set, tokenized, split 90 : 10 by NumPy's permutation with seed 123.
+///
+/// # Errors
+/// When `use_hf` does not fit the path, the data cannot be loaded, or a row cannot be tokenized.
 pub fn tokenize_and_split_data(config: &TrainingConfig, tokenizer: &Tokenizer) -> Result<(TokenizedDataset, TokenizedDataset)> {
     let path = &config.datasets.path;
     let local = path.starts_with(crate::source::builtin::BUILTIN)

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::display::output::{Html, Show, last_expression, table};
 use crate::error::{Error, Result};
-use crate::evaluate::answers::AnswerReport;
+use crate::evaluate::report::AnswerReport;
 use crate::hub::card::Card;
 use crate::train::log::meter::TrainOutput;
 
@@ -48,7 +48,7 @@ impl TrainingJob {
                 .paragraph(&format!("```text\n{}\n```", self.output))
                 .paragraph(SIGNATURE)
                 .markdown();
-            crate::data::jsonl::write_whole(&path, card.as_bytes())?;
+            crate::util::write::write_whole(&path, card.as_bytes())?;
         }
         #[cfg(unix)]
         {

@@ -21,6 +21,7 @@ use crate::serve::http::server::Server;
 use crate::tokenizer::encode::{MAX_LENGTH, TokenizedDataset, tokenize_dataset};
 use crate::tokenizer::text::Tokenizer;
 use crate::train::arguments::settings::TrainingArguments;
+use crate::train::log::curve::LossCurve;
 use crate::train::trainer::Trainer;
 
 /// The prefix of names of hosted models.
@@ -200,9 +201,9 @@ impl BasicModelRunner {
         let folder = output_dir.join("final");
         trainer.save_model(&folder)?;
         let dashboard = output_dir.join("loss.html");
-        let chart = crate::train::log::curve::plot_loss(trainer.history());
+        let chart = LossCurve { history: trainer.history().to_vec(), total_steps: trainer.history().len() };
         let page = format!("<!doctype html><meta charset=\"utf-8\"><title>Loss</title>{}", chart.svg());
-        crate::data::jsonl::write_whole(&dashboard, page.as_bytes())?;
+        crate::util::write::write_whole(&dashboard, page.as_bytes())?;
         let model_id = folder.display().to_string();
         let playground = format!("cargo lab serve {} {}", shell_word(&self.name), shell_word(&model_id));
         let job = TrainingJob { model_id, is_public, dashboard: dashboard.display().to_string(), playground, output };

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::generate::batch::inference;
 use crate::models::causal::CausalLm;
 use crate::tokenizer::text::Tokenizer;
-use crate::train::callback::{Control, Moment, TrainerCallback};
+use crate::train::callback::trainer_callback::{Control, Moment, TrainerCallback};
 
 /// One answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,9 @@
 
 use crate::course::runner::BasicModelRunner;
 use crate::display::output::{Html, Show, last_expression, table};
-use crate::error::{Error, ErrorKind, Result, quoted};
-use crate::evaluate::answers::token_f1;
+use crate::error::{Error, ErrorKind, Result};
+use crate::evaluate::metrics::token_f1;
+use crate::util::names::quoted;
 
 /// Who won a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

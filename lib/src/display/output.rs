@@ -155,6 +155,19 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> Html {
     Html { html: format!("<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"), text: text_table(header, rows) }
 }
 
+/// Rows of a table that are shown.
+const SHOWN: usize = 20;
+
+/// The first rows of a large table, each from its index, and how large it is.
+pub(crate) fn preview(names: &[String], height: usize, row: impl Fn(usize) -> Vec<String>) -> Html {
+    let rows: Vec<Vec<String>> = (0..height.min(SHOWN)).map(row).collect();
+    let mut shown = table(&names.iter().map(String::as_str).collect::<Vec<_>>(), &rows);
+    let size = format!("{height} rows × {} columns", names.len());
+    shown.html.push_str(&format!("<p>{size}</p>"));
+    shown.text.push_str(&format!("\n{size}"));
+    shown
+}
+
 /// The rows under each other with `name: text` lines when they are long, as columns when they fit.
 fn text_table(header: &[&str], rows: &[Vec<String>]) -> String {
     let width =

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::evaluate::answers::words;
+use crate::evaluate::metrics::words;
 
 /// Word weights learnt from a collection of texts: rare words say more than common ones.
 #[derive(Debug, Clone, Default)]

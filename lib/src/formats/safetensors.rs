@@ -13,10 +13,12 @@ use rayon::prelude::*;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
-use crate::data::jsonl::write_whole;
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::error::{Error, ErrorKind, Result};
 use crate::nn::parameter::Parameter;
 use crate::nn::weights::{Packed, Weights};
+use crate::util::names::quoted;
+use crate::util::notice;
+use crate::util::write::write_whole;
 use compute::cpu::packed::{Format, widen};
 
 const INDEX: &str = "model.safetensors.index.json";
@@ -55,7 +57,10 @@ pub fn load(folder: &Path, shapes: &[(String, Vec<usize>)], format: Option<GgmlD
         if !unused.is_empty() {
             let (folder, count) = (folder.display(), unused.len());
             let first: Vec<String> = unused.into_iter().take(5).collect();
-            eprintln!("`{folder}`: {count} tensors have no place in the model of config.json and are not used: {}", quoted(&first));
+            notice::warn(format_args!(
+                "`{folder}`: {count} tensors have no place in the model of config.json and are not used: {}",
+                quoted(&first)
+            ));
         }
         return Ok((weights, packed));
     }

@@ -1,87 +1,61 @@
-//! Text → text: `inference` of the course, and batches and streams of texts, over a key/value cache.
+//! Prompts → texts: `inference` of the course, batches and streams, all through the one loop of `decode`.
 
 use std::io::Write;
-
-use candle_core::DType;
-use candle_transformers::generation::{LogitsProcessor, Sampling};
-use rayon::prelude::*;
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::beams::beam_search;
-use crate::generate::config::{Generation, GenerationConfig, rows};
-use crate::generate::sequence::{Choice, Sequence};
-use crate::generate::stream::{StopStrings, TextStreamer};
+use crate::generate::config::GenerationConfig;
+use crate::generate::decode::Batch;
+use crate::generate::sampler::SampledToken;
+use crate::generate::sequence::{ActiveSequence, Generation};
+use crate::generate::stream::{StoppedStreamer, TextStreamer};
 use crate::models::causal::CausalLm;
-use crate::models::decoder::Cache;
 use crate::tokenizer::text::{Side, Tokenizer, truncate};
 use crate::util::interrupt;
 
-/// How the next token is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub enum Decoding {
-    /// Always the most probable token.
-    #[default]
-    Greedy,
-    /// Drawn from the `top_k` most probable ones at a temperature (above 0), with a seed.
-    Sample {
-        /// Divides the logits: below 1 is more certain, above 1 more varied.
-        temperature: f64,
-        /// How many tokens are drawn from.
-        top_k: usize,
-        /// The same seed gives the same text.
-        seed: u64,
-    },
-}
-
 /// The model's answer to a text, the course's way: the first `max_input_tokens` tokens of the text are read,
-/// `max_output_tokens` bounds prompt and answer together, decoding skips special tokens and the prompt is cut off.
+/// `max_output_tokens` bounds prompt and answer together, decoding skips special tokens and leaves the prompt out.
 ///
 /// # Errors
 /// When the prompt alone fills `max_output_tokens`, as transformers refuses it.
 pub fn inference(text: &str, model: &CausalLm, tokenizer: &Tokenizer, max_input_tokens: usize, max_output_tokens: usize) -> Result<String> {
     let prompt = truncate(&tokenizer.encode_prompt(text)?, max_input_tokens, Side::Right);
-    let mut stop = model.config().eos_token_ids();
-    stop.push(tokenizer.eos_id());
-    let ids = generate_until(model, &prompt, max_output_tokens, &stop, Decoding::Greedy)?;
-    let generated = tokenizer.decode(&ids)?;
-    Ok(generated.chars().skip(text.chars().count()).collect())
+    let config = GenerationConfig::default().with_end_ids(model, tokenizer)?;
+    let ids = generate_until(model, &prompt, max_output_tokens, &[], config)?;
+    // Decoded with its prompt, since some tokenizers leave the space at the beginning of a text out.
+    let (before, whole) = (tokenizer.decode(&prompt)?, tokenizer.decode(&ids)?);
+    match whole.strip_prefix(&before) {
+        Some(answer) => Ok(answer.to_string()),
+        None => tokenizer.decode(&ids[prompt.len()..]),
+    }
 }
 
-/// The ids of prompt and continuation: at most `max_length` together, ended by `eos` (which is kept).
-pub fn generate(model: &CausalLm, prompt: &[u32], max_length: usize, eos: u32, decoding: Decoding) -> Result<Vec<u32>> {
-    generate_until(model, prompt, max_length, &[eos], decoding)
+/// The ids of prompt and continuation: at most `max_length` together, ended by `eos` (which is kept). `config` says how the
+/// tokens are chosen; `GenerationConfig::default()` takes the most probable ones.
+///
+/// # Errors
+/// Those of [`generate_batch`], and a prompt that fills `max_length`.
+pub fn generate(model: &CausalLm, prompt: &[u32], max_length: usize, eos: u32, config: impl Into<GenerationConfig>) -> Result<Vec<u32>> {
+    generate_until(model, prompt, max_length, &[eos], config)
 }
 
 /// [`generate`] with several ids that end a text, as Llama 3 has them.
-pub fn generate_until(model: &CausalLm, prompt: &[u32], max_length: usize, stop: &[u32], decoding: Decoding) -> Result<Vec<u32>> {
-    let room = model.config().max_position_embeddings();
-    let vocabulary = model.config().vocab_size();
+///
+/// # Errors
+/// Those of [`generate`].
+pub fn generate_until(
+    model: &CausalLm,
+    prompt: &[u32],
+    max_length: usize,
+    stop: &[u32],
+    config: impl Into<GenerationConfig>,
+) -> Result<Vec<u32>> {
     check_prompt(model, prompt, max_length)?;
-    let (seed, sampling) = match decoding {
-        Decoding::Greedy => (0, Sampling::ArgMax),
-        Decoding::Sample { temperature, top_k, seed } if temperature > 0.0 && top_k > 0 => {
-            (seed, Sampling::TopK { k: top_k.min(vocabulary), temperature })
-        }
-        Decoding::Sample { temperature, top_k, .. } => {
-            return Err(Error::new(ErrorKind::Model, format!("temperature {temperature} and top_k {top_k} must both be above 0"))
-                .hint("use Decoding::Greedy"));
-        }
-    };
-    let mut processor = LogitsProcessor::from_sampling(seed, sampling);
-    let mut ids = prompt.to_vec();
-    let mut cache = Cache::new();
-    let mut fresh = 0;
-    while ids.len() < max_length.min(room) {
-        interrupt::check(format_args!("after {} of at most {max_length} tokens", ids.len()))?;
-        let logits = model.forward_cached(&ids[fresh..], &mut cache)?;
-        fresh = ids.len();
-        let next = processor.sample(&logits.squeeze(0)?.to_dtype(DType::F32)?)?;
-        ids.push(next);
-        if stop.contains(&next) {
-            break;
-        }
-    }
-    Ok(ids)
+    let mut config = GenerationConfig { max_new_tokens: max_length - prompt.len(), ..config.into() };
+    config.eos_token_id.extend(stop);
+    let texts = model.pool().run(|| write(model, &[prompt.to_vec()], &config, None, false, |_, _| Ok(())))?;
+    Ok([prompt, &texts[0].ids].concat())
 }
 
 /// Continues several prompts of any lengths at once; each gets what it would get alone, `num_return_sequences` rows that
@@ -89,7 +63,8 @@ pub fn generate_until(model: &CausalLm, prompt: &[u32], max_length: usize, stop:
 /// nothing; its error ends the loop.
 ///
 /// # Errors
-/// When a prompt is empty, has an id that the model does not know, or leaves no room for a token.
+/// When a prompt is empty, has an id that the model does not know, or leaves no room for a token; when a setting cannot work
+/// ([`GenerationConfig::validate`]), or the model gives no numbers.
 pub fn generate_batch(
     model: &CausalLm,
     prompts: &[Vec<u32>],
@@ -97,14 +72,22 @@ pub fn generate_batch(
     tokenizer: Option<&Tokenizer>,
     on_token: impl FnMut(usize, u32) -> Result<()> + Send,
 ) -> Result<Vec<Generation>> {
-    model.pool().run(|| continued(model, prompts, config, tokenizer, on_token))
+    model.pool().run(|| write(model, prompts, config, tokenizer, true, on_token))
 }
 
-fn continued(
+/// What the loop knows of a text besides its ids.
+struct Row {
+    index: usize,
+    /// What looks for stop strings.
+    stop: Option<StoppedStreamer>,
+}
+
+fn write(
     model: &CausalLm,
     prompts: &[Vec<u32>],
     config: &GenerationConfig,
     tokenizer: Option<&Tokenizer>,
+    logprobs: bool,
     mut on_token: impl FnMut(usize, u32) -> Result<()>,
 ) -> Result<Vec<Generation>> {
     config.validate()?;
@@ -116,73 +99,55 @@ fn continued(
         let found = prompts.iter().map(|prompt| beam_search(model, prompt, config)).collect::<Result<Vec<_>>>()?;
         return Ok(found.into_iter().flatten().collect());
     }
-    let each = config.num_return_sequences;
-    let of_prompt =
-        |prompt: &Vec<u32>| (0..each).map(|copy| Sequence::new(prompt.clone(), config.seed.wrapping_add(copy as u64))).collect();
-    let mut sequences: Vec<Sequence> = prompts.iter().flat_map(|prompt| -> Vec<Sequence> { of_prompt(prompt) }).collect();
-    let mut stops: Vec<Option<Stop>> = sequences.iter().map(|_| Stop::new(config, tokenizer)).collect();
-    let mut active: Vec<usize> = (0..sequences.len()).collect();
-    let mut cache = Cache::new();
-    while !active.is_empty() {
-        let written = sequences[active[0]].generation().ids.len();
-        interrupt::check(format_args!("after {written} of at most {} tokens", config.max_new_tokens))?;
-        let new: Vec<&[u32]> = active.iter().map(|&row| sequences[row].fresh(usize::MAX)).collect();
-        let read: Vec<usize> = new.iter().map(|new| new.len()).collect();
-        let logits = rows(&model.forward_cached_batch(&new, &mut cache)?)?;
-        let choose = |(&row, logits): (&usize, Vec<f32>)| sequences[row].choose(&logits, config, true);
-        let chosen: Vec<Choice> = active.par_iter().zip(logits).map(choose).collect();
-        let mut stay = Vec::new();
-        for (place, ((&row, choice), read)) in active.iter().zip(chosen).zip(read).enumerate() {
-            let (sequence, id) = (&mut sequences[row], choice.id);
-            sequence.read(read);
-            let mut goes_on = sequence.write(choice, config, room);
-            on_token(row, id)?;
-            if let Some(stop) = &mut stops[row]
-                && stop.push(id)?
-            {
+    if tokenizer.is_none() && !config.stop_strings.is_empty() {
+        let message = format!("GenerationConfig: stop_strings are {:?}, and there is no tokenizer to look for them", config.stop_strings);
+        return Err(Error::new(ErrorKind::Model, message).hint("give `generate_batch` Some(&tokenizer), or ids as `eos_token_id`"));
+    }
+    let config = Arc::new(config.clone());
+    let (copies, mut batch) = (config.num_return_sequences, Batch::new(logprobs));
+    for (index, prompt) in prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt, copies)).enumerate() {
+        let stop = tokenizer.filter(|_| !config.stop_strings.is_empty());
+        let stop = stop.map(|tokenizer| StoppedStreamer::new(tokenizer, &config.stop_strings));
+        let seed = config.seed.wrapping_add((index % copies) as u64);
+        batch.push(ActiveSequence::new(prompt.clone(), &config, seed, room), Row { index, stop });
+    }
+    let mut texts = vec![Generation::default(); batch.len()];
+    while batch.len() > 0 {
+        interrupt::check(format_args!("after {} of at most {} tokens", batch.written(), config.max_new_tokens))?;
+        let reads = batch.plan(usize::MAX);
+        let emit = |sequence: &mut ActiveSequence, row: &mut Row, token: Result<SampledToken>, _: &[f32]| {
+            let token = token?;
+            let goes_on = sequence.write(token);
+            on_token(row.index, token.id)?;
+            let Some(stop) = &mut row.stop else { return Ok(goes_on) };
+            stop.push(token.id)?;
+            if stop.found() {
                 sequence.stop();
-                goes_on = false;
             }
-            if goes_on {
-                stay.push(place);
-            }
+            Ok(goes_on && !stop.found())
+        };
+        for (sequence, row) in batch.step(model, &reads, emit)? {
+            texts[row.index] = sequence.into_generation();
         }
-        cache.keep(&stay);
-        active = stay.iter().map(|&place| active[place]).collect();
     }
-    Ok(sequences.into_iter().map(Sequence::into_generation).collect())
+    Ok(texts)
 }
 
-/// Watches one text for stop strings.
-struct Stop {
-    streamer: TextStreamer,
-    strings: StopStrings,
-}
-
-impl Stop {
-    fn new(config: &GenerationConfig, tokenizer: Option<&Tokenizer>) -> Option<Self> {
-        let tokenizer = tokenizer.filter(|_| !config.stop_strings.is_empty())?;
-        Some(Self { streamer: TextStreamer::new(tokenizer), strings: StopStrings::new(&config.stop_strings) })
-    }
-
-    /// Whether the text holds a stop string with one more id.
-    fn push(&mut self, id: u32) -> Result<bool> {
-        self.strings.push(&self.streamer.push(id)?);
-        Ok(self.strings.found())
-    }
-}
-
-/// The texts that follow several prompts, without special tokens.
+/// The texts that follow several prompts, without special tokens. The model's own end ids end a text, too: those of its
+/// `config.json`, its `generation_config.json` and its tokenizer.
+///
+/// # Errors
+/// Those of [`generate_batch`].
 pub fn generate_texts(
     prompts: &[impl AsRef<str>],
     model: &CausalLm,
     tokenizer: &Tokenizer,
     config: &GenerationConfig,
 ) -> Result<Vec<String>> {
-    let config = with_end(config, model, tokenizer);
+    let config = config.clone().with_end_ids(model, tokenizer)?;
     let ids = prompts.iter().map(|prompt| tokenizer.encode_prompt(prompt.as_ref())).collect::<Result<Vec<_>>>()?;
-    let done = generate_batch(model, &ids, &config, Some(tokenizer), |_, _| Ok(()))?;
-    done.iter().map(|generation| tokenizer.decode(&generation.ids)).collect()
+    let texts = model.pool().run(|| write(model, &ids, &config, Some(tokenizer), false, |_, _| Ok(())))?;
+    texts.iter().map(|generation| tokenizer.decode(&generation.ids)).collect()
 }
 
 /// Writes the text that follows a prompt to standard output as it is generated, and returns it (see [`TextStreamer`]).
@@ -194,7 +159,7 @@ pub fn stream_text(prompt: &str, model: &CausalLm, tokenizer: &Tokenizer, config
         let given = format!("num_beams is {} and num_return_sequences is {}", config.num_beams, config.num_return_sequences);
         return Err(Error::new(ErrorKind::Model, format!("{given}; a stream is one text, so both must be 1")).hint("use `generate_texts`"));
     }
-    let config = with_end(config, model, tokenizer);
+    let config = config.clone().with_end_ids(model, tokenizer)?;
     let (mut streamer, mut whole) = (TextStreamer::new(tokenizer), String::new());
     let mut out = std::io::stdout();
     let mut print = |text: &str| {
@@ -202,21 +167,15 @@ pub fn stream_text(prompt: &str, model: &CausalLm, tokenizer: &Tokenizer, config
         // A closed pipe means that nobody is left to read.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     };
-    generate_batch(model, &[tokenizer.encode_prompt(prompt)?], &config, Some(tokenizer), |_, id| {
+    let prompt = tokenizer.encode_prompt(prompt)?;
+    let on_token = |_, id| {
         print(&streamer.push(id)?);
         Ok(())
-    })?;
+    };
+    model.pool().run(|| write(model, &[prompt], &config, Some(tokenizer), false, on_token))?;
     print(&streamer.end()?);
     println!();
     Ok(whole)
-}
-
-/// The end ids of model and tokenizer end a text, too.
-fn with_end(config: &GenerationConfig, model: &CausalLm, tokenizer: &Tokenizer) -> GenerationConfig {
-    let mut config = config.clone();
-    config.eos_token_id.extend(model.config().eos_token_ids());
-    config.eos_token_id.push(tokenizer.eos_id());
-    config
 }
 
 /// Refuses a prompt that the model cannot continue.

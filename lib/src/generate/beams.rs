@@ -1,7 +1,9 @@
 //! One prompt → the best of several continuations that are followed at once: the beam search of transformers.
 
 use crate::error::Result;
-use crate::generate::config::{Generation, GenerationConfig, log_softmax, rows};
+use crate::generate::config::GenerationConfig;
+use crate::generate::sampler::{check_logits, log_softmax, rows};
+use crate::generate::sequence::Generation;
 use crate::models::causal::CausalLm;
 use crate::models::decoder::Cache;
 use crate::util::interrupt;
@@ -43,17 +45,19 @@ pub fn beam_search(model: &CausalLm, prompt: &[u32], config: &GenerationConfig) 
         let new: Vec<&[u32]> = beams.iter().map(|beam| beam.ids.last().map_or(prompt, std::slice::from_ref)).collect();
         let mut candidates: Vec<Candidate> = Vec::new();
         for (index, logits) in rows(&model.forward_cached_batch(&new, &mut cache)?)?.into_iter().enumerate() {
+            check_logits(&logits)?;
             let own = log_softmax(&logits);
             let mut scores: Vec<f32> = own.iter().map(|p| *p as f32).collect();
-            config.penalise(&mut scores, &[prompt, &beams[index].ids].concat(), beams[index].ids.len());
+            config.process_logits(&mut scores, &[prompt, &beams[index].ids].concat(), beams[index].ids.len());
             let of = |(id, score): (usize, &f32)| (beams[index].score + f64::from(*score), index, id as u32, own[id]);
             candidates.extend(scores.iter().enumerate().map(of));
         }
         // Twice as many as are followed, so that enough remain when the best ones end.
         let order = |a: &Candidate, b: &Candidate| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2)));
-        if candidates.len() > 2 * width {
-            candidates.select_nth_unstable_by(2 * width, order);
-            candidates.truncate(2 * width);
+        let kept = width.saturating_mul(2);
+        if candidates.len() > kept {
+            candidates.select_nth_unstable_by(kept, order);
+            candidates.truncate(kept);
         }
         candidates.sort_by(order);
         let (mut next, mut parents) = (Vec::new(), Vec::new());

@@ -1,10 +1,12 @@
-//! Logits and what was written so far → the next id: penalties, filters and sampling, in the order of transformers' `generate`.
+//! What is asked of a generation → the settings that the sampler and the loop read, checked before anything is computed.
 
-use candle_core::Tensor;
+use std::path::Path;
 
-use crate::data::split::Pcg64;
+use serde_json::Value;
+
 use crate::error::{Error, ErrorKind, Result};
-use compute::cpu::rows::argmax;
+use crate::models::causal::CausalLm;
+use crate::tokenizer::text::Tokenizer;
 
 /// How text is generated; names, meanings and defaults are those of transformers' `GenerationConfig`.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,9 +37,10 @@ pub struct GenerationConfig {
     pub early_stopping: bool,
     /// Texts for each prompt: drawn anew, or the best of the beams (at most `num_beams`). Default 1.
     pub num_return_sequences: usize,
-    /// Ids that end a text; they are kept. Default none.
+    /// Ids that end a text; they are kept. Default none; where a tokenizer is given, the model's own come to them. Any id may
+    /// stand here: what other programs call `stop_token_ids`.
     pub eos_token_id: Vec<u32>,
-    /// Texts that end a text; they are kept.
+    /// Texts that end a text; they are kept. A special token counts by its name, such as `<|im_end|>`. Default none.
     pub stop_strings: Vec<String>,
     /// The same seed draws the same text. Default 42.
     pub seed: u64,
@@ -68,150 +71,106 @@ impl Default for GenerationConfig {
 
 impl GenerationConfig {
     /// Refuses values that cannot work, naming field, value and range.
+    ///
+    /// # Errors
+    /// When a value is out of its range, or would have no effect beside the others.
     pub fn validate(&self) -> Result<()> {
+        let Some((field, message)) = self.invalid() else { return Ok(()) };
+        Err(Error::new(ErrorKind::Model, format!("GenerationConfig: {message}"))
+            .hint(format!("change `{field}` in the cell that makes the configuration")))
+    }
+
+    /// The first field whose value cannot work, and why.
+    pub(crate) fn invalid(&self) -> Option<(&'static str, String)> {
+        const ABOVE: &str = "above 0 (greedy is do_sample: false)";
+        const SAMPLED: &str = "left at its default unless do_sample is true: a greedy text does not depend on it";
+        let above = |value: f64| value.is_finite() && value > 0.0;
+        let (beams, texts) = (self.num_beams as f64, self.num_return_sequences as f64);
         let checks = [
             ("max_new_tokens", self.max_new_tokens as f64, self.max_new_tokens > 0, "at least 1"),
             ("min_new_tokens", self.min_new_tokens as f64, self.min_new_tokens <= self.max_new_tokens, "at most max_new_tokens"),
-            (
-                "temperature",
-                self.temperature,
-                self.temperature.is_finite() && self.temperature > 0.0,
-                "above 0 (greedy is do_sample: false)",
-            ),
+            ("temperature", self.temperature, above(self.temperature), ABOVE),
             ("top_p", self.top_p, self.top_p > 0.0 && self.top_p <= 1.0, "above 0 and at most 1"),
             ("min_p", self.min_p, (0.0..=1.0).contains(&self.min_p), "from 0 to 1"),
-            (
-                "repetition_penalty",
-                self.repetition_penalty,
-                self.repetition_penalty.is_finite() && self.repetition_penalty > 0.0,
-                "above 0",
-            ),
-            ("num_beams", self.num_beams as f64, self.num_beams > 0, "at least 1"),
-            ("num_beams", self.num_beams as f64, self.num_beams == 1 || !self.do_sample, "1 when do_sample is true"),
-            ("num_beams", self.num_beams as f64, self.num_beams == 1 || self.stop_strings.is_empty(), "1 when there are stop_strings"),
+            ("repetition_penalty", self.repetition_penalty, above(self.repetition_penalty), "above 0"),
+            ("num_beams", beams, self.num_beams > 0, "at least 1"),
+            ("num_beams", beams, self.num_beams == 1 || !self.do_sample, "1 when do_sample is true"),
+            ("num_beams", beams, self.num_beams == 1 || self.stop_strings.is_empty(), "1 when there are stop_strings"),
             ("length_penalty", self.length_penalty, self.length_penalty.is_finite(), "a finite number"),
-            ("num_return_sequences", self.num_return_sequences as f64, self.num_return_sequences > 0, "at least 1"),
+            ("num_return_sequences", texts, self.num_return_sequences > 0, "at least 1"),
             (
                 "num_return_sequences",
-                self.num_return_sequences as f64,
+                texts,
                 self.do_sample || self.num_return_sequences <= self.num_beams.max(1),
                 "at most num_beams, or do_sample true: a greedy text is always the same",
             ),
+            ("temperature", self.temperature, self.do_sample || self.temperature == 1.0, SAMPLED),
+            ("top_k", self.top_k as f64, self.do_sample || [0, 50].contains(&self.top_k), SAMPLED),
+            ("top_p", self.top_p, self.do_sample || self.top_p == 1.0, SAMPLED),
+            ("min_p", self.min_p, self.do_sample || self.min_p == 0.0, SAMPLED),
         ];
-        match checks.iter().find(|(_, _, valid, _)| !valid) {
-            Some((field, value, _, allowed)) => {
-                Err(Error::new(ErrorKind::Model, format!("GenerationConfig: {field} is {value}; it must be {allowed}"))
-                    .hint(format!("change `{field}` in the cell that makes the configuration")))
-            }
-            None => Ok(()),
-        }
+        let (field, value, _, allowed) = checks.iter().find(|(_, _, valid, _)| !valid)?;
+        Some((field, format!("{field} is {value}; it must be {allowed}")))
     }
 
-    /// Whether the next id is that of the highest logit as it is, after so many ids were `written`.
-    pub(crate) fn takes_the_best(&self, written: usize) -> bool {
-        !self.do_sample && self.repetition_penalty == 1.0 && self.no_repeat_ngram_size == 0 && written >= self.min_new_tokens
-    }
-
-    /// Changes logits by what was read and written so far: repetition penalty, then forbidden runs, then, while fewer than
-    /// `min_new_tokens` ids are `written`, no end.
-    pub fn penalise(&self, logits: &mut [f32], past: &[u32], written: usize) {
-        if self.repetition_penalty != 1.0 {
-            let penalty = self.repetition_penalty as f32;
-            let mut seen: Vec<u32> = past.to_vec();
-            seen.sort_unstable();
-            seen.dedup();
-            for id in seen {
-                let logit = &mut logits[id as usize];
-                *logit = if *logit < 0.0 { *logit * penalty } else { *logit / penalty };
-            }
-        }
-        let size = self.no_repeat_ngram_size;
-        if size > 0 && past.len() + 1 >= size {
-            let start = &past[past.len() + 1 - size..];
-            for run in past.windows(size).filter(|run| run[..size - 1] == *start) {
-                logits[run[size - 1] as usize] = f32::NEG_INFINITY;
-            }
-        }
-        if written < self.min_new_tokens {
-            for &id in &self.eos_token_id {
-                if let Some(logit) = logits.get_mut(id as usize) {
-                    *logit = f32::NEG_INFINITY;
-                }
-            }
-        }
-    }
-
-    /// Applies temperature and filters; what is filtered out becomes −∞.
-    pub fn filter(&self, logits: &mut [f32]) {
-        let temperature = self.temperature as f32;
-        logits.iter_mut().for_each(|logit| *logit /= temperature);
-        if self.top_k > 0 && self.top_k < logits.len() {
-            let mut sorted = logits.to_vec();
-            let (_, least, _) = sorted.select_nth_unstable_by(self.top_k - 1, |a, b| b.total_cmp(a));
-            let least = *least;
-            logits.iter_mut().filter(|logit| **logit < least).for_each(|logit| *logit = f32::NEG_INFINITY);
-        }
-        if self.top_p < 1.0 {
-            let probabilities = softmax(logits);
-            let mut order: Vec<usize> = (0..logits.len()).collect();
-            order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
-            let mut before = 0.0;
-            for (rank, id) in order.into_iter().enumerate() {
-                if rank > 0 && before >= self.top_p {
-                    logits[id] = f32::NEG_INFINITY;
-                }
-                before += probabilities[id];
-            }
-        }
-        if self.min_p > 0.0 {
-            let probabilities = softmax(logits);
-            let least = self.min_p * probabilities.iter().fold(0.0, |a: f64, b| a.max(*b));
-            logits.iter_mut().zip(&probabilities).filter(|(_, p)| **p < least).for_each(|(logit, _)| *logit = f32::NEG_INFINITY);
-        }
-    }
-
-    /// The next id, from logits that were penalised.
-    pub fn choose(&self, mut logits: Vec<f32>, random: &mut Pcg64) -> u32 {
-        if !self.do_sample {
-            return argmax(&logits);
-        }
-        self.filter(&mut logits);
-        let probabilities = softmax(&logits);
-        let mut rest = random.next_f64();
-        for (id, p) in probabilities.iter().enumerate() {
-            rest -= p;
-            if rest < 0.0 {
-                return id as u32;
-            }
-        }
-        argmax(&logits)
+    /// The same settings with the ids that end a text of this model besides: [`end_ids`].
+    pub(crate) fn with_end_ids(mut self, model: &CausalLm, tokenizer: &Tokenizer) -> Result<Self> {
+        self.eos_token_id.extend(end_ids(model, tokenizer)?);
+        Ok(self)
     }
 }
 
-/// What was generated after one prompt.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Generation {
-    /// The new ids, the one that ended the text included.
-    pub ids: Vec<u32>,
-    /// The logarithm of each new id's probability, before penalties and filters.
-    pub log_probabilities: Vec<f64>,
-    /// Whether an end id or a stop string ended it, and not the limit of tokens.
-    pub ended: bool,
+/// The ids that end a text of a model: those of its `config.json` and `generation_config.json`, and the tokenizer's.
+pub(crate) fn end_ids(model: &CausalLm, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
+    let mut ids = model.config().eos_token_ids();
+    ids.push(tokenizer.eos_id());
+    for folder in [model.folder(), Some(tokenizer.folder())].into_iter().flatten() {
+        ids.extend(configured_end_ids(&folder.join("generation_config.json"))?);
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids)
 }
 
-/// Probabilities of logits.
-pub fn softmax(logits: &[f32]) -> Vec<f64> {
-    log_softmax(logits).iter().map(|p| p.exp()).collect()
+/// `eos_token_id` of a `generation_config.json`, one id or a list; none where there is no such file.
+fn configured_end_ids(path: &Path) -> Result<Vec<u32>> {
+    let Ok(bytes) = std::fs::read(path) else { return Ok(Vec::new()) };
+    let wrong = |what: String| Error::new(ErrorKind::Model, format!("`{}` {what}", path.display())).hint("fetch the checkpoint again");
+    let value: Value = serde_json::from_slice(&bytes).map_err(|error| wrong(format!("is not valid JSON: {error}")))?;
+    let id = |value: &Value| {
+        let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
+        id.ok_or_else(|| wrong(format!("has {value} as `eos_token_id`; it must be an id or a list of ids")))
+    };
+    match &value["eos_token_id"] {
+        Value::Null => Ok(Vec::new()),
+        Value::Array(ids) => ids.iter().map(id).collect(),
+        value => Ok(vec![id(value)?]),
+    }
 }
 
-/// Logarithms of the probabilities of logits.
-pub fn log_softmax(logits: &[f32]) -> Vec<f64> {
-    let top = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let sum: f64 = logits.iter().map(|&logit| (f64::from(logit) - top).exp()).sum();
-    logits.iter().map(|&logit| f64::from(logit) - top - sum.ln()).collect()
+/// How the next token is chosen: the two ways that [`GenerationConfig`] has, by its fields `do_sample`, `temperature`, `top_k` and `seed`.
+#[deprecated(since = "0.1.0", note = "give a `GenerationConfig`: greedy is its default")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Decoding {
+    /// Always the most probable token.
+    Greedy,
+    /// Drawn from the `top_k` most probable ones at a temperature (above 0), with a seed.
+    Sample {
+        /// Divides the logits: below 1 is more certain, above 1 more varied.
+        temperature: f64,
+        /// How many tokens are drawn from; 0 takes all.
+        top_k: usize,
+        /// The same seed gives the same text.
+        seed: u64,
+    },
 }
 
-/// The rows of `(S,V)` logits.
-pub fn rows(logits: &Tensor) -> Result<Vec<Vec<f32>>> {
-    Ok(logits.to_dtype(candle_core::DType::F32)?.to_vec2()?)
+#[expect(deprecated, reason = "the old name stays for one version")]
+impl From<Decoding> for GenerationConfig {
+    fn from(decoding: Decoding) -> Self {
+        match decoding {
+            Decoding::Greedy => Self::default(),
+            Decoding::Sample { temperature, top_k, seed } => Self { do_sample: true, temperature, top_k, seed, ..Self::default() },
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Ids, one by one → the text that each completes, up to the first stop string.
 
+use std::ops::Range;
+
 use crate::error::Result;
 use crate::tokenizer::text::Tokenizer;
 
@@ -71,13 +73,20 @@ pub struct StopStrings {
     strings: Vec<String>,
     /// The end of the text so far, which may be the beginning of a stop string.
     held: String,
+    /// Parts of it that are not given out.
+    hidden: Vec<Range<usize>>,
     found: bool,
 }
 
 impl StopStrings {
     /// A text that has not begun; empty strings stop nothing.
     pub fn new(strings: &[String]) -> Self {
-        Self { strings: strings.iter().filter(|string| !string.is_empty()).cloned().collect(), held: String::new(), found: false }
+        Self {
+            strings: strings.iter().filter(|string| !string.is_empty()).cloned().collect(),
+            held: String::new(),
+            hidden: Vec::new(),
+            found: false,
+        }
     }
 
     /// Whether a stop string came.
@@ -87,23 +96,115 @@ impl StopStrings {
 
     /// The text that can be given out now that more of it came; nothing once a stop string was found.
     pub fn push(&mut self, text: &str) -> String {
+        self.take(text, false)
+    }
+
+    /// [`StopStrings::push`] of text that is looked through and never given out.
+    pub(crate) fn push_hidden(&mut self, text: &str) -> String {
+        self.take(text, true)
+    }
+
+    fn take(&mut self, text: &str, is_hidden: bool) -> String {
         if self.found {
             return String::new();
         }
+        let before = self.held.len();
         self.held.push_str(text);
+        if is_hidden {
+            self.hidden.push(before..self.held.len());
+        }
         if let Some(start) = self.strings.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
             self.found = true;
-            self.held.truncate(start);
-            return std::mem::take(&mut self.held);
+            let text = self.release(start);
+            self.held.clear();
+            return text;
         }
         let begins = |at: &usize| self.strings.iter().any(|stop| stop.starts_with(&self.held[*at..]));
         let keep = self.held.char_indices().map(|(at, _)| at).find(begins).unwrap_or(self.held.len());
-        let rest = self.held.split_off(keep);
-        std::mem::replace(&mut self.held, rest)
+        self.release(keep)
     }
 
     /// What was held back, when the text ends without a stop string.
     pub fn end(&mut self) -> String {
-        std::mem::take(&mut self.held)
+        self.release(self.held.len())
+    }
+
+    /// The first `end` bytes that were held back, as far as they may be seen.
+    fn release(&mut self, end: usize) -> String {
+        let rest = self.held.split_off(end);
+        let mut text = std::mem::replace(&mut self.held, rest);
+        for hidden in self.hidden.iter().rev().filter(|hidden| hidden.start < end) {
+            text.replace_range(hidden.start..hidden.end.min(end), "");
+        }
+        self.hidden.retain(|hidden| hidden.end > end);
+        for hidden in &mut self.hidden {
+            *hidden = hidden.start.saturating_sub(end)..hidden.end - end;
+        }
+        text
+    }
+}
+
+/// Ids, one by one → the text before the first stop string, in which special tokens count by their names though they are
+/// not given out.
+#[derive(Debug, Clone)]
+pub(crate) struct StoppedStreamer {
+    streamer: TextStreamer,
+    stops: StopStrings,
+}
+
+impl StoppedStreamer {
+    /// A stream that has seen nothing.
+    pub fn new(tokenizer: &Tokenizer, stops: &[String]) -> Self {
+        Self { streamer: TextStreamer::new(tokenizer), stops: StopStrings::new(stops) }
+    }
+
+    /// What makes text of the ids.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.streamer.tokenizer
+    }
+
+    /// The text that can be given out with one more id; may be empty.
+    pub fn push(&mut self, id: u32) -> Result<String> {
+        let text = self.streamer.push(id)?;
+        let mut text = self.stops.push(&text);
+        if !self.stops.strings.is_empty()
+            && let Some(special) = self.tokenizer().special_token(id)
+        {
+            text.push_str(&self.stops.push_hidden(&special));
+        }
+        Ok(text)
+    }
+
+    /// Whether a stop string came.
+    pub fn found(&self) -> bool {
+        self.stops.found()
+    }
+
+    /// What was held back, when the text ends without a stop string.
+    pub fn end(&mut self) -> Result<String> {
+        let rest = self.streamer.end()?;
+        let mut text = self.stops.push(&rest);
+        text.push_str(&self.stops.end());
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_text_stops_and_is_never_given_out() {
+        let pieces = |stop: &str| {
+            let mut stops = StopStrings::new(&[stop.to_string()]);
+            let text =
+                [stops.push("a "), stops.push_hidden("<|x|>"), stops.push("b"), stops.push_hidden("<|y|>"), stops.push("c")].concat();
+            (text + &stops.end(), stops.found())
+        };
+        assert_eq!(pieces("<|x|>"), ("a ".into(), true));
+        assert_eq!(pieces("|>b<"), ("a ".into(), true), "a stop string may begin and end within special tokens");
+        assert_eq!(pieces("b<|y|>c"), ("a ".into(), true));
+        assert_eq!(pieces("<|x|>b<|y|>d"), ("a bc".into(), false));
+        assert_eq!(pieces("ab"), ("a bc".into(), false));
     }
 }

@@ -16,7 +16,8 @@ use reqwest::redirect::Policy;
 use reqwest::{Body, Response};
 use serde_json::Value;
 
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::error::{Error, ErrorKind, Result};
+use crate::util::names::quoted;
 
 /// An answer longer than this many bytes is refused.
 const LARGEST: usize = 16 << 20;
@@ -262,8 +263,8 @@ async fn exchange(http: reqwest::Client, has_key: bool, request: HttpRequestFact
 
 /// The response, which fails where its body becomes longer than [`LARGEST`].
 fn limited(response: Response) -> Response {
-    let (parts, body) = axum::http::Response::from(response).into_parts();
-    axum::http::Response::from_parts(parts, Body::wrap(Limited::new(body, LARGEST))).into()
+    let (parts, body) = http::Response::from(response).into_parts();
+    http::Response::from_parts(parts, Body::wrap(Limited::new(body, LARGEST))).into()
 }
 
 /// An error and what caused it, the outermost first.

@@ -1,4 +1,6 @@
-//! A prompt → the answer of a model behind an OpenAI-compatible service.
+//! Prompts → answers of a model that another program serves: [`client`] is one request, [`model`] asks many at once, and again.
+//!
+//! Imports: error, util, generate.
 
 pub mod client;
 pub mod model;

@@ -7,19 +7,22 @@
 //! The key is read from `OPENAI_API_KEY` alone.
 
 use std::fmt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::stream;
+use futures::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::generate::config::GenerationConfig;
 use crate::hosted::client::{Endpoint, Service, refusal};
-use crate::util::interrupt;
+use crate::util::notice;
+use crate::util::{interrupt, panic};
 
 /// The service that is asked when nothing else is named.
 const OPENAI: &str = "https://api.openai.com/v1";
@@ -65,6 +68,7 @@ pub struct Hosted {
     service: Service,
     /// Settings that the service said it does not take.
     refused: Arc<Mutex<Vec<String>>>,
+    waiting: Arc<Waiting>,
 }
 
 impl fmt::Debug for Hosted {
@@ -90,6 +94,7 @@ impl Hosted {
             config: HostedConfig { base_url: service.base_url().into(), ..config },
             service,
             refused: Arc::default(),
+            waiting: Waiting::start()?,
         })
     }
 
@@ -101,17 +106,18 @@ impl Hosted {
     /// The answers in the order of the prompts. One that fails leaves the others as they are; an interrupt ends those that
     /// are not there yet.
     pub fn ask(&self, prompts: &[String], generation: &GenerationConfig) -> Vec<Result<String>> {
-        let (body, runtime) = match self.settings(generation).and_then(|body| Ok((Arc::new(body), runtime()?))) {
-            Ok(both) => both,
+        let body = match self.settings(generation) {
+            Ok(body) => Arc::new(body),
             Err(error) => return prompts.iter().map(|_| Err(error.clone())).collect(),
         };
         let (sender, answers) = channel();
         let (own, asked) = (self.clone(), prompts.to_vec());
-        let asking = runtime.spawn(stream::iter(asked.into_iter().enumerate()).for_each_concurrent(
+        panic::watch();
+        let asking = self.waiting.spawn(stream::iter(asked.into_iter().enumerate()).for_each_concurrent(
             self.config.concurrency,
             move |(row, prompt)| {
                 let (own, body, sender) = (own.clone(), Arc::clone(&body), sender.clone());
-                async move { drop(sender.send((row, own.answer(&prompt, &body).await))) }
+                async move { drop(sender.send((row, survived(own.answer(&prompt, &body)).await))) }
             },
         ));
         let mut done: Vec<Option<Result<String>>> = vec![None; prompts.len()];
@@ -124,7 +130,7 @@ impl Hosted {
             }
             let have = done.iter().flatten().count();
             if let Err(error) = interrupt::check(format_args!("after {have} of {} answers", prompts.len())) {
-                asking.abort();
+                asking.inspect(JoinHandle::abort);
                 missing = error;
                 break;
             }
@@ -207,7 +213,7 @@ impl Hosted {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let new = ["max_tokens", "temperature", "top_p", "seed"].contains(&setting) && !refused.iter().any(|old| old == setting);
         if new {
-            eprintln!("`{}` does not take `{setting}`; it is asked without", self.model);
+            notice::warn(format_args!("`{}` does not take `{setting}`; it is asked without", self.model));
             refused.push(setting.into());
         }
         new
@@ -226,9 +232,47 @@ impl Hosted {
     }
 }
 
-/// The thread that all requests of this process wait on.
-fn runtime() -> Result<&'static Runtime> {
-    static RUNTIME: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
-    let made = RUNTIME.get_or_init(|| Builder::new_multi_thread().worker_threads(1).thread_name("hosted").enable_all().build());
-    made.as_ref().map_err(|error| refusal(format!("no thread for requests can be started: {error}")))
+/// The thread on which the requests of a model and of its clones wait; it ends with the last of them.
+struct Waiting(Option<Runtime>);
+
+impl Waiting {
+    fn start() -> Result<Arc<Self>> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("hosted").enable_all().build();
+        let runtime = runtime.map_err(|error| refusal(format!("no thread for requests can be started: {error}")))?;
+        Ok(Arc::new(Self(Some(runtime))))
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> Option<JoinHandle<()>> {
+        self.0.as_ref().map(|runtime| runtime.spawn(work))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // Waits for nothing, so that a clone may be dropped anywhere.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// An answer, or the panic that came in its place.
+async fn survived(answer: impl Future<Output = Result<String>>) -> Result<String> {
+    let answer = AssertUnwindSafe(answer).catch_unwind().await;
+    answer.unwrap_or_else(|payload| Err(panic::error(ErrorKind::Service, payload.as_ref())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_a_request_is_its_rows_error_with_message_and_place() {
+        panic::watch();
+        let waiting = Waiting::start().unwrap();
+        let (sender, answers) = channel();
+        waiting.spawn(async move { drop(sender.send(survived(async { panic!("an answer of {} bytes", -1) }).await)) });
+        let text = answers.recv().unwrap().unwrap_err().to_string();
+        assert!(text.contains("an answer of -1 bytes (") && text.contains("model.rs:"), "{text}");
+    }
 }

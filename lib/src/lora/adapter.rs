@@ -4,12 +4,13 @@
 
 use candle_core::{DType, Tensor, Var};
 
-use crate::data::split::Pcg64;
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::error::{Error, ErrorKind, Result};
 use crate::models::causal::CausalLm;
 use crate::nn::lora::{LoraConfig, is_adapter, tensor_name};
 use crate::nn::parameter::Parameter;
 use crate::nn::weights::Weights;
+use crate::util::names::quoted;
+use crate::util::rng::Pcg64;
 
 /// All matrices of the blocks.
 const ALL: &str = "all-linear";

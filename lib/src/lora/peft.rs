@@ -6,12 +6,12 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 
-use crate::data::jsonl::write_whole;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::safetensors;
 use crate::models::causal::CausalLm;
 use crate::nn::lora::{LoraConfig, is_adapter};
 use crate::nn::weights::Weights;
+use crate::util::write::write_whole;
 
 /// The settings' file.
 pub(crate) const CONFIG: &str = "adapter_config.json";

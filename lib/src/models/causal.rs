@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::data::split::Pcg64;
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::assemble::assemble;
 use crate::models::config::Config;
@@ -16,10 +15,14 @@ use crate::nn::backend::Backend;
 use crate::nn::check;
 use crate::nn::lora::LoraConfig;
 use crate::nn::parameter::Parameter;
-use crate::nn::pool::Pool;
 use crate::nn::weights::{Packed, Weights};
 use crate::tokenizer::text::Tokenizer;
+use crate::util::rng::Pcg64;
 use compute::cpu::loss::Targets;
+use compute::pool::Pool;
+
+/// Sets of threads that a model keeps for its next pass; passes at once need more, which go with them.
+const IDLE_POOLS: usize = 4;
 
 /// A causal language model. A clone shares the weights: training one trains the other.
 #[derive(Debug, Clone)]
@@ -46,7 +49,7 @@ impl CausalLm {
             name: None,
             lora: None,
             backend: check::backend_of(device),
-            pool: Arc::default(),
+            pool: Arc::new(Pool::new(IDLE_POOLS)),
         }
     }
 
@@ -106,6 +109,11 @@ impl CausalLm {
             copies.push((name.clone(), parameter.deep_clone()?));
         }
         Ok(self.assembled(copies, self.packed().clone(), self.lora().cloned()))
+    }
+
+    /// What computes: a training step calls it from inside of its own pool.
+    pub(crate) fn decoder(&self) -> &Decoder {
+        &self.decoder
     }
 
     /// The shape of the model.

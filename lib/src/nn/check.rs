@@ -14,6 +14,7 @@ use crate::nn::norm::Norm;
 use crate::nn::parameter::Parameter;
 use crate::nn::rotary::Rotary;
 use crate::nn::tape::Pass;
+use crate::util::notice;
 use compute::cpu::activation::{GELU_TANH, SILU};
 use compute::cpu::attention::Scores;
 use compute::cpu::loss::Targets;
@@ -32,7 +33,7 @@ pub fn backend_of(device: &Device) -> Backend {
     if device.is_cuda() {
         match fault(Backend::kernels(), device) {
             None => return Backend::kernels(),
-            Some(fault) => eprintln!("the GPU kernels of this crate are not used, candle's operations compute: {fault}"),
+            Some(fault) => notice::warn(format_args!("the GPU kernels of this crate are not used, candle's operations compute: {fault}")),
         }
     }
     Backend::composed()

@@ -5,6 +5,8 @@ use std::sync::Once;
 
 use candle_core::Device;
 
+use crate::util::notice;
+
 /// Where Linux says that an NVIDIA driver runs.
 const NVIDIA_DRIVER: &str = "/proc/driver/nvidia/version";
 
@@ -18,6 +20,6 @@ pub fn best_device() -> Device {
         Ok(_) => return Device::Cpu,
         Err(error) => format!("CUDA says: {}", error.to_string().lines().next().unwrap_or_default()),
     };
-    SAID.call_once(|| eprintln!("no GPU is used, the CPU computes: {reason}"));
+    SAID.call_once(|| notice::warn(format_args!("no GPU is used, the CPU computes: {reason}")));
     Device::Cpu
 }

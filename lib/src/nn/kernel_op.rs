@@ -1,4 +1,4 @@
-//! Tensors on a GPU → tensors there, with gradients: the kernels of `kernels.cu`, in place of what candle composes of many
+//! Tensors on a GPU → tensors there, with gradients: the kernels of `compute::cuda`, in place of what candle composes of many
 //! operations. Tests run them on the CPU.
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
@@ -8,6 +8,7 @@ use crate::nn::parameter::values;
 use compute::cpu::activation::Sigmoidal;
 use compute::cpu::loss::Targets;
 use compute::cuda::call::Call;
+use compute::cuda::operation::{Gated, Gelu, Losses, Norm};
 
 type Answer<T> = candle_core::Result<T>;
 
@@ -16,33 +17,33 @@ pub(crate) trait KernelCall: Sized {
     /// The output, without a gradient.
     fn run(self, kernels: Kernels, a: &Tensor, b: &Tensor, c: &Tensor) -> Answer<Tensor>;
 
-    /// The output, with the gradients that `slopes` makes of the inputs, the output and the gradient by the output.
-    fn with_slopes<F>(self, kernels: Kernels, a: &Tensor, b: &Tensor, c: &Tensor, slopes: F) -> Answer<Tensor>
+    /// The output, with the gradients that `grads` makes of the inputs, the output and the gradient by the output.
+    fn with_grads<F>(self, kernels: Kernels, a: &Tensor, b: &Tensor, c: &Tensor, grads: F) -> Answer<Tensor>
     where
         F: Fn([&Tensor; 3], &Tensor, &Tensor) -> Answer<[Option<Tensor>; 3]> + Send + Sync + 'static;
 }
 
 impl KernelCall for Call {
     fn run(self, kernels: Kernels, a: &Tensor, b: &Tensor, c: &Tensor) -> Answer<Tensor> {
-        a.contiguous()?.apply_op3_no_bwd(&b.contiguous()?, &c.contiguous()?, &Operation { call: self, kernels, slopes: no_slopes })
+        a.contiguous()?.apply_op3_no_bwd(&b.contiguous()?, &c.contiguous()?, &Operation { call: self, kernels, grads: no_grads })
     }
 
-    fn with_slopes<F>(self, kernels: Kernels, a: &Tensor, b: &Tensor, c: &Tensor, slopes: F) -> Answer<Tensor>
+    fn with_grads<F>(self, kernels: Kernels, a: &Tensor, b: &Tensor, c: &Tensor, grads: F) -> Answer<Tensor>
     where
         F: Fn([&Tensor; 3], &Tensor, &Tensor) -> Answer<[Option<Tensor>; 3]> + Send + Sync + 'static,
     {
-        a.contiguous()?.apply_op3(&b.contiguous()?, &c.contiguous()?, Operation { call: self, kernels, slopes })
+        a.contiguous()?.apply_op3(&b.contiguous()?, &c.contiguous()?, Operation { call: self, kernels, grads })
     }
 }
 
-fn no_slopes(_: [&Tensor; 3], _: &Tensor, _: &Tensor) -> Answer<[Option<Tensor>; 3]> {
+fn no_grads(_: [&Tensor; 3], _: &Tensor, _: &Tensor) -> Answer<[Option<Tensor>; 3]> {
     Ok([None, None, None])
 }
 
 struct Operation<F> {
     call: Call,
     kernels: Kernels,
-    slopes: F,
+    grads: F,
 }
 
 impl<F> CustomOp3 for Operation<F>
@@ -50,7 +51,7 @@ where
     F: Fn([&Tensor; 3], &Tensor, &Tensor) -> Answer<[Option<Tensor>; 3]> + Send + Sync,
 {
     fn name(&self) -> &'static str {
-        self.call.kernel
+        self.call.kernel()
     }
 
     fn cpu_fwd(
@@ -62,9 +63,9 @@ where
         c: &CpuStorage,
         lc: &Layout,
     ) -> Answer<(CpuStorage, Shape)> {
-        let Some(runner) = self.kernels.runner() else { candle_core::bail!("the kernel {} is for a GPU", self.call.kernel) };
-        let out = runner(&self.call, [values(a, la)?, values(b, lb)?, values(c, lc)?]);
-        Ok((CpuStorage::F32(out), Shape::from(self.call.shape.clone())))
+        let Some(runner) = self.kernels.runner() else { candle_core::bail!("the kernel {} is for a GPU", self.call.kernel()) };
+        let out = self.call.emulate(runner, [values(a, la)?, values(b, lb)?, values(c, lc)?]).map_err(candle_core::Error::wrap)?;
+        Ok((CpuStorage::F32(out), Shape::from(self.call.shape())))
     }
 
     #[cfg(feature = "cuda")]
@@ -77,7 +78,7 @@ where
         c: &candle_core::CudaStorage,
         lc: &Layout,
     ) -> Answer<(candle_core::CudaStorage, Shape)> {
-        Ok((compute::cuda::launch::run(&self.call, [(a, la), (b, lb), (c, lc)])?, Shape::from(self.call.shape.clone())))
+        Ok((compute::cuda::launch::run(&self.call, [(a, la), (b, lb), (c, lc)])?, Shape::from(self.call.shape())))
     }
 
     fn bwd(
@@ -88,52 +89,62 @@ where
         out: &Tensor,
         grad: &Tensor,
     ) -> Answer<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [a, b, c] = (self.slopes)([a, b, c], out, grad)?;
+        let [a, b, c] = (self.grads)([a, b, c], out, grad)?;
         Ok((a, b, c))
     }
 }
 
 /// Layer norm of `x (N,C)`, or RMS norm without a bias; `offset` is added to the weight.
 pub fn norm(kernels: Kernels, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, epsilon: f32, offset: f32) -> Answer<Tensor> {
-    let size = x.dims2()?;
-    let centred = usize::from(bias.is_some());
-    let call = move |kernel, shape: Shape| Call::new(kernel, size, &[centred], &[epsilon, offset], shape.dims());
-    call("norm_rows", x.shape().clone()).with_slopes(kernels, x, weight, bias.unwrap_or(weight), move |[x, weight, _], _, grad| {
-        let by_x = call("norm_grad", x.shape().clone()).run(kernels, x, weight, grad)?;
-        let moments = call("norm_moments", Shape::from((size.0, 2))).run(kernels, x, x, x)?;
-        let affine = call("norm_affine", Shape::from((2, size.1))).over(size.1).run(kernels, x, &moments, grad)?;
-        let by_bias = if centred == 1 { Some(affine.get(1)?) } else { None };
+    let (rows, width) = x.dims2()?;
+    let norm = Norm { rows, width, is_centred: bias.is_some(), epsilon, offset };
+    norm.rows().with_grads(kernels, x, weight, bias.unwrap_or(weight), move |[x, weight, _], _, grad| {
+        let by_x = norm.grad().run(kernels, x, weight, grad)?;
+        let mean_var = norm.mean_var().run(kernels, x, x, x)?;
+        let affine = norm.affine().run(kernels, x, &mean_var, grad)?;
+        let by_bias = if norm.is_centred { Some(affine.get(1)?) } else { None };
         Ok([Some(by_x), Some(affine.get(0)?), by_bias])
     })
 }
 
 /// GELU with the exact normal distribution function, any shape.
 pub fn gelu(kernels: Kernels, x: &Tensor) -> Answer<Tensor> {
-    let call = |kernel, x: &Tensor| Call::new(kernel, (x.elem_count(), 1), &[], &[], x.dims()).over(x.elem_count());
-    call("gelu", x)
-        .with_slopes(kernels, x, x, x, move |[x, ..], _, grad| Ok([Some(call("gelu_grad", x).run(kernels, x, grad, x)?), None, None]))
+    let call = Gelu { shape: x.dims() };
+    call.values().with_grads(kernels, x, x, x, move |[x, ..], _, grad| {
+        let call = Gelu { shape: x.dims() };
+        Ok([Some(call.grad().run(kernels, x, grad, x)?), None, None])
+    })
 }
 
 /// `activation(gate) · up`, or the activation alone, any shape.
 pub fn gated(kernels: Kernels, gate: &Tensor, up: Option<&Tensor>, form: Sigmoidal) -> Answer<Tensor> {
-    let (count, has_up, numbers) = (gate.elem_count(), usize::from(up.is_some()), form.factors());
-    let call = move |kernel, shape: Shape| Call::new(kernel, (count, 1), &[has_up], &numbers, shape.dims()).over(count);
-    call("gated", gate.shape().clone()).with_slopes(kernels, gate, up.unwrap_or(gate), gate, move |[gate, up, _], _, grad| {
-        let slopes = call("gated_grad", Shape::from((2, count))).run(kernels, gate, up, grad)?;
-        let part = |index: usize| slopes.get(index)?.reshape(gate.shape());
-        Ok([Some(part(0)?), if has_up == 1 { Some(part(1)?) } else { None }, None])
+    let has_up = up.is_some();
+    let call = Gated { shape: gate.dims(), has_up, form };
+    call.values().with_grads(kernels, gate, up.unwrap_or(gate), gate, move |[gate, up, _], _, grad| {
+        let grads = Gated { shape: gate.dims(), has_up, form }.grad().run(kernels, gate, up, grad)?;
+        let part = |index: usize| grads.get(index)?.reshape(gate.shape());
+        Ok([Some(part(0)?), if has_up { Some(part(1)?) } else { None }, None])
     })
 }
 
-/// Each row's loss of logits `(N,V)`.
+/// Each row's loss of logits `(N,V)`; 0 where the weight is 0.
+///
+/// # Errors
+/// When a row that counts has an id that has no logit.
 pub fn losses(kernels: Kernels, logits: &Tensor, targets: Targets) -> Answer<Tensor> {
-    let size = logits.dims2()?;
-    let smoothing = targets.smoothing;
-    // An id is exact in f32: vocabularies are below 2²⁴.
-    let ids: Vec<f32> = targets.ids.iter().map(|id| *id as f32).collect();
-    let ids = Tensor::from_vec(ids, size.0, logits.device())?;
-    let call = move |kernel, shape: Shape| Call::new(kernel, size, &[], &[smoothing], shape.dims());
-    call("losses", Shape::from(size.0)).with_slopes(kernels, logits, &ids, &ids, move |[logits, ids, _], _, grad| {
-        Ok([Some(call("losses_grad", logits.shape().clone()).run(kernels, logits, ids, grad)?), None, None])
+    let (rows, width) = logits.dims2()?;
+    let call = Losses { rows, width, smoothing: targets.smoothing };
+    // An id is told as an f32, which is exact up to the width that `Losses` allows; one below 0 leaves its row out.
+    let ids = targets.ids.iter().zip(targets.weights).enumerate().map(|(row, (id, weight))| match *id {
+        _ if *weight == 0.0 => Ok(-1.0),
+        id if (id as usize) < width => Ok(id as f32),
+        id => candle_core::bail!(
+            "row {row} has the label {id}, of a vocabulary of {width}: allowed are 0 to {}, and a weight of 0",
+            width - 1
+        ),
+    });
+    let ids = Tensor::from_vec(ids.collect::<Answer<Vec<f32>>>()?, targets.ids.len(), logits.device())?;
+    call.rows().with_grads(kernels, logits, &ids, &ids, move |[logits, ids, _], _, grad| {
+        Ok([Some(call.grad().run(kernels, logits, ids, grad)?), None, None])
     })
 }

@@ -10,9 +10,9 @@
 //! | [`lora`] | settings and matrices of a low-rank change |
 //! | [`kernel_op`] | our kernels for a GPU as operations on tensors |
 //! | `packed` | matrices in few bits |
-//! | [`device`], [`pool`] | what computes, and on which threads |
+//! | [`device`] | what computes |
 //!
-//! Imports: compute, error.
+//! Imports: compute, error, util.
 
 pub mod activation;
 pub mod attention;
@@ -26,7 +26,6 @@ pub mod lora;
 pub mod norm;
 pub(crate) mod packed;
 pub mod parameter;
-pub mod pool;
 pub mod rotary;
 pub mod tape;
 pub mod weights;

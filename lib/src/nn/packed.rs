@@ -1,7 +1,7 @@
 //! A packed matrix of candle → its numbers, by the formats of the compute crate where it has them.
 
 use candle_core::quantized::{GgmlDType, QTensor};
-use compute::cpu::packed::{Format, unpack_part, widen};
+use compute::cpu::packed::{self, Format, widen};
 
 /// The format of candle's name; none for those that are unpacked by candle.
 pub fn format_of(dtype: GgmlDType) -> Option<Format> {
@@ -44,7 +44,7 @@ pub fn dequantize_rows(matrix: &QTensor, ids: &[u32]) -> candle_core::Result<Opt
     };
     let (bytes, row_bytes) = (matrix.data()?, format.bytes(width));
     for (&id, out) in ids.iter().zip(out.chunks_exact_mut(width)) {
-        unpack_part(format, &bytes[id as usize * row_bytes..][..row_bytes], out);
+        packed::dequantize(format, &bytes[id as usize * row_bytes..][..row_bytes], out);
     }
     Ok(Some(out))
 }

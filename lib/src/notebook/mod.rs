@@ -1,4 +1,6 @@
-//! A cell ↔ the front end: comms and pictures of data frames.
+//! A cell ↔ the front end: [`comm`] is a channel both ways, [`frame`] shows tables and pictures.
+//!
+//! Imports: error, util, display, source, data.
 
 pub mod comm;
 pub mod frame;

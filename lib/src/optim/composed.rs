@@ -2,28 +2,26 @@
 //! devices that are no CPU; where a device has kernels of ours, they walk what is as large as the weights. Nothing is read back,
 //! so that a GPU need not wait.
 
-use candle_core::{D, Shape, Tensor};
+use candle_core::{D, Result, Tensor};
 
 use crate::nn::backend::{Backend, Kernels};
 use crate::nn::kernel_op::KernelCall;
 use compute::cpu::update::{Adam, EPSILON, Factors, UpdateArgs};
-use compute::cuda::call::{Call, THREADS};
-
-type Answer<T> = candle_core::Result<T>;
+use compute::cuda::operation;
 
 /// `torch.optim.AdamW`: values, gradient and both moments have one shape; gives the new values.
-pub fn adamw(backend: Backend, values: &Tensor, gradient: &Tensor, state: &mut [Tensor], args: UpdateArgs) -> Answer<Tensor> {
+///
+/// # Errors
+/// When the device fails.
+pub fn adamw(backend: Backend, values: &Tensor, gradient: &Tensor, state: &mut [Tensor], args: UpdateArgs) -> Result<Tensor> {
     let [mean, square] = state else { return Ok(values.clone()) };
     let adam = Adam::new(args);
     if let Some(kernels) = backend.as_kernels() {
-        let count = values.elem_count();
-        let call = |kernel, numbers: [f32; 4], shape: Shape| Call::new(kernel, (count, 1), &[], &numbers, shape.dims()).over(count);
+        let call = operation::AdamW { shape: values.dims(), factors: adam };
         let moments = Tensor::stack(&[&*mean, &*square], 0)?;
-        let numbers = [adam.scale, adam.rest.0, adam.betas.1, adam.rest.1];
-        let moments = call("adamw_moments", numbers, moments.shape().clone()).run(kernels, gradient, &moments, gradient)?;
+        let moments = call.moments().run(kernels, gradient, &moments, gradient)?;
         (*mean, *square) = (moments.get(0)?, moments.get(1)?);
-        let numbers = [adam.keep, adam.step_size, adam.root, adam.epsilon];
-        return call("adamw_values", numbers, values.shape().clone()).run(kernels, values, &moments, &moments);
+        return call.values().run(kernels, values, &moments, &moments);
     }
     let g = (gradient * f64::from(adam.scale))?;
     *mean = (&*mean + ((&g - &*mean)? * f64::from(adam.rest.0))?)?;
@@ -34,7 +32,10 @@ pub fn adamw(backend: Backend, values: &Tensor, gradient: &Tensor, state: &mut [
 
 /// Adafactor as [`compute::cpu::update::adafactor`]: the state is `[rows, columns]` of a matrix, `[square]` of a vector; gives
 /// the new values.
-pub fn adafactor(backend: Backend, values: &Tensor, gradient: &Tensor, state: &mut [Tensor], args: UpdateArgs) -> Answer<Tensor> {
+///
+/// # Errors
+/// When the device fails.
+pub fn adafactor(backend: Backend, values: &Tensor, gradient: &Tensor, state: &mut [Tensor], args: UpdateArgs) -> Result<Tensor> {
     let factors = Factors::new(args);
     if let ([rows, columns], Some(kernels)) = (&mut *state, backend.as_kernels()) {
         return adafactor_kernels(kernels, values, gradient, (rows, columns), &factors);
@@ -65,29 +66,22 @@ fn adafactor_kernels(
     gradient: &Tensor,
     state: (&mut Tensor, &mut Tensor),
     factors: &Factors,
-) -> Answer<Tensor> {
-    /// Rows whose squares one thread adds up.
-    const GROUP: usize = 256;
-    let (size, (rows, columns)) = (values.dims2()?, state);
-    let call = |kernel, more: &[usize], numbers: &[f32], shape: Shape| Call::new(kernel, size, more, numbers, shape.dims());
-    let squares = [factors.scale, EPSILON];
-    let by_row = call("square_rows", &[], &squares, Shape::from(size.0)).run(kernels, gradient, gradient, gradient)?;
-    let groups = size.0.div_ceil(GROUP);
-    let call_columns =
-        call("square_columns", &[GROUP], &squares, Shape::from((groups, size.1))).over(groups * size.1.next_multiple_of(THREADS));
-    let by_column = (call_columns.run(kernels, gradient, gradient, gradient)?.sum(0)? / size.0 as f64)?;
+) -> Result<Tensor> {
+    let ((height, width), (rows, columns)) = (values.dims2()?, state);
+    let call = operation::Adafactor { rows: height, width, factors };
+    let by_row = call.square_rows().run(kernels, gradient, gradient, gradient)?;
+    let by_column = (call.square_columns().run(kernels, gradient, gradient, gradient)?.sum(0)? / height as f64)?;
     *rows = mix(factors, rows, &by_row)?;
     *columns = mix(factors, columns, &by_column)?;
     let row = rows.broadcast_div(&rows.mean_keepdim(D::Minus1)?)?.sqrt()?.recip()?;
     let column = columns.sqrt()?.recip()?;
-    let squares = call("update_rows", &[], &[factors.scale], Shape::from(size.0)).run(kernels, gradient, &row, &column)?;
+    let squares = call.update_rows().run(kernels, gradient, &row, &column)?;
     let clip = squares.mean_all()?.sqrt()?.maximum(1.0)?;
     let parts = Tensor::cat(&[&row.broadcast_div(&clip)?, &column], 0)?;
-    let numbers = [factors.keep, factors.rate as f32 * factors.scale];
-    call("adafactor_values", &[], &numbers, values.shape().clone()).run(kernels, values, gradient, &parts)
+    call.values().run(kernels, values, gradient, &parts)
 }
 
 /// The average with a new part.
-fn mix(factors: &Factors, average: &Tensor, new: &Tensor) -> Answer<Tensor> {
+fn mix(factors: &Factors, average: &Tensor, new: &Tensor) -> Result<Tensor> {
     (average * f64::from(factors.beta))? + (new * f64::from(1.0 - factors.beta))?
 }

@@ -3,52 +3,18 @@
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
-use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::nn::backend::Backend;
 use crate::nn::parameter::{Gradient, Parameter};
-use crate::nn::weights::Weights;
 use crate::optim::composed;
+use crate::optim::gradients::Gradients;
 use crate::optim::loss_scale::LossScale;
-use compute::cpu::update::{CHUNK, UpdateArgs, adafactor, adafactor_rows, adamw, adamw_rows};
+use crate::optim::settings::{Optim, OptimizerSettings};
+use compute::cpu::update::{UpdateArgs, adafactor, adafactor_rows, adamw, adamw_rows};
 
 /// The name of the loss scale in a saved state.
 const LOSS_SCALE: &str = "loss_scale";
-
-/// Which optimizer updates the weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum Optim {
-    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019), as `torch.optim.AdamW`.
-    #[default]
-    #[serde(rename = "adamw_torch_fused", alias = "adamw_torch")]
-    AdamW,
-    /// Adafactor (Shazeer & Stern 2018) with a fixed learning rate: no parameter scaling, no relative step.
-    #[serde(rename = "adafactor")]
-    Adafactor,
-}
-
-/// What an optimizer may be told; the defaults are PyTorch's.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct OptimizerSettings {
-    /// Which one.
-    pub kind: Optim,
-    /// Decoupled weight decay of matrices; vectors (biases, norms) are not decayed. Default 0.
-    pub weight_decay: f64,
-    /// AdamW's decay of the mean and of the mean square. Default 0.9 and 0.999.
-    pub betas: (f64, f64),
-    /// AdamW's addend of the denominator. Default 1e-8.
-    pub epsilon: f64,
-    /// The number format of products, of which F16 needs a loss scale. Default F32.
-    pub product_type: DType,
-}
-
-impl Default for OptimizerSettings {
-    fn default() -> Self {
-        Self { kind: Optim::AdamW, weight_decay: 0.0, betas: (0.9, 0.999), epsilon: 1e-8, product_type: DType::F32 }
-    }
-}
 
 /// An optimizer over named weights; its state is f32, in host memory or on the device of the weights.
 #[derive(Debug, Clone)]
@@ -59,19 +25,19 @@ pub struct Optimizer {
     /// What gradients were multiplied by before they came.
     pub loss_scale: LossScale,
     /// One for each parameter; nothing for a frozen one.
-    state: Vec<Moments>,
+    state: Vec<OptimizerState>,
 }
 
 /// What is remembered of a parameter: AdamW `[mean, square]`; Adafactor `[rows, columns]` of a matrix or `[square]` of a vector.
 #[derive(Debug, Clone)]
-enum Moments {
+enum OptimizerState {
     /// In host memory, for the fused updates.
     Host(Vec<Vec<f32>>),
     /// Where the parameter is.
     Device(Vec<Tensor>),
 }
 
-impl Moments {
+impl OptimizerState {
     /// Zeros for a parameter.
     fn new(kind: Optim, backend: Backend, parameter: &Parameter) -> Result<Self> {
         let dims = parameter.dims();
@@ -119,8 +85,11 @@ impl Moments {
 
 impl Optimizer {
     /// A fresh optimizer for the weights that are not frozen; it computes as the model does.
-    pub fn new(settings: OptimizerSettings, backend: Backend, weights: &Weights) -> Result<Self> {
-        let state = weights.iter().map(|(_, parameter)| Moments::new(settings.kind, backend, parameter)).collect::<Result<_>>()?;
+    ///
+    /// # Errors
+    /// When a device has no room for the state.
+    pub fn new(settings: OptimizerSettings, backend: Backend, weights: &[(String, Parameter)]) -> Result<Self> {
+        let state = weights.iter().map(|(_, parameter)| OptimizerState::new(settings.kind, backend, parameter)).collect::<Result<_>>()?;
         Ok(Self { settings, backend, step: 0, loss_scale: LossScale::new(settings.product_type), state })
     }
 
@@ -134,25 +103,38 @@ impl Optimizer {
         self.state.iter().map(|moments| 4 * moments.count()).sum()
     }
 
-    /// One step with the gradients of the weights, each times `scale`; the gradients are used up.
-    pub fn step(&mut self, weights: &Weights, rate: f64, scale: f32) -> Result<()> {
+    /// One step at the learning rate `rate` with the gradients of the weights, each times `scale`; they are used up.
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub fn step(&mut self, weights: &[(String, Parameter)], rate: f64, scale: f32) -> Result<()> {
+        self.step_with(weights, Gradients::take(weights), rate, scale)
+    }
+
+    /// [`Optimizer::step`] with gradients that were taken already.
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub fn step_with(&mut self, weights: &[(String, Parameter)], gradients: Gradients, rate: f64, scale: f32) -> Result<()> {
         self.step += 1;
-        for ((_, parameter), state) in weights.iter().zip(&mut self.state).filter(|((_, parameter), _)| !parameter.is_frozen()) {
+        for (((_, parameter), gradient), state) in weights.iter().zip(gradients.into_each()).zip(&mut self.state) {
+            if parameter.is_frozen() {
+                continue;
+            }
             let dims = parameter.dims().to_vec();
             let decay = if dims.len() > 1 { self.settings.weight_decay } else { 0.0 };
             let OptimizerSettings { betas, epsilon, .. } = self.settings;
             let args = UpdateArgs { betas, epsilon, weight_decay: decay, step: self.step, rate, scale };
-            let gradient = parameter.take_gradient();
             match (state, &gradient) {
                 (_, Gradient::Empty) => continue,
-                (Moments::Host(state), _) => parameter.update(|values| match (&gradient, self.settings.kind) {
+                (OptimizerState::Host(state), _) => parameter.update(|values| match (&gradient, self.settings.kind) {
                     (Gradient::Dense(gradient), Optim::AdamW) => adamw(values, gradient, state, args),
                     (Gradient::Dense(gradient), Optim::Adafactor) => adafactor(values, gradient, state, &dims, args),
                     (Gradient::Rows(rows), Optim::AdamW) => adamw_rows(values, rows, state, dims[1], args),
                     (Gradient::Rows(rows), Optim::Adafactor) => adafactor_rows(values, rows, state, dims[1], args),
                     (Gradient::Empty | Gradient::OnDevice(_), _) => {}
                 })?,
-                (Moments::Device(state), gradient) => {
+                (OptimizerState::Device(state), gradient) => {
                     let gradient = gradient.tensor(&dims, parameter.device())?;
                     let update = if self.settings.kind == Optim::AdamW { composed::adamw } else { composed::adafactor };
                     parameter.set(&update(self.backend, &parameter.detached(), &gradient, state, args)?)?;
@@ -164,7 +146,10 @@ impl Optimizer {
     }
 
     /// The state as named tensors, for a checkpoint.
-    pub fn tensors(&self, weights: &Weights) -> Result<HashMap<String, Tensor>> {
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub fn tensors(&self, weights: &[(String, Parameter)]) -> Result<HashMap<String, Tensor>> {
         let mut tensors = HashMap::from([("step".to_string(), Tensor::new(self.step as i64, &Device::Cpu)?)]);
         if self.settings.product_type == DType::F16 {
             let LossScale { factor, good } = self.loss_scale;
@@ -179,7 +164,10 @@ impl Optimizer {
     }
 
     /// Takes over a saved state.
-    pub fn load(&mut self, weights: &Weights, tensors: &HashMap<String, Tensor>) -> Result<()> {
+    ///
+    /// # Errors
+    /// When a tensor is missing or of another size; nothing is taken over then.
+    pub fn load(&mut self, weights: &[(String, Parameter)], tensors: &HashMap<String, Tensor>) -> Result<()> {
         let missing = |name: &str| {
             Error::new(ErrorKind::Training, format!("the optimizer state has no fitting `{name}`"))
                 .hint("resume with the optimizer and model that wrote the checkpoint")
@@ -203,21 +191,4 @@ impl Optimizer {
         }
         Ok(())
     }
-}
-
-/// The norm of all gradients together, in a fixed order.
-pub fn gradient_norm(weights: &Weights) -> Result<f64> {
-    let chunk = |values: &[f32]| compute::cpu::rows::squares(values);
-    let mut total = 0f64;
-    for (_, parameter) in weights {
-        let gradient = parameter.take_gradient();
-        total += match &gradient {
-            Gradient::Empty => 0.0,
-            Gradient::Dense(values) => values.par_chunks(CHUNK).map(chunk).collect::<Vec<f64>>().iter().sum(),
-            Gradient::Rows(rows) => rows.values().map(|row| chunk(row)).sum(),
-            Gradient::OnDevice(tensor) => f64::from(tensor.sqr()?.sum_all()?.to_scalar::<f32>()?),
-        };
-        parameter.put_back(gradient);
-    }
-    Ok(total.sqrt())
 }

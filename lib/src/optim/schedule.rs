@@ -31,7 +31,7 @@ pub enum Schedule {
 
 /// Numbers that only some schedules read; unset ones have the schedule's default.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct SchedulerKwargs {
     /// Waves of a cosine; default 0.5, and 1 with restarts.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::data::dataset::Dataset;
-use crate::data::jsonl::write_whole;
 use crate::error::{Error, Result};
 use crate::hub::card::Card;
-use crate::hub::failure::RepoKind;
 use crate::hub::push::{PushOptions, push};
+use crate::hub::trouble::RepoKind;
 use crate::models::causal::CausalLm;
+use crate::util::write::write_whole;
 
 /// The file of a data set's rows; its name says which part it is.
 const ROWS: &str = "data/train.jsonl";

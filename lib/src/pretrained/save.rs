@@ -4,12 +4,12 @@ use std::path::Path;
 
 use candle_core::DType;
 
-use crate::data::jsonl::write_whole;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::{gguf, safetensors};
 use crate::lora::peft;
 use crate::models::causal::CausalLm;
 use crate::tokenizer::gguf::{Documents, documents};
+use crate::util::write::write_whole;
 
 impl CausalLm {
     /// Writes a checkpoint that transformers opens: `config.json`, `model.safetensors` (f32) and the tokenizer files. A model

@@ -1,6 +1,9 @@
-//! Models → an OpenAI-compatible service with a playground.
+//! Models → an OpenAI-compatible service with a playground: [`config`] is what is served, `engine` writes, [`http`] speaks with
+//! clients, `page` is the playground.
+//!
+//! Imports: error, util, display, nn, tokenizer, models, generate, train.
 
 pub mod config;
 pub(crate) mod engine;
-pub mod http;
 pub(crate) mod page;
+pub mod http;

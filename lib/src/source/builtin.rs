@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{ErrorKind, Result, unknown};
+use crate::error::{ErrorKind, Result};
+use crate::util::names::unknown;
 
 /// The prefix of names that need no network.
 pub const BUILTIN: &str = "builtin:";
@@ -17,11 +18,17 @@ pub fn root() -> PathBuf {
 }
 
 /// The folder of a builtin model.
+///
+/// # Errors
+/// [`ErrorKind::Name`] when there is none by this name; the message lists those there are.
 pub fn model(name: &str) -> Result<PathBuf> {
     find(name, "models", "model", "")
 }
 
 /// The file of a builtin data set.
+///
+/// # Errors
+/// [`ErrorKind::Name`] when there is none by this name; the message lists those there are.
 pub fn data(name: &str) -> Result<PathBuf> {
     find(name, "data", "data set", ".jsonl")
 }

@@ -1,11 +1,24 @@
-//! Token rows → a trained model: [`trainer`] is the loop, every other file is one of its parts.
+//! Rows → a trained model.
+//!
+//! On the data's path: [`sampler`] says which rows a step takes, [`objective`] makes [`batch`]es of them, [`step`] is the one
+//! training step of every objective, [`run`] what it changes, [`report`] what it says, and [`trainer`] the loop around it with
+//! logs, evaluations and checkpoints. [`preference`] is the second objective (DPO). Beside it: [`arguments`] are the settings,
+//! [`check`] refuses what cannot work, [`evaluation`] is the loss on held-out rows, [`callback`] code of the caller's own,
+//! [`checkpoint`] a run on disk, [`log`] what people look at meanwhile.
+//!
+//! Imports: compute, data, display, error, models, nn, optim, tokenizer, util.
 
 pub mod arguments;
 pub mod batch;
 pub mod callback;
+pub mod check;
 pub mod checkpoint;
 pub mod evaluation;
 pub mod log;
+pub mod objective;
 pub mod preference;
+pub mod report;
+pub mod run;
+pub mod sampler;
 pub mod step;
 pub mod trainer;

@@ -25,6 +25,9 @@ struct Kernel {
 }
 
 /// Stops with [`crate::ErrorKind::Interrupted`] when an interrupt was asked for; `place` says where the loop was.
+///
+/// # Errors
+/// [`crate::ErrorKind::Interrupted`] when it was.
 pub fn check(place: impl std::fmt::Display) -> Result<()> {
     static KERNEL: OnceLock<Option<Kernel>> = OnceLock::new();
     let file = |name: &str| std::env::var_os(name).map(PathBuf::from);
@@ -54,7 +57,8 @@ mod tests {
 
     #[test]
     fn a_sign_of_life_is_left_again_after_a_while_only() {
-        let path = std::env::temp_dir().join(format!("finetuning-beat-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("beat");
         let kernel = Kernel { flag: PathBuf::new(), heartbeat: Some(path.clone()), start: Instant::now(), due: AtomicU64::new(0) };
         kernel.beat();
         std::fs::remove_file(&path).unwrap();
@@ -62,6 +66,6 @@ mod tests {
         assert!(!path.exists());
         std::thread::sleep(std::time::Duration::from_millis(BEAT + 20));
         kernel.beat();
-        std::fs::remove_file(&path).unwrap();
+        assert!(path.exists());
     }
 }

@@ -17,6 +17,9 @@ pub struct FolderLock {
 
 impl FolderLock {
     /// Makes the folder and takes the right; refused while another training has it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Training`] while another process has it; [`ErrorKind::File`] when the folder cannot be written.
     pub fn take(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);
         let fail = |error| Error::file(&path, error);

@@ -66,7 +66,7 @@ fn sigmoid(x: f32) -> f32 {
 
 /// `1 − 2 / (e^2x + 1)`, to about 1e-7.
 #[inline(always)]
-pub fn tanh(x: f32) -> f32 {
+pub(crate) fn tanh(x: f32) -> f32 {
     1.0 - 2.0 / (exp(2.0 * x) + 1.0)
 }
 
@@ -94,9 +94,9 @@ impl Sigmoidal {
         x * sigmoid(self.rate * (x + self.cube * x * x * x))
     }
 
-    /// The slope at `x`.
+    /// The derivative at `x`.
     #[inline(always)]
-    fn slope(self, x: f32) -> f32 {
+    fn derivative(self, x: f32) -> f32 {
         let s = sigmoid(self.rate * (x + self.cube * x * x * x));
         s * (1.0 + x * self.rate * (1.0 + 3.0 * self.cube * x * x) * (1.0 - s))
     }
@@ -121,7 +121,7 @@ pub fn activate_grad(x: &[f32], grad: &[f32], form: Sigmoidal) -> Vec<f32> {
     vectorised! {
         fn part(out: &mut [f32], x: &[f32], grad: &[f32], form: Sigmoidal) {
             for ((out, x), grad) in out.iter_mut().zip(x).zip(grad) {
-                *out = grad * form.slope(*x);
+                *out = grad * form.derivative(*x);
             }
         }
     }
@@ -152,7 +152,7 @@ pub fn gated_grad(gate: &[f32], up: &[f32], grad: &[f32], form: Sigmoidal) -> (V
         fn part(by_gate: &mut [f32], by_up: &mut [f32], gate: &[f32], up: &[f32], grad: &[f32], form: Sigmoidal) {
             for i in 0..gate.len() {
                 by_up[i] = grad[i] * form.value(gate[i]);
-                by_gate[i] = grad[i] * up[i] * form.slope(gate[i]);
+                by_gate[i] = grad[i] * up[i] * form.derivative(gate[i]);
             }
         }
     }

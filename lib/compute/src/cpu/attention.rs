@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::cpu::activation::tanh;
-use crate::cpu::gemm::{Laid, Matrix, Threads, matmul};
+use crate::cpu::gemm::{Matrix, PackedMatrix, Threads, matmul};
 use crate::cpu::isa::vectorised;
 use crate::cpu::rows::{axpy, dot, softmax_scaled};
 
@@ -56,7 +56,7 @@ pub fn attend(query: &[f32], key: &[f32], value: &[f32], context: &mut [f32], si
         return attend_few(query, key, value, context, size, scores);
     }
     let mut rows = Vec::new();
-    let (by_key, values) = (Laid::new(Matrix::new(key, size).t()), Laid::new(Matrix::new(value, size)));
+    let (by_key, values) = (PackedMatrix::new(Matrix::new(key, size).t()), PackedMatrix::new(Matrix::new(value, size)));
     for (index, (query, context)) in query.chunks(BLOCK * size).zip(context.chunks_mut(BLOCK * size)).enumerate() {
         let block = Block::new(offset + index * BLOCK, query.len() / size, scores);
         block.products(&mut rows, query, &by_key, size);
@@ -66,13 +66,13 @@ pub fn attend(query: &[f32], key: &[f32], value: &[f32], context: &mut [f32], si
 }
 
 /// Adds the gradients by key and value and sets the one by query, all `(T,D)`, from the gradient of the context.
-pub fn attend_backward(head: [&[f32]; 3], grad: &[f32], query_slope: &mut [f32], slopes: [&mut [f32]; 2], size: usize, scores: Scores) {
-    let ([query, key, value], [key_slope, value_slope]) = (head, slopes);
+pub fn attend_backward(head: [&[f32]; 3], grad: &[f32], query_grad: &mut [f32], grads: [&mut [f32]; 2], size: usize, scores: Scores) {
+    let ([query, key, value], [key_grad, value_grad]) = (head, grads);
     let (mut rows, mut by_score, mut bends) = (Vec::new(), Vec::new(), Vec::new());
-    let (by_key, by_value) = (Laid::new(Matrix::new(key, size).t()), Laid::new(Matrix::new(value, size).t()));
-    let keys = Laid::new(Matrix::new(key, size));
-    let blocks = query.chunks(BLOCK * size).zip(grad.chunks(BLOCK * size)).zip(query_slope.chunks_mut(BLOCK * size));
-    for (index, ((query, grad), query_slope)) in blocks.enumerate() {
+    let (by_key, by_value) = (PackedMatrix::new(Matrix::new(key, size).t()), PackedMatrix::new(Matrix::new(value, size).t()));
+    let keys = PackedMatrix::new(Matrix::new(key, size));
+    let blocks = query.chunks(BLOCK * size).zip(grad.chunks(BLOCK * size)).zip(query_grad.chunks_mut(BLOCK * size));
+    for (index, ((query, grad), query_grad)) in blocks.enumerate() {
         let block = Block::new(index * BLOCK, query.len() / size, scores);
         let seen = block.keys.len();
         let place = block.keys.start * size..block.keys.end * size;
@@ -84,10 +84,10 @@ pub fn attend_backward(head: [&[f32]; 3], grad: &[f32], query_slope: &mut [f32],
         block.normalise(&mut rows);
         block.products(&mut by_score, grad, &by_value, size);
         softmax_backward(&mut by_score, &rows, &block);
-        by_score.iter_mut().zip(&bends).for_each(|(slope, bend)| *slope *= bend);
-        keys.product(query_slope, Matrix::new(&by_score, seen), block.keys.clone(), 0..size, false);
-        matmul(&mut key_slope[place.clone()], Matrix::new(&by_score, seen).t(), Matrix::new(query, size), true, Threads::One);
-        matmul(&mut value_slope[place], Matrix::new(&rows, seen).t(), Matrix::new(grad, size), true, Threads::One);
+        by_score.iter_mut().zip(&bends).for_each(|(grad, bend)| *grad *= bend);
+        keys.product(query_grad, Matrix::new(&by_score, seen), block.keys.clone(), 0..size, false);
+        matmul(&mut key_grad[place.clone()], Matrix::new(&by_score, seen).t(), Matrix::new(query, size), true, Threads::One);
+        matmul(&mut value_grad[place], Matrix::new(&rows, seen).t(), Matrix::new(grad, size), true, Threads::One);
     }
 }
 
@@ -100,7 +100,7 @@ struct Block {
 
 impl Block {
     fn new(first: usize, queries: usize, scores: Scores) -> Self {
-        Self { first, keys: scores.visible(first).start / Laid::COLUMNS * Laid::COLUMNS..first + queries, scores }
+        Self { first, keys: scores.visible(first).start / PackedMatrix::COLUMNS * PackedMatrix::COLUMNS..first + queries, scores }
     }
 
     /// The columns of a row that its query sees.
@@ -111,7 +111,7 @@ impl Block {
     }
 
     /// `(queries, keys)` products of rows with the block's columns of `(D, positions)`.
-    fn products(&self, out: &mut Vec<f32>, rows: &[f32], columns: &Laid, size: usize) {
+    fn products(&self, out: &mut Vec<f32>, rows: &[f32], columns: &PackedMatrix, size: usize) {
         out.resize(rows.len() / size * self.keys.len(), 0.0);
         columns.product(out, Matrix::new(rows, size), 0..size, self.keys.clone(), false);
     }
@@ -134,23 +134,23 @@ impl Block {
 
 vectorised! {
     /// Gradient by the probabilities → gradient by the raw scores, in place.
-    fn softmax_backward(slope: &mut [f32], probabilities: &[f32], block: &Block) {
+    fn softmax_backward(grad: &mut [f32], probabilities: &[f32], block: &Block) {
         let (seen, scale) = (block.keys.len(), block.scores.scale);
-        for (place, (slope, row)) in slope.chunks_exact_mut(seen).zip(probabilities.chunks_exact(seen)).enumerate() {
+        for (place, (grad, row)) in grad.chunks_exact_mut(seen).zip(probabilities.chunks_exact(seen)).enumerate() {
             let columns = block.columns(place);
-            slope[..columns.start].fill(0.0);
-            slope[columns.end..].fill(0.0);
-            let (slope, row) = (&mut slope[columns.clone()], &row[columns]);
-            let average = dot(row, slope);
-            for (slope, p) in slope.iter_mut().zip(row) {
-                *slope = p * (*slope - average) * scale;
+            grad[..columns.start].fill(0.0);
+            grad[columns.end..].fill(0.0);
+            let (grad, row) = (&mut grad[columns.clone()], &row[columns]);
+            let average = dot(row, grad);
+            for (grad, p) in grad.iter_mut().zip(row) {
+                *grad = p * (*grad - average) * scale;
             }
         }
     }
 }
 
 vectorised! {
-    /// Products → the slope of a capped score by its own: `1 − tanh²`.
+    /// Products → the derivative of a capped score by its own: `1 − tanh²`.
     fn bend(products: &mut [f32], scale: f32) {
         for x in products.iter_mut() {
             let y = tanh(*x * scale);

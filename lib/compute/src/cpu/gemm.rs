@@ -9,7 +9,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::cpu::isa::{any_product, has_fma, has_lanes, tile_narrow, tile_wide, transpose};
+use crate::cpu::isa::Level;
+use crate::cpu::microkernel::{tile_narrow, tile_portable, tile_wide};
+use crate::cpu::pack::{pack, pack_panels, panels};
+use crate::cpu::plain;
 use crate::cpu::tile::{Left, Target};
 pub use crate::cpu::tile::{Matrix, Threads};
 
@@ -23,7 +26,12 @@ const SHARED: usize = 4 << 20;
 const SMALL: usize = 32 * 32 * 32;
 /// A narrower result does not repay that the left matrix is laid out.
 const NARROW: usize = 64;
+/// Where no microkernel of ours is, the `gemm` crate has some of its own.
+const IS_X86: bool = cfg!(target_arch = "x86_64");
 
+// Memory for panels, of the thread that lays them out, up to 16 MB for a right matrix and half of one for a left one. New memory for
+// each product gives the same results and takes 2 to 4 % longer (512 rows, 16 to 576 inputs and outputs; more where the allocator
+// gives freed memory back to the system).
 thread_local! {
     static RIGHT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     static LEFT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
@@ -54,12 +62,17 @@ pub fn matmul_then<S: Send>(
     assert!(b.rows == inner && out.len() == rows * columns, "({rows},{inner}) · ({},{columns}) → {}", b.rows, out.len());
     assert!(a.span() <= a.values.len() && b.span() <= b.values.len() && states.len() == rows, "a matrix is larger than its slice");
     let product = Product { a, inner: 0..inner, accumulate, threads };
-    let is_small = rows * inner * columns < SMALL || rows < 8 || columns < 16;
-    match Kind::of_machine() {
-        Kind::Wide if !is_small => product.run(out, b, states, finish, tile_wide),
-        Kind::Narrow if !is_small => product.run(out, b, states, finish, tile_narrow),
+    let multiplications = rows * inner * columns;
+    let is_small = multiplications < SMALL || rows < 8 || columns < 16;
+    match Level::current() {
+        Level::Avx512 | Level::Avx512Bf16 if !is_small => product.run(out, b, states, finish, tile_wide),
+        Level::Avx2 if !is_small => product.run(out, b, states, finish, tile_narrow),
+        Level::Portable if IS_X86 && multiplications > 0 => {
+            let threads = if multiplications < SMALL { Threads::One } else { threads };
+            Product { threads, ..product }.run(out, b, states, finish, tile_portable);
+        }
         _ => {
-            any_product(out, a, b, accumulate, threads);
+            plain::product(out, a, b, accumulate, threads);
             finish_all(out, columns, threads, states, finish);
         }
     }
@@ -74,47 +87,33 @@ fn finish_all<S: Send>(out: &mut [f32], columns: usize, threads: Threads, states
     }
 }
 
-/// What computes a tile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Wide,
-    Narrow,
-    /// Nothing of ours.
-    Any,
-}
-
-impl Kind {
-    fn of_machine() -> Self {
-        match (has_lanes(), has_fma()) {
-            (true, true) => Self::Wide,
-            (false, true) => Self::Narrow,
-            _ => Self::Any,
-        }
-    }
-}
-
 /// A right matrix that is laid out once, for many products on one thread with some of its rows and columns.
-pub struct Laid<'a> {
+pub struct PackedMatrix<'a> {
     matrix: Matrix<'a>,
     panels: Vec<f32>,
 }
 
-impl<'a> Laid<'a> {
+impl<'a> PackedMatrix<'a> {
     /// Columns that lie together: where a product with some columns begins best.
     pub const COLUMNS: usize = 32;
 
+    /// Lays the matrix out.
+    ///
+    /// # Panics
+    /// When it is larger than its slice: a mistake of this crate.
     pub fn new(matrix: Matrix<'a>) -> Self {
         assert!(matrix.span() <= matrix.values.len(), "a matrix is larger than its slice");
-        let panels = match Kind::of_machine() {
-            Kind::Wide => panels::<32>(matrix),
-            Kind::Narrow => panels::<16>(matrix),
-            Kind::Any => Vec::new(),
+        let panels = match Level::current() {
+            Level::Avx512 | Level::Avx512Bf16 => panels::<32>(matrix),
+            Level::Avx2 => panels::<16>(matrix),
+            Level::Portable if IS_X86 => panels::<8>(matrix),
+            Level::Portable => Vec::new(),
         };
         Self { matrix, panels }
     }
 
     /// `out = a · b`, or `out += a · b`, with some rows of the matrix and the columns of `columns`, which begin at a multiple of
-    /// [`Laid::COLUMNS`].
+    /// [`PackedMatrix::COLUMNS`].
     ///
     /// # Panics
     /// As [`matmul`].
@@ -123,25 +122,20 @@ impl<'a> Laid<'a> {
         assert!(a.columns == inner.len() && out.len() == a.rows * columns.len() && inner.end <= b.rows && columns.end <= b.columns);
         assert!(a.span() <= a.values.len() && columns.start.is_multiple_of(Self::COLUMNS), "{columns:?}");
         let product = Product { a, inner, accumulate, threads: Threads::One };
-        match Kind::of_machine() {
-            Kind::Wide => product.all_rows(out, columns, &self.panels, b.rows, tile_wide),
-            Kind::Narrow => product.all_rows(out, columns, &self.panels, b.rows, tile_narrow),
-            Kind::Any => {
+        match Level::current() {
+            Level::Avx512 | Level::Avx512Bf16 => product.all_rows(out, columns, &self.panels, b.rows, tile_wide),
+            Level::Avx2 => product.all_rows(out, columns, &self.panels, b.rows, tile_narrow),
+            Level::Portable if IS_X86 => product.all_rows(out, columns, &self.panels, b.rows, tile_portable),
+            Level::Portable => {
                 let values = &b.values[product.inner.start * b.row_stride + columns.start * b.column_stride..];
                 let part = Matrix { values, rows: product.inner.len(), columns: columns.len(), ..b };
-                any_product(out, a, part, accumulate, Threads::One);
+                plain::product(out, a, part, accumulate, Threads::One);
             }
         }
     }
 }
 
-fn panels<const C: usize>(matrix: Matrix) -> Vec<f32> {
-    let mut panels = vec![0f32; matrix.columns.next_multiple_of(C) * matrix.rows];
-    lay_panels::<C>(matrix, 0, &mut panels, Threads::One);
-    panels
-}
-
-type Kernel<const R: usize, const C: usize> = fn(Left<R>, &[[f32; C]], Target);
+type Microkernel<const R: usize, const C: usize> = fn(Left<R>, &[[f32; C]], Target);
 
 struct Product<'a> {
     a: Matrix<'a>,
@@ -165,7 +159,7 @@ impl Product<'_> {
         b: Matrix,
         states: &mut [S],
         finish: impl Fn(&mut [f32], &mut S) + Sync,
-        kernel: Kernel<R, C>,
+        microkernel: Microkernel<R, C>,
     ) {
         let (inner, columns) = (b.rows, b.columns);
         let most = (SHARED / inner / C * C).clamp(C, columns.next_multiple_of(C));
@@ -176,7 +170,7 @@ impl Product<'_> {
             let size = width.next_multiple_of(C) * inner;
             right.resize(right.len().max(size), 0.0);
             let panels = &mut right[..size];
-            lay_panels::<C>(b, first, panels, self.threads);
+            pack_panels::<C>(b, first, panels, self.threads);
             let rows = out.chunks_mut(height * columns).zip(states.chunks_mut(height)).enumerate();
             let parts: Vec<Part<S>> = rows
                 .map(|(index, (rows, states))| {
@@ -186,7 +180,7 @@ impl Product<'_> {
                 .collect();
             let panels = &*panels;
             let work = |mut part: Part<S>| {
-                self.part(part.row, &mut part.out, panels, inner, kernel);
+                self.part(part.row, &mut part.out, panels, inner, microkernel);
                 if width == columns {
                     part.out.into_iter().zip(part.states).for_each(|(row, state)| finish(row, state));
                 }
@@ -209,11 +203,11 @@ impl Product<'_> {
         columns: Range<usize>,
         panels: &[f32],
         inner: usize,
-        kernel: Kernel<R, C>,
+        microkernel: Microkernel<R, C>,
     ) {
         let mut rows: Vec<&mut [f32]> = out.chunks_exact_mut(columns.len().max(1)).collect();
         let panels = &panels[columns.start * inner..columns.end.next_multiple_of(C) * inner];
-        rows.chunks_mut(ROWS).enumerate().for_each(|(index, rows)| self.part(index * ROWS, rows, panels, inner, kernel));
+        rows.chunks_mut(ROWS).enumerate().for_each(|(index, rows)| self.part(index * ROWS, rows, panels, inner, microkernel));
     }
 
     /// Rows of a part.
@@ -224,7 +218,14 @@ impl Product<'_> {
     }
 
     /// Multiplies the rows of the left matrix from `row` on with all panels, of `inner` rows each.
-    fn part<const R: usize, const C: usize>(&self, row: usize, out: &mut [&mut [f32]], panels: &[f32], inner: usize, kernel: Kernel<R, C>) {
+    fn part<const R: usize, const C: usize>(
+        &self,
+        row: usize,
+        out: &mut [&mut [f32]],
+        panels: &[f32],
+        inner: usize,
+        microkernel: Microkernel<R, C>,
+    ) {
         let a = self.a;
         let count = out.len();
         let is_laid = out.first().is_some_and(|out| out.len() > NARROW);
@@ -236,7 +237,7 @@ impl Product<'_> {
                 laid.resize(laid.len().max(count.next_multiple_of(R) * depth), 0.0);
                 for (index, panel) in laid.chunks_exact_mut(R * depth).take(count.div_ceil(R)).enumerate() {
                     let (row, count) = (row + index * R, R.min(count - index * R));
-                    lay(values(row), (a.row_stride, a.column_stride), count, panel.as_chunks_mut::<R>().0);
+                    pack(values(row), (a.row_stride, a.column_stride), count, panel.as_chunks_mut::<R>().0);
                 }
             }
             let add = self.accumulate || start > 0;
@@ -251,39 +252,11 @@ impl Product<'_> {
                         let places = std::array::from_fn(|r| r.min(last) * a.row_stride);
                         Left { values: values(row + place * R), places, step: a.column_stride }
                     };
-                    kernel(left, panel, Target { rows, first: index * C, add });
+                    microkernel(left, panel, Target { rows, first: index * C, add });
                 }
             }
         }
         LEFT.replace(laid);
-    }
-}
-
-/// The columns of a right matrix from `first` on, as many as the panels hold, 0 behind the last: panels of `(rows, C)`.
-fn lay_panels<const C: usize>(b: Matrix, first: usize, panels: &mut [f32], threads: Threads) {
-    let lay = |(index, panel): (usize, &mut [f32])| {
-        let column = first + index * C;
-        let strides = (b.column_stride, b.row_stride);
-        lay(&b.values[column * b.column_stride..], strides, C.min(b.columns - column), panel.as_chunks_mut::<C>().0);
-    };
-    let size = C * b.rows.max(1);
-    match threads {
-        Threads::One => panels.chunks_exact_mut(size).enumerate().for_each(lay),
-        Threads::All => panels.par_chunks_exact_mut(size).enumerate().for_each(lay),
-    }
-}
-
-/// `panel[k][i] = values[i · strides.0 + k · strides.1]`, 0 where i is not below `count`.
-fn lay<const W: usize>(values: &[f32], strides: (usize, usize), count: usize, panel: &mut [[f32; W]]) {
-    if strides.1 == 1 {
-        return transpose(values, strides.0, count, panel);
-    }
-    for (k, row) in panel.iter_mut().enumerate() {
-        let values = &values[k * strides.1..];
-        match values.first_chunk() {
-            Some(whole) if strides.0 == 1 && count == W => *row = *whole,
-            _ => *row = std::array::from_fn(|i| if i < count { values[i * strides.0] } else { 0.0 }),
-        }
     }
 }
 
@@ -329,7 +302,7 @@ mod tests {
                         });
                         compare(&out, a, b, add);
                         assert_eq!(rows_seen, vec![1; rows]);
-                        if has_fma() {
+                        if Level::current() >= Level::Avx2 {
                             let mut out = vec![1f32; rows * columns];
                             let product = Product { a, inner: 0..inner, accumulate: add, threads };
                             product.run(&mut out, b, &mut rows_seen, |_, _| {}, tile_narrow);
@@ -354,7 +327,7 @@ mod tests {
     #[test]
     fn a_part_of_a_laid_out_matrix_is_that_part() {
         layouts(100, 90, 5, |b| {
-            let laid = Laid::new(b);
+            let laid = PackedMatrix::new(b);
             for (inner, columns) in [(0..100, 0..90), (7..50, 32..90), (99..100, 64..80), (0..64, 0..33)] {
                 let values = &b.values[inner.start * b.row_stride + columns.start * b.column_stride..];
                 let part = Matrix { values, rows: inner.len(), columns: columns.len(), ..b };

@@ -2,10 +2,11 @@
 //!
 //! The weight is walked once, in the order of memory, each of its rows against up to eight input rows.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, Scalar256b, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::cpu::isa::{has_bf16, pairs_bf16};
+use crate::cpu::isa::Level;
+use crate::cpu::microkernel::{has_bf16, pairs_bf16};
 use crate::cpu::packed::{Format, bf16_pair, rounded_to_bf16};
 
 /// Up to this many input rows the walk is faster than a general matrix product, where the weight stays in the last cache.
@@ -124,7 +125,7 @@ impl WithSimd for Part<'_> {
             let block: &[f32] = match w.part(start, words, inputs) {
                 Matrix::Full(values) => values,
                 Matrix::Packed(format, bytes) => {
-                    format.unpack(bytes, &mut unpacked[..words * inputs]);
+                    format.dequantize(bytes, &mut unpacked[..words * inputs]);
                     &unpacked[..words * inputs]
                 }
             };
@@ -153,6 +154,9 @@ impl WithSimd for Part<'_> {
 fn part(y: &mut [f32], w: Matrix, x: &[f32], pairs: Option<&[u32]>, inputs: usize) {
     match (w, pairs) {
         (Matrix::Packed(_, bytes), Some(pairs)) => part_of_pairs(y, bytes.as_chunks().0, pairs, inputs / 2),
+        // pulp finds AVX2 by itself; elsewhere than on x86-64 what it finds is every machine's. Eight sums side by side, as in
+        // AVX2, since one sum of thousands of numbers is less exact.
+        _ if cfg!(target_arch = "x86_64") && Level::current() == Level::Portable => Scalar256b.vectorize(Part { y, w, x, inputs }),
         _ => Arch::new().dispatch(Part { y, w, x, inputs }),
     }
 }

@@ -1,9 +1,89 @@
-//! Arithmetic as wide as the machine: functions compiled for its instruction set, and the product of two matrices.
-//!
-//! The one file of this crate with `unsafe`: calling code that was compiled for an instruction set is only allowed
-//! after that set has been found, which the macro does right before the call; the `gemm` crate and loads take pointers.
+//! This machine and `FINETUNING_CPU` → the level of instructions that all arithmetic of the process uses, and functions
+//! that are compiled for each level.
 
-use crate::cpu::tile::{LANES, Left, Matrix, Sums, Target, Threads, WORDS};
+use std::sync::OnceLock;
+
+/// The environment variable that lowers the level, to test and to measure what other machines compute.
+pub const VARIABLE: &str = "FINETUNING_CPU";
+
+/// A set of instructions; each has those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// What every machine of its architecture has.
+    Portable,
+    /// AVX2 with FMA: eight numbers at a time.
+    Avx2,
+    /// AVX-512 (F, BW, DQ, VL): sixteen.
+    Avx512,
+    /// The same with products of pairs of bf16.
+    Avx512Bf16,
+}
+
+impl Level {
+    /// All levels, the lowest first.
+    pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Bf16];
+
+    /// As [`VARIABLE`] calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+            Self::Avx512Bf16 => "avx512bf16",
+        }
+    }
+
+    /// The highest level of this machine.
+    pub fn of_machine() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            let avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl");
+            match (avx2, avx512, is_x86_feature_detected!("avx512bf16")) {
+                (true, true, true) => Self::Avx512Bf16,
+                (true, true, false) => Self::Avx512,
+                (true, false, _) => Self::Avx2,
+                _ => Self::Portable,
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        Self::Portable
+    }
+
+    /// The level of this process: the machine's, or a lower one that [`VARIABLE`] names. It is read once, when it is first
+    /// asked for; a name that cannot be followed is refused in a line on stderr, and the machine's level is used.
+    #[inline]
+    pub fn current() -> Self {
+        static CURRENT: OnceLock<Level> = OnceLock::new();
+        *CURRENT.get_or_init(|| {
+            let given = std::env::var_os(VARIABLE).unwrap_or_default();
+            let machine = Self::of_machine();
+            chosen(&given.to_string_lossy(), machine).unwrap_or_else(|refusal| {
+                eprintln!("{refusal}");
+                machine
+            })
+        })
+    }
+}
+
+/// The level of a name, `machine` for none; or why it cannot be that one.
+fn chosen(given: &str, machine: Level) -> Result<Level, String> {
+    if given.is_empty() {
+        return Ok(machine);
+    }
+    let allowed = || Level::ALL.into_iter().filter(|level| *level <= machine);
+    allowed().find(|level| level.name() == given).ok_or_else(|| {
+        let fault = match Level::ALL.iter().any(|level| level.name() == given) {
+            true => "is more than this machine has",
+            false => "is no level of instructions",
+        };
+        let names: Vec<&str> = allowed().map(Level::name).collect();
+        format!("{VARIABLE}={given} {fault}; allowed here: {}; {} is used", names.join(", "), machine.name())
+    })
+}
 
 /// Defines a function whose body is compiled three times on x86-64: for AVX-512, for AVX2 with FMA, and for any machine.
 /// What the body calls must be `#[inline(always)]`, or it stays compiled for any machine.
@@ -16,6 +96,8 @@ macro_rules! vectorised {
 
             #[cfg(target_arch = "x86_64")]
             {
+                use $crate::cpu::isa::Level;
+
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
                 fn avx512($($argument: $type),*) $(-> $output)? {
                     portable($($argument),*)
@@ -26,14 +108,13 @@ macro_rules! vectorised {
                     portable($($argument),*)
                 }
 
-                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                    if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw")
-                        && is_x86_feature_detected!("avx512dq") && is_x86_feature_detected!("avx512vl")
-                    {
-                        // SAFETY: all six features of `avx512` were found on this machine in the two lines above.
-                        return unsafe { avx512($($argument),*) };
-                    }
-                    // SAFETY: both features of `avx2` were found on this machine two lines above.
+                let level = Level::current();
+                if level >= Level::Avx512 {
+                    // SAFETY: the level is at most the machine's, for which all six features of `avx512` were found.
+                    return unsafe { avx512($($argument),*) };
+                }
+                if level >= Level::Avx2 {
+                    // SAFETY: the level is at most the machine's, for which both features of `avx2` were found.
                     return unsafe { avx2($($argument),*) };
                 }
             }
@@ -43,319 +124,49 @@ macro_rules! vectorised {
 }
 pub(crate) use vectorised;
 
-/// What only x86-64 can do, and is asked to do nowhere else.
-macro_rules! on_x86 {
-    ($call:expr) => {{
-        #[cfg(target_arch = "x86_64")]
-        {
-            $call
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        unreachable!()
-    }};
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// `out = a · b`, or `out += a · b`, by the `gemm` crate: of any shape, on any machine.
-///
-/// # Panics
-/// When the shapes do not agree: a mistake of this crate, never of its user.
-pub fn any_product(out: &mut [f32], a: Matrix, b: Matrix, accumulate: bool, threads: Threads) {
-    let (rows, inner, columns) = (a.rows, a.columns, b.columns);
-    assert!(b.rows == inner && out.len() == rows * columns, "({rows},{inner}) · ({},{columns}) → {}", b.rows, out.len());
-    assert!(a.span() <= a.values.len() && b.span() <= b.values.len(), "a matrix is larger than its slice");
-    let parallelism = match threads {
-        Threads::One => gemm::Parallelism::None,
-        Threads::All => gemm::Parallelism::Rayon(0),
-    };
-    let stride = |n: usize| n as isize;
-    // SAFETY: `out` holds rows · columns elements, which its strides (columns, 1) cover exactly; the two spans asserted
-    // above bound every element that is read of `a` and `b`; `out` is borrowed mutably, so it overlaps neither.
-    unsafe {
-        gemm::gemm(
-            rows,
-            columns,
-            inner,
-            out.as_mut_ptr(),
-            1,
-            stride(columns),
-            accumulate,
-            a.values.as_ptr(),
-            stride(a.column_stride),
-            stride(a.row_stride),
-            b.values.as_ptr(),
-            stride(b.column_stride),
-            stride(b.row_stride),
-            1.0f32,
-            1.0f32,
-            false,
-            false,
-            false,
-            parallelism,
-        );
-    }
-}
-
-/// `Σ left[r][k] · right[k][c]`, added up in the order of k; of AVX-512, [`has_lanes`].
-///
-/// # Panics
-/// When `left` is too short, or the machine has no such registers: mistakes of this crate.
-pub fn tile_wide(left: Left<8>, right: &[[f32; 32]], target: Target) {
-    assert!(has_lanes() && left.has(right.len()), "{:?} {}", left.places, left.step);
-    // SAFETY: avx512f was found, and every place that is read is inside of `left`, by the assertion above.
-    on_x86!(unsafe { avx512::tile(left, right, target) })
-}
-
-/// Whether this machine has the registers of [`tile_narrow`].
-pub fn has_fma() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-    #[cfg(not(target_arch = "x86_64"))]
-    false
-}
-
-/// [`tile_wide`] of AVX2, [`has_fma`]; it panics as that does.
-pub fn tile_narrow(left: Left<6>, right: &[[f32; 16]], target: Target) {
-    assert!(has_fma() && left.has(right.len()), "{:?} {}", left.places, left.step);
-    // SAFETY: avx2 and fma were found, and every place that is read is inside of `left`, by the assertion above.
-    on_x86!(unsafe { avx2::tile(left, right, target) })
-}
-
-/// Rows that lie `stride` apart → columns: `out[k][r] = rows[r · stride + k]`, 0 behind the last of `count` rows.
-///
-/// # Panics
-/// When `rows` is too short or `count` is above W: mistakes of this crate.
-pub fn transpose<const W: usize>(rows: &[f32], stride: usize, count: usize, out: &mut [[f32; W]]) {
-    assert!(count <= W && (count == 0 || (count - 1) * stride + out.len() <= rows.len()), "{count} rows of {}", out.len());
-    let whole = if has_fma() { (count / 8 * 8, out.len() / 8 * 8) } else { (0, 0) };
-    #[cfg(target_arch = "x86_64")]
-    if whole.0 > 0 {
-        // A part of the columns stays in the first cache until all rows are in it.
-        for (index, out) in out[..whole.1].chunks_mut(64).enumerate() {
-            // SAFETY: avx2 was found, and of the `count` rows and `out.len()` numbers that the assertion bounds only whole
-            // eights are moved: `out` is a multiple of 8 long.
-            unsafe { avx2::transpose(&rows[index * 64..], stride, whole.0, out) }
-        }
-    }
-    for row in 0..W {
-        for k in if row < whole.0 { whole.1 } else { 0 }..out.len() {
-            out[k][row] = if row < count { rows[row * stride + k] } else { 0.0 };
-        }
-    }
-}
-
-/// Whether this machine has the registers of [`lanes`].
-pub fn has_lanes() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx512f");
-    #[cfg(not(target_arch = "x86_64"))]
-    false
-}
-
-/// Whether it also multiplies pairs of bf16, for [`lanes_bf16`] and [`pairs_bf16`].
-pub fn has_bf16() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return has_lanes() && is_x86_feature_detected!("avx512bf16");
-    #[cfg(not(target_arch = "x86_64"))]
-    false
-}
-
-/// `Σ x[i][lane] · w[word][i]`, added up in the order of i: `x (I, V · LANES)`, each `w (I)`.
-///
-/// # Panics
-/// When lengths do not agree, or the machine has no such registers: mistakes of this crate.
-pub fn lanes<const V: usize>(x: &[f32], w: [&[f32]; WORDS]) -> Sums<V> {
-    assert!(has_lanes() && w.iter().all(|row| row.len() == w[0].len() && row.len() * V * LANES <= x.len()), "{}", x.len());
-    // SAFETY: avx512f was found in the assertion above.
-    on_x86!(unsafe { avx512::lanes(x, w) })
-}
-
-/// [`lanes`] of pairs of bf16, the first of a pair in the lower half: `x (I/2, V · LANES)`, each `w (I/2)`; it panics as that does.
-pub fn lanes_bf16<const V: usize>(x: &[u32], w: [&[[u8; 4]]; WORDS]) -> Sums<V> {
-    assert!(has_bf16() && w.iter().all(|row| row.len() == w[0].len() && row.len() * V * LANES <= x.len()), "{}", x.len());
-    // SAFETY: avx512f and avx512bf16 were found in the assertion above.
-    on_x86!(unsafe { avx512::lanes_bf16(x, w) })
-}
-
-/// `Σ x · w` of rows of pairs of bf16 with a row of a weight; a row's sum is the same in any company; it panics as [`lanes`] does.
-pub fn pairs_bf16<const R: usize>(x: [&[u32]; R], w: &[[u8; 4]]) -> [f32; R] {
-    assert!(has_bf16() && x.iter().all(|x| x.len() == w.len()));
-    // SAFETY: avx512f and avx512bf16 were found in the assertion above.
-    on_x86!(unsafe { avx512::pairs_bf16(x, w) })
-}
-
-/// Defines the sums of a tile of two registers a row, in the instructions of a set.
-#[cfg(target_arch = "x86_64")]
-macro_rules! tile {
-    ($features:literal, $rows:literal, $columns:literal, [$zero:ident, $load:ident, $store:ident, $all:ident, $multiply_add:ident, $add:ident]) => {
-        #[target_feature(enable = $features)]
-        pub unsafe fn tile(left: Left<$rows>, right: &[[f32; $columns]], mut target: Target) {
-            const HALF: usize = $columns / 2;
-            for row in &*target.rows {
-                for line in (0..$columns).step_by(16) {
-                    _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().wrapping_add(target.first + line).cast());
-                }
-            }
-            let mut sums = [[$zero(); 2]; $rows];
-            let mut start = left.values.as_ptr();
-            for right in right {
-                // SAFETY: `right` has two times HALF numbers.
-                let right = unsafe { [$load(right.as_ptr()), $load(right.as_ptr().add(HALF))] };
-                for (sums, place) in sums.iter_mut().zip(left.places) {
-                    // SAFETY: the caller asserts that every place is inside of the values at each of the `right.len()` steps.
-                    let number = $all(unsafe { *start.add(place) });
-                    sums[0] = $multiply_add(number, right[0], sums[0]);
-                    sums[1] = $multiply_add(number, right[1], sums[1]);
-                }
-                start = start.wrapping_add(left.step);
-            }
-            let adds = target.add;
-            let Some(outs) = target.whole::<$rows, $columns>() else {
-                let mut part = [[0f32; $columns]; $rows];
-                for (part, sums) in part.iter_mut().zip(sums) {
-                    // SAFETY: `part` has two times HALF numbers, which are what is written.
-                    unsafe {
-                        $store(part.as_mut_ptr(), sums[0]);
-                        $store(part.as_mut_ptr().add(HALF), sums[1]);
-                    }
-                }
-                return target.put(&part);
-            };
-            for (out, sums) in outs.into_iter().zip(sums) {
-                // SAFETY: `out` has two times HALF numbers, which are what is read and written.
-                unsafe {
-                    let (first, second) = (out.as_mut_ptr(), out.as_mut_ptr().add(HALF));
-                    $store(first, if adds { $add($load(first), sums[0]) } else { sums[0] });
-                    $store(second, if adds { $add($load(second), sums[1]) } else { sums[1] });
-                }
+    #[test]
+    fn a_level_that_the_machine_has_is_followed() {
+        assert_eq!(chosen("", Level::Avx512), Ok(Level::Avx512));
+        for (index, level) in Level::ALL.into_iter().enumerate() {
+            for (above, machine) in Level::ALL.into_iter().enumerate() {
+                assert_eq!(chosen(level.name(), machine).is_ok(), index <= above, "{level:?} on {machine:?}");
             }
         }
-    };
-}
-
-#[cfg(target_arch = "x86_64")]
-mod avx512 {
-    use std::arch::x86_64::{
-        __m512, __m512bh, __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
-        _mm512_loadu_si512, _mm512_maskz_loadu_epi32, _mm512_reduce_add_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
-        _mm512_storeu_ps,
-    };
-
-    use super::{LANES, Left, Sums, Target, WORDS};
-
-    tile!("avx512f", 8, 32, [_mm512_setzero_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_fmadd_ps, _mm512_add_ps]);
-
-    /// Pairs as the type that the instruction wants.
-    #[target_feature(enable = "avx512f,avx512bf16")]
-    fn pairs(bits: __m512i) -> __m512bh {
-        // SAFETY: both types are 512 bits without any meaning of their own.
-        unsafe { std::mem::transmute(bits) }
+        assert_eq!(chosen("avx2", Level::Avx512Bf16), Ok(Level::Avx2));
     }
 
-    #[target_feature(enable = "avx512f")]
-    fn stored<const V: usize>(sums: [[__m512; V]; WORDS]) -> Sums<V> {
-        let mut out = [[[0f32; LANES]; V]; WORDS];
-        for (out, sums) in out.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
-            // SAFETY: `out` has 16 numbers, which are what is written.
-            unsafe { _mm512_storeu_ps(out.as_mut_ptr(), *sums) };
-        }
-        out
+    #[test]
+    fn any_other_is_refused_with_what_is_allowed() {
+        let unknown = "FINETUNING_CPU=sse is no level of instructions; allowed here: portable, avx2; avx2 is used";
+        assert_eq!(chosen("sse", Level::Avx2).unwrap_err(), unknown);
+        let above = "FINETUNING_CPU=avx512 is more than this machine has; allowed here: portable, avx2; avx2 is used";
+        assert_eq!(chosen("avx512", Level::Avx2).unwrap_err(), above);
     }
 
-    #[target_feature(enable = "avx512f")]
-    pub fn lanes<const V: usize>(x: &[f32], w: [&[f32]; WORDS]) -> Sums<V> {
-        let mut sums = [[_mm512_setzero_ps(); V]; WORDS];
-        for (i, x) in x.chunks_exact(V * LANES).take(w[0].len()).enumerate() {
-            let mut rows = [_mm512_setzero_ps(); V];
-            for (v, row) in rows.iter_mut().enumerate() {
-                // SAFETY: `x` has V · 16 numbers, of which 16 from v · 16 on are read.
-                *row = unsafe { _mm512_loadu_ps(x.as_ptr().add(v * LANES)) };
-            }
-            for word in 0..WORDS {
-                // SAFETY: the caller asserts that every `w` is as long as the first, and i is below that.
-                let number = _mm512_set1_ps(unsafe { *w[word].get_unchecked(i) });
-                for v in 0..V {
-                    sums[word][v] = _mm512_fmadd_ps(number, rows[v], sums[word][v]);
-                }
-            }
-        }
-        stored(sums)
+    /// This program once more, in a process of its own that is told a level.
+    fn again(level: &str, words: &[&str]) -> (bool, String) {
+        let mut tests = std::process::Command::new(std::env::current_exe().unwrap());
+        let output = tests.args(words).env(VARIABLE, level).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
     }
 
-    #[target_feature(enable = "avx512f,avx512bf16")]
-    pub fn lanes_bf16<const V: usize>(x: &[u32], w: [&[[u8; 4]]; WORDS]) -> Sums<V> {
-        let mut sums = [[_mm512_setzero_ps(); V]; WORDS];
-        for (i, x) in x.chunks_exact(V * LANES).take(w[0].len()).enumerate() {
-            let mut rows = [pairs(_mm512_set1_epi32(0)); V];
-            for (v, row) in rows.iter_mut().enumerate() {
-                // SAFETY: `x` has V · 16 numbers, of which 16 from v · 16 on are read.
-                *row = pairs(unsafe { _mm512_loadu_si512(x.as_ptr().add(v * LANES).cast()) });
-            }
-            for word in 0..WORDS {
-                // SAFETY: the caller asserts that every `w` is as long as the first, and i is below that.
-                let pair = pairs(_mm512_set1_epi32(i32::from_le_bytes(unsafe { *w[word].get_unchecked(i) })));
-                for v in 0..V {
-                    sums[word][v] = _mm512_dpbf16_ps(sums[word][v], pair, rows[v]);
-                }
-            }
+    #[test]
+    fn all_tests_at_every_lower_level() {
+        for level in Level::ALL.into_iter().filter(|level| *level < Level::current()) {
+            let (passed, text) = again(level.name(), &["--skip", "all_tests_at_every_lower_level"]);
+            assert!(passed && !text.contains("running 0 tests"), "{level:?}:\n{text}");
         }
-        stored(sums)
     }
 
-    #[target_feature(enable = "avx512f,avx512bf16")]
-    pub fn pairs_bf16<const R: usize>(x: [&[u32]; R], w: &[[u8; 4]]) -> [f32; R] {
-        let mut sums = [_mm512_setzero_ps(); R];
-        for start in (0..w.len()).step_by(LANES) {
-            let mask = (0xffffu32 >> (LANES - LANES.min(w.len() - start))) as u16;
-            // SAFETY: the mask leaves out what is behind the last pair; the four bytes of a pair are the number's in memory.
-            let pair = pairs(unsafe { _mm512_maskz_loadu_epi32(mask, w.as_ptr().add(start).cast()) });
-            for (sum, x) in sums.iter_mut().zip(x) {
-                // SAFETY: the caller asserts that `x` is as long as `w`; the mask leaves out what is behind the last.
-                let row = pairs(unsafe { _mm512_maskz_loadu_epi32(mask, x.as_ptr().add(start).cast()) });
-                *sum = _mm512_dpbf16_ps(*sum, row, pair);
-            }
-        }
-        sums.map(|sum| _mm512_reduce_add_ps(sum))
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod avx2 {
-    use std::arch::x86_64::{
-        __m256, _MM_HINT_T0, _mm_prefetch, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_permute2f128_ps, _mm256_set1_ps,
-        _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_storeu_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
-    };
-
-    use super::{Left, Target};
-
-    tile!("avx2,fma", 6, 16, [_mm256_setzero_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_fmadd_ps, _mm256_add_ps]);
-
-    /// Moves `count` rows of `out.len()` numbers, multiples of 8, in squares of 8 by 8.
-    #[target_feature(enable = "avx2")]
-    pub unsafe fn transpose<const W: usize>(rows: &[f32], stride: usize, count: usize, out: &mut [[f32; W]]) {
-        let length = out.len();
-        let out = out.as_flattened_mut();
-        for row in (0..count).step_by(8) {
-            for k in (0..length).step_by(8) {
-                // SAFETY: the caller asserts that `rows` has all `count` rows, and `length` numbers in the last of them.
-                let x: [__m256; 8] = std::array::from_fn(|i| unsafe { _mm256_loadu_ps(rows.as_ptr().add((row + i) * stride + k)) });
-                let low = |i: usize| _mm256_unpacklo_ps(x[i], x[i + 1]);
-                let high = |i: usize| _mm256_unpackhi_ps(x[i], x[i + 1]);
-                let quads = |i: usize| {
-                    [
-                        _mm256_shuffle_ps::<0x44>(low(i), low(i + 2)),
-                        _mm256_shuffle_ps::<0xee>(low(i), low(i + 2)),
-                        _mm256_shuffle_ps::<0x44>(high(i), high(i + 2)),
-                        _mm256_shuffle_ps::<0xee>(high(i), high(i + 2)),
-                    ]
-                };
-                for (i, (upper, lower)) in quads(0).into_iter().zip(quads(4)).enumerate() {
-                    let (first, last) = (_mm256_permute2f128_ps::<0x20>(upper, lower), _mm256_permute2f128_ps::<0x31>(upper, lower));
-                    for (k, column) in [(k + i, first), (k + i + 4, last)] {
-                        // SAFETY: k is below `length` and row + 8 at most W, by the caller's assertion.
-                        unsafe { _mm256_storeu_ps(out.as_mut_ptr().add(k * W + row), column) };
-                    }
-                }
-            }
-        }
+    #[test]
+    fn a_refusal_is_said_once_and_aloud() {
+        let (passed, text) = again("sse9", &["--nocapture", "every_shape_"]);
+        assert!(passed && text.matches("FINETUNING_CPU=sse9 is no level of instructions; allowed here: portable").count() == 1, "{text}");
+        assert!(!again("portable", &["--nocapture", "every_shape_"]).1.contains(VARIABLE));
     }
 }

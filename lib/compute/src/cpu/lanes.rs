@@ -6,8 +6,8 @@
 use rayon::prelude::*;
 
 use crate::cpu::gemv::Matrix;
-use crate::cpu::isa::{has_bf16, has_lanes, lanes, lanes_bf16};
-use crate::cpu::packed::{Format, bf16_pair, unpack_part};
+use crate::cpu::microkernel::{has_bf16, has_lanes, lanes, lanes_bf16};
+use crate::cpu::packed::{Format, bf16_pair, dequantize, rounded_to_bf16};
 use crate::cpu::tile::{LANES, Sums, WORDS};
 
 /// From so many rows on the lanes are full enough.
@@ -57,8 +57,10 @@ fn groups(x: &[f32], inputs: usize, as_pairs: bool) -> Vec<(usize, Group)> {
 /// `y += x · wᵀ`: `y (R,O)`, `w (O,I)`, `x (R,I)`, for rows that [`is_wide`].
 pub fn rows_by_weight(y: &mut [f32], w: Matrix, x: &[f32], inputs: usize) {
     let (outputs, rows) = (w.rows(inputs), x.len() / inputs);
-    let as_pairs = matches!(w, Matrix::Packed(Format::Bf16, _)) && has_bf16() && inputs.is_multiple_of(2);
-    let groups = groups(x, inputs, as_pairs);
+    let is_bf16 = matches!(w, Matrix::Packed(Format::Bf16, _));
+    let as_pairs = is_bf16 && has_bf16() && inputs.is_multiple_of(2);
+    let rounded: Option<Vec<f32>> = (is_bf16 && !as_pairs).then(|| x.iter().copied().map(rounded_to_bf16).collect());
+    let groups = groups(rounded.as_deref().unwrap_or(x), inputs, as_pairs);
     let words = SPAN.div_ceil(inputs).max(outputs.div_ceil(8 * rayon::current_num_threads())).next_multiple_of(WORDS);
     let starts: Vec<usize> = (0..outputs).step_by(words).collect();
     let parts: Vec<Vec<f32>> = starts
@@ -89,7 +91,7 @@ fn some_words(y: &mut [f32], w: Matrix, groups: &[(usize, Group)], inputs: usize
             Matrix::Full(values) => (values, &[]),
             Matrix::Packed(_, bytes) if as_pairs => (&[], bytes),
             Matrix::Packed(format, bytes) => {
-                unpack_part(format, bytes, &mut unpacked[..count * inputs]);
+                dequantize(format, bytes, &mut unpacked[..count * inputs]);
                 (&unpacked, &[])
             }
         };
@@ -101,7 +103,7 @@ fn some_words(y: &mut [f32], w: Matrix, groups: &[(usize, Group)], inputs: usize
         };
         let mut first = 0;
         for (rows, group) in groups {
-            let place = Place { first, rows: *rows, start, count, outputs };
+            let place = OutputTile { first, rows: *rows, start, count, outputs };
             if *rows > LANES {
                 place.put(y, &tile.sums::<2>(group))
             } else {
@@ -128,7 +130,7 @@ impl Tile<'_> {
 }
 
 /// Where the sums of a tile belong in `y (R, O)`.
-struct Place {
+struct OutputTile {
     first: usize,
     rows: usize,
     start: usize,
@@ -136,7 +138,7 @@ struct Place {
     outputs: usize,
 }
 
-impl Place {
+impl OutputTile {
     fn put<const V: usize>(&self, y: &mut [f32], sums: &Sums<V>) {
         for row in 0..self.rows {
             let y = &mut y[(self.first + row) * self.outputs + self.start..][..self.count];

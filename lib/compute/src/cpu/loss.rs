@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::cpu::activation::tanh;
 use crate::cpu::gemm::{Matrix, Threads, matmul, matmul_then};
 use crate::cpu::isa::vectorised;
-use crate::cpu::rows::{column_sum, exp_sum, max, softmax_slope, sum};
+use crate::cpu::rows::{column_sum, exp_sum, max, softmax_grad, sum};
 
 /// Rows whose logits are held at a time.
 const ROWS: usize = 1024;
@@ -21,7 +21,7 @@ const WORDS: usize = 3072;
 /// What the rows should have predicted.
 #[derive(Debug, Clone, Copy)]
 pub struct Targets<'a> {
-    /// One id a row, below V.
+    /// One label a row, below V where the weight is not 0.
     pub ids: &'a [u32],
     /// What a row's loss counts; 0 leaves the row out.
     pub weights: &'a [f32],
@@ -57,7 +57,10 @@ impl Head<'_> {
         self.weight.len() / self.width
     }
 
-    /// Negative log-probability of each row's target; 0 where the weight is 0.
+    /// Negative log-probability of each row's label; 0 where the weight is 0.
+    ///
+    /// # Panics
+    /// When a row that counts has a label that is not below V, or there are not as many weights and hidden rows as labels.
     pub fn losses(&self, hidden: &[f32], targets: Targets) -> Vec<f32> {
         let mut losses = vec![0.0; targets.ids.len()];
         self.chunks(hidden, targets, |rows, _, logits| {
@@ -69,51 +72,64 @@ impl Head<'_> {
     }
 
     /// `Σ weight · loss`, its gradient by `hidden` `(N,C)` and by the bias `(V)`, where there is one; the gradient by the
-    /// projection is added to `slope` or overwrites it.
-    pub fn backward(&self, hidden: &[f32], targets: Targets, mut slope: Option<(&mut [f32], bool)>) -> (f64, Vec<f32>, Vec<f32>) {
+    /// projection is added to `weight_grad` or overwrites it.
+    ///
+    /// # Panics
+    /// As [`Head::losses`].
+    pub fn backward(&self, hidden: &[f32], targets: Targets, mut weight_grad: Option<(&mut [f32], bool)>) -> (f64, Vec<f32>, Vec<f32>) {
         let width = self.width;
-        let (mut loss, mut hidden_slope) = (0f64, vec![0f32; hidden.len()]);
-        let mut bias_slope = vec![0f32; self.bias.map_or(0, <[f32]>::len)];
-        if let Some((slope, false)) = &mut slope
+        let (mut loss, mut hidden_grad) = (0f64, vec![0f32; hidden.len()]);
+        let mut bias_grad = vec![0f32; self.bias.map_or(0, <[f32]>::len)];
+        if let Some((weight_grad, false)) = &mut weight_grad
             && targets.weights.iter().all(|&weight| weight == 0.0)
         {
-            slope.fill(0.0);
+            weight_grad.fill(0.0);
         }
         self.chunks(hidden, targets, |rows, x, logits| {
             for (place, &row) in rows.iter().enumerate() {
                 let own = self.row_loss(logits, place, rows.len(), targets.ids[row], targets.smoothing);
                 loss += f64::from(targets.weights[row]) * f64::from(own);
             }
-            let mut x_slope = vec![0f32; x.len()];
+            let mut x_grad = vec![0f32; x.len()];
             for (index, words) in self.weight.chunks(WORDS * width).enumerate() {
                 let count = words.len() / width;
                 let block = &mut logits.values[index * WORDS * rows.len()..][..count * rows.len()];
-                self.block_slope(block, index * WORDS, rows, &logits.log_sums, targets);
+                self.block_grad(block, index * WORDS, rows, &logits.log_sums, targets);
                 if self.bias.is_some() {
                     let own = column_sum(block, count);
-                    bias_slope[index * WORDS..].iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
+                    bias_grad[index * WORDS..].iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
                 }
                 let block = Matrix::new(block, count);
-                matmul(&mut x_slope, block, Matrix::new(words, width), true, Threads::All);
-                if let Some((slope, add)) = &mut slope {
-                    let slope = &mut slope[index * WORDS * width..][..words.len()];
-                    matmul(slope, block.t(), Matrix::new(x, width), *add, Threads::All);
+                matmul(&mut x_grad, block, Matrix::new(words, width), true, Threads::All);
+                if let Some((weight_grad, add)) = &mut weight_grad {
+                    let weight_grad = &mut weight_grad[index * WORDS * width..][..words.len()];
+                    matmul(weight_grad, block.t(), Matrix::new(x, width), *add, Threads::All);
                 }
             }
-            if let Some((_, add)) = &mut slope {
+            if let Some((_, add)) = &mut weight_grad {
                 *add = true;
             }
-            for (x_slope, &row) in x_slope.chunks_exact(width).zip(rows) {
-                hidden_slope[row * width..][..width].copy_from_slice(x_slope);
+            for (x_grad, &row) in x_grad.chunks_exact(width).zip(rows) {
+                hidden_grad[row * width..][..width].copy_from_slice(x_grad);
             }
         });
-        (loss, hidden_slope, bias_slope)
+        (loss, hidden_grad, bias_grad)
     }
 
     /// Calls `work` with (rows, their hidden values, their logits) for each chunk of rows that count.
     fn chunks(&self, hidden: &[f32], targets: Targets, mut work: impl FnMut(&[usize], &[f32], &mut Logits)) {
         let width = self.width;
+        let vocabulary = self.vocabulary();
+        assert!(
+            targets.weights.len() == targets.ids.len() && hidden.len() == targets.ids.len() * width,
+            "{} labels, {} weights, {} hidden rows",
+            targets.ids.len(),
+            targets.weights.len(),
+            hidden.len() / width
+        );
         let active: Vec<usize> = (0..targets.ids.len()).filter(|&row| targets.weights[row] != 0.0).collect();
+        let unknown = active.iter().find(|&&row| targets.ids[row] as usize >= vocabulary);
+        assert!(unknown.is_none(), "row {unknown:?} has a label that is not below the vocabulary's {vocabulary}");
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         let mut logits = Logits { values: std::mem::take(&mut scratch), log_sums: Vec::new(), means: Vec::new() };
         for rows in active.chunks(ROWS) {
@@ -178,18 +194,18 @@ impl Head<'_> {
     }
 
     /// Turns a block of logits `(R, words)` into the gradient of the weighted loss by them.
-    fn block_slope(&self, block: &mut [f32], start: usize, rows: &[usize], log_sums: &[f32], targets: Targets) {
+    fn block_grad(&self, block: &mut [f32], start: usize, rows: &[usize], log_sums: &[f32], targets: Targets) {
         let (count, smoothing) = (block.len() / rows.len(), targets.smoothing);
         let even = smoothing / self.vocabulary() as f32;
-        block.par_chunks_exact_mut(count).zip(rows.par_iter().zip(log_sums)).with_min_len(16).for_each(|(slope, (&row, &log_sum))| {
+        block.par_chunks_exact_mut(count).zip(rows.par_iter().zip(log_sums)).with_min_len(16).for_each(|(grad, (&row, &log_sum))| {
             let weight = targets.weights[row];
-            let bends: Option<Vec<f32>> = self.cap.map(|cap| slope.iter().map(|logit| 1.0 - (logit / cap) * (logit / cap)).collect());
-            softmax_slope(slope, log_sum, weight, even);
+            let bends: Option<Vec<f32>> = self.cap.map(|cap| grad.iter().map(|logit| 1.0 - (logit / cap) * (logit / cap)).collect());
+            softmax_grad(grad, log_sum, weight, even);
             let target = targets.ids[row] as usize;
             if (start..start + count).contains(&target) {
-                slope[target - start] -= weight * (1.0 - smoothing);
+                grad[target - start] -= weight * (1.0 - smoothing);
             }
-            slope.iter_mut().zip(bends.iter().flatten()).for_each(|(slope, bend)| *slope *= bend);
+            grad.iter_mut().zip(bends.iter().flatten()).for_each(|(grad, bend)| *grad *= bend);
         });
     }
 }

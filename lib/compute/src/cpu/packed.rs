@@ -55,9 +55,9 @@ impl Format {
         }
     }
 
-    /// Unpacks as many numbers as `out` has room for, a multiple of the block's.
+    /// [`dequantize`], for callers that are compiled for a level themselves.
     #[inline(always)]
-    pub fn unpack(self, bytes: &[u8], out: &mut [f32]) {
+    pub(crate) fn dequantize(self, bytes: &[u8], out: &mut [f32]) {
         match self {
             Self::F16 => numbers(bytes, out, half),
             Self::Bf16 => numbers(bytes, out, |bits| f32::from_bits(u32::from(bits) << 16)),
@@ -196,12 +196,13 @@ fn half(bits: u16) -> f32 {
 }
 
 vectorised! {
-    pub fn unpack_part(format: Format, bytes: &[u8], out: &mut [f32]) {
-        format.unpack(bytes, out);
+    /// Unpacks as many numbers as `out` has room for, a multiple of the block's, on this thread.
+    pub fn dequantize(format: Format, bytes: &[u8], out: &mut [f32]) {
+        format.dequantize(bytes, out);
     }
 }
 
-/// Unpacks as many numbers as `out` has room for, on all threads.
+/// [`dequantize`] on all threads.
 pub fn widen(format: Format, bytes: &[u8], out: &mut [f32]) {
-    out.par_chunks_mut(SPAN).zip(bytes.par_chunks(format.bytes(SPAN))).for_each(|(out, bytes)| unpack_part(format, bytes, out));
+    out.par_chunks_mut(SPAN).zip(bytes.par_chunks(format.bytes(SPAN))).for_each(|(out, bytes)| dequantize(format, bytes, out));
 }

@@ -11,8 +11,9 @@ use crate::cpu::isa::vectorised;
 const ROWS: usize = 16;
 const LANES: usize = 16;
 
+/// `Σ a · b`, in sixteen sums side by side.
 #[inline(always)]
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0f32; LANES];
     let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
     let tail: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(x, y)| x * y).sum();
@@ -24,8 +25,9 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + tail
 }
 
+/// `Σ a`, in sixteen sums side by side.
 #[inline(always)]
-pub fn sum(a: &[f32]) -> f32 {
+pub(crate) fn sum(a: &[f32]) -> f32 {
     let mut lanes = [0f32; LANES];
     let chunks = a.chunks_exact(LANES);
     let tail: f32 = chunks.remainder().iter().sum();
@@ -48,8 +50,9 @@ vectorised! {
     }
 }
 
+/// The largest number; −∞ for none.
 #[inline(always)]
-pub fn max(a: &[f32]) -> f32 {
+pub(crate) fn max(a: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let chunks = a.chunks_exact(LANES);
     let tail = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -63,7 +66,7 @@ pub fn max(a: &[f32]) -> f32 {
 
 /// `y += scale · x`.
 #[inline(always)]
-pub fn axpy(y: &mut [f32], scale: f32, x: &[f32]) {
+pub(crate) fn axpy(y: &mut [f32], scale: f32, x: &[f32]) {
     for (y, x) in y.iter_mut().zip(x) {
         *y = scale.mul_add(*x, *y);
     }
@@ -71,7 +74,7 @@ pub fn axpy(y: &mut [f32], scale: f32, x: &[f32]) {
 
 /// `e^x` to about 1e-7 relative (Cephes' `expf`): the classic range reduction and a polynomial, without branches.
 #[inline(always)]
-pub fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32) -> f32 {
     // Added to a number below 2²², it leaves the nearest integer in the last bits: a cast to i32 has no vector instruction.
     const SHIFT: f32 = 1.5 * (1 << 23) as f32;
     let x = x.clamp(-87.0, 88.0);
@@ -114,7 +117,7 @@ fn add_all(parts: Vec<Vec<f32>>, width: usize) -> Vec<f32> {
 
 /// (mean, 1 / standard deviation) of a row.
 #[inline(always)]
-fn moments(row: &[f32], epsilon: f32) -> (f32, f32) {
+fn mean_var(row: &[f32], epsilon: f32) -> (f32, f32) {
     let mean = sum(row) / row.len() as f32;
     let mut lanes = [0f32; LANES];
     let chunks = row.chunks_exact(LANES);
@@ -135,7 +138,7 @@ pub fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], epsilon: f32) -> Vec<
         fn part(y: &mut [f32], x: &[f32], weight: &[f32], bias: &[f32], epsilon: f32) {
             let width = weight.len();
             for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-                let (mean, scale) = moments(x, epsilon);
+                let (mean, scale) = mean_var(x, epsilon);
                 for c in 0..width {
                     y[c] = ((x[c] - mean) * scale).mul_add(weight[c], bias[c]);
                 }
@@ -154,7 +157,7 @@ pub fn layer_norm_grad_input(x: &[f32], weight: &[f32], grad: &[f32], epsilon: f
         fn part(out: &mut [f32], x: &[f32], grad: &[f32], weight: &[f32], epsilon: f32) {
             let width = weight.len();
             for ((out, x), grad) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(grad.chunks_exact(width)) {
-                let (mean, scale) = moments(x, epsilon);
+                let (mean, scale) = mean_var(x, epsilon);
                 for c in 0..width {
                     out[c] = grad[c] * weight[c];
                 }
@@ -179,7 +182,7 @@ pub fn layer_norm_grad_affine(x: &[f32], grad: &[f32], width: usize, epsilon: f3
         fn part(weight: &mut [f32], bias: &mut [f32], x: &[f32], grad: &[f32], epsilon: f32) {
             let width = weight.len();
             for (x, grad) in x.chunks_exact(width).zip(grad.chunks_exact(width)) {
-                let (mean, scale) = moments(x, epsilon);
+                let (mean, scale) = mean_var(x, epsilon);
                 for c in 0..width {
                     weight[c] += grad[c] * (x[c] - mean) * scale;
                     bias[c] += grad[c];
@@ -270,7 +273,7 @@ pub fn rms_norm_grad_weight(x: &[f32], grad: &[f32], width: usize, epsilon: f32)
 
 /// Softmax of `scale · row` in place.
 #[inline(always)]
-pub fn softmax_scaled(row: &mut [f32], scale: f32) {
+pub(crate) fn softmax_scaled(row: &mut [f32], scale: f32) {
     let top = max(row);
     for x in row.iter_mut() {
         *x = exp((*x - top) * scale);
@@ -283,7 +286,7 @@ pub fn softmax_scaled(row: &mut [f32], scale: f32) {
 
 /// `Σ e^(x − top)` of a part of a row.
 #[inline(always)]
-pub fn exp_sum(part: &[f32], top: f32) -> f32 {
+pub(crate) fn exp_sum(part: &[f32], top: f32) -> f32 {
     let mut lanes = [0f32; LANES];
     let chunks = part.chunks_exact(LANES);
     let mut tail = 0f32;
@@ -299,8 +302,8 @@ pub fn exp_sum(part: &[f32], top: f32) -> f32 {
 }
 
 vectorised! {
-    /// Logits of a row → `weight · (probability − even)`, in place.
-    pub fn softmax_slope(row: &mut [f32], log_sum: f32, weight: f32, even: f32) {
+    /// Logits of a row → `weight · (probability − even)`, in place: the gradient of the losses but for the label's own part.
+    pub fn softmax_grad(row: &mut [f32], log_sum: f32, weight: f32, even: f32) {
         for x in row.iter_mut() {
             *x = weight * (exp(*x - log_sum) - even);
         }

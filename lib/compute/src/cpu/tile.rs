@@ -3,10 +3,15 @@
 /// A matrix in a slice: `rows` by `columns`, the element (r, c) at `r · row_stride + c · column_stride`.
 #[derive(Debug, Clone, Copy)]
 pub struct Matrix<'a> {
+    /// The slice, which may hold other numbers as well.
     pub values: &'a [f32],
+    /// Rows.
     pub rows: usize,
+    /// Columns.
     pub columns: usize,
+    /// Numbers from one row to the next.
     pub row_stride: usize,
+    /// Numbers from one column to the next.
     pub column_stride: usize,
 }
 
@@ -42,8 +47,11 @@ pub enum Threads {
 /// Numbers of a left matrix, at each of R places and then a step further and further.
 #[derive(Debug, Clone, Copy)]
 pub struct Left<'a, const R: usize> {
+    /// Where they are.
     pub values: &'a [f32],
+    /// The first number of each row.
     pub places: [usize; R],
+    /// Numbers from one of a row to its next.
     pub step: usize,
 }
 
@@ -57,8 +65,11 @@ impl<const R: usize> Left<'_, R> {
 /// Sums of a tile, as many as the registers hold → the columns from `first` on of some rows, in place of what is there or
 /// added to it.
 pub struct Target<'a, 'b> {
+    /// Rows of the result, as many as there are of the tile's.
     pub rows: &'a mut [&'b mut [f32]],
+    /// The tile's first column.
     pub first: usize,
+    /// Whether the sums are added to what is there.
     pub add: bool,
 }
 

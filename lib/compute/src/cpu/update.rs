@@ -33,19 +33,24 @@ pub struct UpdateArgs {
 /// The factors of one AdamW step.
 #[derive(Clone, Copy)]
 pub struct Adam {
+    /// What a gradient is multiplied by.
     pub scale: f32,
+    /// Decay of the mean and of the mean square.
     pub betas: (f32, f32),
     /// 1 less the betas.
     pub rest: (f32, f32),
+    /// The learning rate over what the mean's start at 0 leaves of it.
     pub step_size: f32,
     /// What the root of the mean square is multiplied by.
     pub root: f32,
     /// What weight decay leaves of a value.
     pub keep: f32,
+    /// Added to the root.
     pub epsilon: f32,
 }
 
 impl Adam {
+    /// The factors of the step that the arguments name.
     pub fn new(args: UpdateArgs) -> Self {
         let (first, second) = args.betas;
         let power = |beta: f64| 1.0 - beta.powi(args.step as i32);
@@ -72,7 +77,7 @@ vectorised! {
     }
 }
 
-/// `torch.optim.AdamW`.
+/// `torch.optim.AdamW`: the state is mean and mean square, both of the values' shape; with any other nothing happens.
 pub fn adamw(values: &mut [f32], gradient: &[f32], state: &mut [Vec<f32>], args: UpdateArgs) {
     let [mean, square] = state else { return };
     let adam = Adam::new(args);
@@ -97,14 +102,18 @@ pub fn adamw_rows(values: &mut [f32], rows: &BTreeMap<u32, Vec<f32>>, state: &mu
 
 /// The factors of one Adafactor step.
 pub struct Factors {
+    /// What a gradient is multiplied by.
     pub scale: f32,
+    /// Decay of the mean squares.
     pub beta: f32,
     /// What weight decay leaves of a value.
     pub keep: f32,
+    /// Learning rate.
     pub rate: f64,
 }
 
 impl Factors {
+    /// The factors of the step that the arguments name.
     pub fn new(args: UpdateArgs) -> Self {
         let keep = (1.0 - args.rate * args.weight_decay) as f32;
         Self { scale: args.scale, beta: (1.0 - (args.step as f64).powf(-0.8)) as f32, keep, rate: args.rate }

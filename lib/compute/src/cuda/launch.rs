@@ -1,32 +1,35 @@
-//! Kernels of `kernels.cu` on a GPU: compiled there by NVRTC when the first is called, and started.
+//! A call and its three inputs on a GPU → the output there: the kernels are compiled by NVRTC when the first is called.
 
 use std::sync::OnceLock;
 
-use candle_core::backend::BackendStorage;
+use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::cuda_backend::cudarc::driver::{CudaFunction, DriverError, LaunchArgs, LaunchConfig, PushKernelArg};
 use candle_core::cuda_backend::{CudaDevice, cudarc};
 use candle_core::{CudaStorage, Layout};
 
-use crate::cuda::call::{Call, THREADS};
+use crate::cuda::call::{Call, SOURCE, THREADS};
 
 type Answer<T> = candle_core::Result<T>;
 
-const SOURCE: &str = include_str!("kernels.cu");
-
 /// The output of a call on the device of its inputs, which stand there without gaps.
+///
+/// # Errors
+/// When an input has gaps, another type than f32, another device or another length than the call's; when NVRTC is missing or the
+/// device has no memory.
 pub fn run(call: &Call, inputs: [(&CudaStorage, &Layout); 3]) -> Answer<CudaStorage> {
     let device = inputs[0].0.device().clone();
-    let kernel = kernel(&device, call.kernel)?;
+    call.check(inputs.map(|(_, layout)| layout.shape().elem_count())).map_err(candle_core::Error::wrap)?;
+    let kernel = kernel(&device, call.kernel())?;
     let mut views = Vec::new();
     for (storage, layout) in inputs {
-        let Some((start, end)) = layout.contiguous_offsets() else { candle_core::bail!("an input of {} has gaps", call.kernel) };
+        if !storage.device().same_device(&device) {
+            candle_core::bail!("the inputs of {} are on two devices", call.kernel());
+        }
+        let Some((start, end)) = layout.contiguous_offsets() else { candle_core::bail!("an input of {} has gaps", call.kernel()) };
         views.push(storage.as_cuda_slice::<f32>()?.slice(start..end));
     }
-    if let Some(count) = call.counts.iter().find(|count| **count > i32::MAX as usize / 2) {
-        candle_core::bail!("{count} rows or numbers are more than the kernel {} counts: take a smaller batch", call.kernel);
-    }
-    let counts = call.counts.map(|count| count as i32);
-    let mut out = device.alloc_zeros::<f32>(call.shape.iter().product())?;
+    let (counts, numbers) = (call.counts().map(|count| count as i32), call.numbers());
+    let mut out = device.alloc_zeros::<f32>(call.output())?;
     let stream = device.cuda_stream();
     let mut builder = stream.launch_builder(&kernel);
     for input in &views {
@@ -36,10 +39,12 @@ pub fn run(call: &Call, inputs: [(&CudaStorage, &Layout); 3]) -> Answer<CudaStor
     for count in &counts {
         builder.arg(count);
     }
-    for number in &call.numbers {
+    for number in &numbers {
         builder.arg(number);
     }
-    launch(&mut builder, (call.blocks as u32, THREADS as u32)).map_err(candle_core::Error::wrap)?;
+    if call.blocks() > 0 {
+        launch(&mut builder, call.blocks() as u32).map_err(candle_core::Error::wrap)?;
+    }
     Ok(CudaStorage::wrap_cuda_slice(out, device))
 }
 
@@ -55,10 +60,11 @@ fn kernel(device: &CudaDevice, name: &str) -> Answer<CudaFunction> {
     }
 }
 
-/// Starts a kernel of `kernels.cu` in blocks of `threads`.
-fn launch(builder: &mut LaunchArgs, (blocks, threads): (u32, u32)) -> Result<(), DriverError> {
-    let config = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (threads, 1, 1), shared_mem_bytes: 0 };
-    // SAFETY: `cuda.rs`, which alone calls this, has given the sixteen arguments that all kernels of `kernels.cu` take; which numbers
-    // they read and write follows from the counts, which `gpu.rs` takes from the shapes of the same tensors.
+/// Starts a kernel in so many blocks.
+fn launch(builder: &mut LaunchArgs, blocks: u32) -> Result<(), DriverError> {
+    let config = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (THREADS as u32, 1, 1), shared_mem_bytes: 0 };
+    // SAFETY: `run`, which alone calls this, has given the sixteen arguments that all kernels of `SOURCE` take. What they read and
+    // write follows from the counts; `operation.rs` derives the lengths of inputs and output from the same numbers, and `check` has
+    // compared the inputs with them, as the slices of candle's storage have compared the layouts.
     unsafe { builder.launch(config) }.map(drop)
 }

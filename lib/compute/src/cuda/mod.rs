@@ -1,7 +1,9 @@
-//! A call of a CUDA kernel → its output on the device: [`call`] says what a kernel is told, `launch` compiles and starts it.
+//! Plain numbers of an operation → the call of its kernel ([`operation`]) → with its inputs, compared first ([`call`]), the output on
+//! a GPU (`launch`, with the feature `cuda`). The kernels are in `kernels`.
 //!
-//! Imports: nothing.
+//! Imports: cpu.
 
 pub mod call;
 #[cfg(feature = "cuda")]
 pub mod launch;
+pub mod operation;

@@ -5,8 +5,8 @@
 use candle_core::quantized::gguf_file::{Content, Value as Stored};
 use serde_json::{Value, json};
 
-use crate::error::quoted;
 use crate::models::config::Config;
+use crate::util::names::quoted;
 
 /// `general.architecture`; `model_type` and class of transformers. Mistral's files say `llama`.
 const FAMILIES: [(&str, &str, &str); 9] = [

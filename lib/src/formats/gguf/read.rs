@@ -14,11 +14,12 @@ use candle_core::quantized::ggml_file::qtensor_from_ggml;
 use candle_core::quantized::gguf_file::Content;
 use candle_core::{Device, Var};
 
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::error::{Error, ErrorKind, Result};
 use crate::formats::gguf::config;
 use crate::models::config::Config;
 use crate::nn::parameter::Parameter;
 use crate::nn::weights::{Packed, Weights};
+use crate::util::names::quoted;
 
 /// Parts of names: transformers', llama.cpp's.
 const NAMES: [(&str, &str); 29] = [

@@ -1,249 +1,181 @@
 //! Jobs of many clients → tokens: one thread a model writes all texts together, a token of each in one pass of the model
-//! (continuous batching, Yu et al. 2022). A text joins when its job comes and leaves when it ends; nobody waits for the
-//! longest.
+//! ([`crate::generate::decode`]). A text joins when its job comes and leaves when it ends; nobody waits for the longest.
 //!
 //! A prompt is read in pieces, so that a long one does not stop the others. Tokens go into a channel without a bound, which
-//! holds one answer at most: a client that reads slowly stalls nobody, and one that has gone frees its place.
+//! holds one answer at most: a client that reads slowly stalls nobody, and one that has gone frees its permit.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Instant;
-
-use rayon::prelude::*;
-use tokio::sync::mpsc::UnboundedSender;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::generate::config::{GenerationConfig, rows};
-use crate::generate::sequence::{Choice, Sequence};
-use crate::models::decoder::Cache;
+use crate::generate::decode::Batch;
+use crate::generate::sampler::SampledToken;
+use crate::generate::sequence::ActiveSequence;
 use crate::serve::config::ServedModel;
+use crate::serve::engine::detokenizer::Delta;
+use crate::serve::engine::job::{Event, Finish, Job, Permits};
 use crate::serve::engine::metrics::Metrics;
-use crate::serve::engine::tokens::{Piece, Tokens};
+use crate::util::panic;
 
 /// Ids of prompts that are read in one pass, beside one id of each text that is being written.
 const READ: usize = 256;
-
-/// One text to write.
-pub struct Job {
-    /// Which of a request's texts it is.
-    pub index: usize,
-    pub prompt: Vec<u32>,
-    pub config: Arc<GenerationConfig>,
-    pub seed: u64,
-    pub tokens: Tokens,
-    pub events: UnboundedSender<Event>,
-    pub started: Instant,
-    /// Freed when the text has ended.
-    pub _place: Place,
-}
-
-/// What a client is told of a text.
-#[derive(Debug)]
-pub enum Event {
-    /// More of it.
-    Text { index: usize, piece: Piece },
-    /// Its end.
-    End { index: usize, finish: Finish, written: usize },
-    /// It could not be written.
-    Failed(Error),
-}
-
-/// Why a text ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finish {
-    /// An end token or a stop string.
-    Stop,
-    /// The limit of tokens, or the end of the context.
-    Length,
-}
-
-/// The places of one model: texts that are being written or wait.
-#[derive(Debug, Clone)]
-pub struct Places {
-    taken: Arc<AtomicUsize>,
-    all: usize,
-}
-
-/// A place that is taken until it is dropped.
-#[derive(Debug)]
-pub struct Place(Arc<AtomicUsize>);
-
-impl Places {
-    /// Takes so many places, or none.
-    fn take(&self, count: usize) -> Option<Vec<Place>> {
-        let room = |taken: usize| (taken + count <= self.all).then_some(taken + count);
-        self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).ok()?;
-        Some((0..count).map(|_| Place(self.taken.clone())).collect())
-    }
-
-    /// Places that are taken.
-    pub fn taken(&self) -> usize {
-        self.taken.load(Ordering::Acquire)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
 
 /// A model that writes; a clone is the same. The thread ends when the last clone is dropped.
 #[derive(Clone)]
 pub struct Engine {
     pub served: Arc<ServedModel>,
-    pub places: Places,
+    pub permits: Permits,
     jobs: Sender<Job>,
 }
 
 impl Engine {
-    /// Starts the thread.
+    /// Starts the thread, which writes `batch` texts at once while `waiting` others wait.
     pub fn start(served: ServedModel, batch: usize, waiting: usize, metrics: &Arc<Metrics>) -> Result<Self> {
         let (jobs, receiver) = channel();
-        let (served, metrics) = (Arc::new(served), metrics.clone());
-        let own = served.clone();
+        let served = Arc::new(served);
+        let mut writer = Writer { served: served.clone(), metrics: metrics.clone(), width: batch, batch: Batch::new(false) };
         std::thread::Builder::new().name(format!("serve {}", served.name)).spawn(move || {
-            let mut writer = Writer { served: own, metrics, batch, texts: Vec::new(), cache: Cache::new() };
             let model = writer.served.model.clone();
             model.pool().run(move || {
                 while writer.receive(&receiver) {
-                    // A fault in one pass ends the texts of that pass; the thread and later requests go on.
-                    let passed = catch_unwind(AssertUnwindSafe(|| writer.pass()));
-                    let fault = || Error::new(ErrorKind::Model, "the computation stopped with a fault; the service goes on");
-                    if let Err(error) = passed.unwrap_or_else(|_| Err(fault())) {
-                        writer.fail(&error);
-                    }
+                    writer.survive(Writer::pass);
                 }
             });
         })?;
-        Ok(Self { served, places: Places { taken: Arc::default(), all: batch + waiting }, jobs })
-    }
-
-    /// Takes places for so many texts; `None` when there are not as many.
-    pub fn places(&self, count: usize) -> Option<Vec<Place>> {
-        self.places.take(count)
+        Ok(Self { served, permits: Permits::new(batch.saturating_add(waiting)), jobs })
     }
 
     /// Gives a text to the thread.
-    pub fn submit(&self, job: Job) -> Result<()> {
+    pub fn enqueue(&self, job: Job) -> Result<()> {
+        // Writer::receive takes it, and each Writer::pass writes a token of it.
         self.jobs.send(job).map_err(|_| Error::new(ErrorKind::Service, format!("`{}` is no longer served", self.served.name)))
     }
 }
 
-/// A text that is being written.
-struct Text {
-    job: Job,
-    sequence: Sequence,
-}
-
+/// What the thread holds.
 struct Writer {
     served: Arc<ServedModel>,
     metrics: Arc<Metrics>,
-    batch: usize,
-    /// In the order of the cache; those behind it are new.
-    texts: Vec<Text>,
-    cache: Cache,
+    width: usize,
+    batch: Batch<Job>,
 }
 
 impl Writer {
     /// Takes new jobs as far as there is room; waits for one where nothing is to do. False when no more can come.
     fn receive(&mut self, jobs: &Receiver<Job>) -> bool {
-        while self.texts.len() < self.batch {
-            let job = if self.texts.is_empty() { jobs.recv().ok() } else { jobs.try_recv().ok() };
+        let room = self.served.model.config().max_position_embeddings();
+        while self.batch.len() < self.width {
+            let job = if self.batch.len() == 0 { jobs.recv().ok() } else { jobs.try_recv().ok() };
             match job {
                 Some(job) if job.events.is_closed() => {}
                 Some(mut job) => {
-                    let prompt = std::mem::take(&mut job.prompt);
-                    let sequence = Sequence::new(prompt, job.seed);
-                    self.texts.push(Text { job, sequence });
+                    let sequence = ActiveSequence::new(std::mem::take(&mut job.prompt), &job.config, job.seed, room);
+                    self.batch.push(sequence, job);
                 }
-                None => return !self.texts.is_empty(),
+                None => return self.batch.len() > 0,
             }
         }
         true
     }
 
-    /// One pass of the model: a piece of each prompt that is being read, an id of each text that is being written.
-    fn pass(&mut self) -> Result<()> {
-        let mut rest = READ;
-        let piece = |text: &Text| {
-            let fresh = text.sequence.fresh(rest.max(1));
-            if fresh.len() > 1 {
-                rest = rest.saturating_sub(fresh.len());
-            }
-            fresh.len()
-        };
-        let lengths: Vec<usize> = self.texts.iter().map(piece).collect();
-        let new: Vec<&[u32]> = self.texts.iter().zip(&lengths).map(|(text, &length)| text.sequence.fresh(length)).collect();
-        self.metrics.passed(new.len(), lengths.iter().sum());
-        let logits = rows(&self.served.model.forward_cached_batch(&new, &mut self.cache)?)?;
-        let whole: Vec<bool> = self.texts.iter_mut().zip(&lengths).map(|(text, &length)| text.sequence.read(length)).collect();
-        let choose =
-            |((text, logits), whole): ((&Text, &Vec<f32>), &bool)| whole.then(|| text.sequence.choose(logits, &text.job.config, false));
-        let choices: Vec<Option<Choice>> = self.texts.par_iter().zip(&logits).zip(&whole).map(choose).collect();
-        let room = self.served.model.config().max_position_embeddings();
-        let metrics = self.metrics.clone();
-        let mut stay = Vec::with_capacity(choices.len());
-        for (place, ((text, choice), logits)) in self.texts.iter_mut().zip(choices).zip(&logits).enumerate() {
-            let goes_on = choice.map_or(Ok(true), |choice| text.write(choice, logits, room, &metrics));
-            let goes_on = goes_on.unwrap_or_else(|error| {
-                let _ = text.job.events.send(Event::Failed(error));
-                false
-            });
-            if goes_on && !text.job.events.is_closed() {
-                stay.push(place);
+    /// Does a pass. A fault in it ends the texts of that pass, and their clients hear what it was; the thread and later
+    /// requests go on.
+    fn survive(&mut self, pass: impl FnOnce(&mut Self) -> Result<()>) {
+        if let Err(error) = panic::caught(ErrorKind::Model, || pass(self)) {
+            for job in self.batch.clear() {
+                let _ = job.events.send(Event::Failed(error.clone()));
             }
         }
-        self.cache.keep(&stay);
-        let mut kept = stay.into_iter().peekable();
-        let mut place = 0;
-        self.texts.retain(|_| {
-            let keeps = kept.next_if_eq(&place).is_some();
-            place += 1;
-            keeps
-        });
-        Ok(())
     }
 
-    /// Ends all texts with an error.
-    fn fail(&mut self, error: &Error) {
-        for text in self.texts.drain(..) {
-            let _ = text.job.events.send(Event::Failed(error.clone()));
-        }
-        self.cache = Cache::new();
+    /// One pass of the model: a piece of each prompt that is being read, a token of each text that is being written.
+    fn pass(&mut self) -> Result<()> {
+        let reads = self.batch.plan(READ);
+        self.metrics.passed(reads.len(), reads.iter().sum());
+        let metrics = &self.metrics;
+        let emit = |sequence: &mut ActiveSequence, job: &mut Job, token: Result<SampledToken>, logits: &[f32]| {
+            let goes_on = token.and_then(|token| write(sequence, job, token, logits, metrics));
+            Ok(goes_on.unwrap_or_else(|error| {
+                let _ = job.events.send(Event::Failed(error));
+                false
+            }))
+        };
+        self.batch.step(&self.served.model, &reads, emit)?;
+        self.batch.retain(|job| !job.events.is_closed());
+        Ok(())
     }
 }
 
-impl Text {
-    /// Writes the next id and tells the client; false when the text has ended.
-    fn write(&mut self, choice: Choice, logits: &[f32], room: usize, metrics: &Metrics) -> Result<bool> {
-        let Job { index, config, tokens, events, started, .. } = &mut self.job;
-        let (index, id) = (*index, choice.id);
-        let is_end = config.eos_token_id.contains(&id);
-        let goes_on = self.sequence.write(choice, config, room);
-        let written = self.sequence.generation().ids.len();
-        if written == 1 {
-            metrics.began(started.elapsed());
+/// Writes the next token of a text and tells the client; false when the text has ended.
+fn write(sequence: &mut ActiveSequence, job: &mut Job, token: SampledToken, logits: &[f32], metrics: &Metrics) -> Result<bool> {
+    let Job { index, config, detokenizer, events, started, .. } = job;
+    let is_end = config.eos_token_id.contains(&token.id);
+    let goes_on = sequence.write(token);
+    let written = sequence.generation().ids.len();
+    if written == 1 {
+        metrics.began(started.elapsed());
+    }
+    let tell = |delta: Delta| {
+        if !delta.is_empty() {
+            let _ = events.send(Event::Text { index: *index, delta });
         }
-        let piece = tokens.push(id, logits, is_end)?;
-        let stopped = tokens.stopped();
-        let tell = |piece: Piece| {
-            if !piece.text.is_empty() || !piece.log_probabilities.is_empty() {
-                let _ = events.send(Event::Text { index, piece });
-            }
+    };
+    tell(detokenizer.push(token.id, logits, is_end)?);
+    let stopped = detokenizer.stopped();
+    if goes_on && !stopped {
+        return Ok(true);
+    }
+    if !stopped {
+        tell(detokenizer.end()?);
+    }
+    let finish = if is_end || stopped { Finish::Stop } else { Finish::Length };
+    metrics.ended(written, started.elapsed());
+    let _ = events.send(Event::End { index: *index, finish, written });
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use candle_core::Device;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+    use crate::generate::config::GenerationConfig;
+    use crate::models::causal::CausalLm;
+    use crate::models::config::NeoxConfig;
+    use crate::serve::engine::detokenizer::Detokenizer;
+    use crate::tokenizer::text::Tokenizer;
+
+    #[test]
+    fn a_fault_reaches_the_clients_of_its_pass_with_message_and_place_and_the_next_text_is_written() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/neox-tokenizer");
+        let tokenizer = Tokenizer::from_folder(&folder).unwrap();
+        let model = CausalLm::random(NeoxConfig::new(tokenizer.vocab_size(), 32, 1, 4), 1, None, &Device::Cpu).unwrap();
+        let served = Arc::new(ServedModel::new("small", &model, &tokenizer));
+        let mut writer = Writer { served, metrics: Arc::default(), width: 1, batch: Batch::new(false) };
+        let permits = Permits::new(1);
+        let (jobs, receiver) = channel();
+        let submit = || {
+            let (events, heard) = unbounded_channel();
+            let config = Arc::new(GenerationConfig { max_new_tokens: 1, ..Default::default() });
+            let (detokenizer, permit) = (Detokenizer::new(&tokenizer, &[], None), permits.take(1).unwrap().remove(0));
+            let job = Job { index: 0, prompt: vec![1, 2], config, seed: 0, detokenizer, events, started: Instant::now(), _permit: permit };
+            jobs.send(job).unwrap();
+            heard
         };
-        tell(piece);
-        if goes_on && !stopped {
-            return Ok(true);
-        }
-        if !stopped {
-            tell(tokens.end()?);
-        }
-        let finish = if is_end || stopped { Finish::Stop } else { Finish::Length };
-        metrics.ended(written, started.elapsed());
-        let _ = events.send(Event::End { index, finish, written });
-        Ok(false)
+        let mut heard = submit();
+        assert!(writer.receive(&receiver));
+        writer.survive(|_| panic!("the product has {} rows", 3));
+        let Some(Event::Failed(error)) = heard.blocking_recv() else { panic!("no failure") };
+        let error = error.to_string();
+        assert!(error.contains("the product has 3 rows") && error.contains("batcher.rs:"), "{error}");
+        assert_eq!(permits.taken(), 0);
+        let mut heard = submit();
+        assert!(writer.receive(&receiver));
+        writer.survive(Writer::pass);
+        let events: Vec<Event> = std::iter::from_fn(|| heard.try_recv().ok()).collect();
+        assert!(matches!(events.last(), Some(Event::End { finish: Finish::Length, written: 1, .. })), "{events:?}");
     }
 }

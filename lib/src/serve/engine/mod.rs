@@ -1,5 +1,9 @@
-//! Token ids of many clients → their next tokens, all in one batch.
+//! Jobs of many clients → their tokens, all in one batch: [`job`] is what is asked and answered, [`batcher`] the thread that
+//! writes, [`detokenizer`] makes text of ids, [`metrics`] counts.
+//!
+//! Imports: error, util, nn, tokenizer, models, generate, serve.
 
-pub(crate) mod batcher;
 pub(crate) mod metrics;
-pub(crate) mod tokens;
+pub(crate) mod detokenizer;
+pub(crate) mod job;
+pub(crate) mod batcher;

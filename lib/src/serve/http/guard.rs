@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::serve::http::refusal::Refusal;
-use crate::serve::http::routes::Service;
+use crate::serve::http::service::Service;
 
 /// What needs no key: the page itself, which holds nothing, and whether the service lives.
 const OPEN: [&str; 2] = ["/", "/health"];

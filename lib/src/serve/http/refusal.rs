@@ -26,12 +26,17 @@ impl Refusal {
 
     /// A field with a value that cannot be.
     pub fn field(field: &str, message: impl std::fmt::Display) -> Self {
-        Self { param: Some(field.into()), ..Self::new(StatusCode::BAD_REQUEST, format!("`{field}` {message}")) }
+        Self::about(field, format!("`{field}` {message}"))
+    }
+
+    /// A message that names the field itself.
+    pub fn about(field: &str, message: String) -> Self {
+        Self { param: Some(field.into()), ..Self::new(StatusCode::BAD_REQUEST, message) }
     }
 
     /// What the crate itself refused, with its hint.
     pub fn of(error: &Error, field: &str) -> Self {
-        Self { param: Some(field.into()), ..Self::new(StatusCode::BAD_REQUEST, error.to_string()) }
+        Self::about(field, error.to_string())
     }
 
     /// A fault of the service.

@@ -1,47 +1,31 @@
 //! The addresses of the service and what each answers.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, to_bytes};
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
-use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
-use futures::stream::unfold;
 use serde_json::{Value, json};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::error::Error;
-use crate::serve::config::ServeConfig;
-use crate::serve::engine::batcher::{Engine, Event, Job};
-use crate::serve::engine::metrics::Metrics;
-use crate::serve::engine::tokens::Tokens;
-use crate::serve::http::guard;
+use crate::error::ErrorKind;
+use crate::serve::engine::batcher::Engine;
+use crate::serve::http::fields::{Endpoint, object};
 use crate::serve::http::refusal::Refusal;
-use crate::serve::http::reply::{Reply, Written};
-use crate::serve::http::request::{Ask, Endpoint, object};
-use crate::serve::page::runs;
+use crate::serve::http::request::Ask;
+use crate::serve::http::service::{Service, seconds};
+use crate::serve::http::{connection, guard};
+use crate::util::panic;
 
 /// The page, and what it may do: nothing but ask this service.
-const PAGE: &str = include_str!("page.html");
+const PAGE: &str = include_str!("../page/page.html");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// The longest that a client may take to send its request.
 const BODY_TIME: Duration = Duration::from_secs(30);
-
-/// What all answers share.
-pub struct Service {
-    pub config: ServeConfig,
-    pub engines: Vec<Engine>,
-    pub metrics: Arc<Metrics>,
-    pub started: SystemTime,
-    pub asked: AtomicU64,
-}
 
 /// All addresses.
 pub fn router(service: Arc<Service>) -> Router {
@@ -57,6 +41,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(service.clone(), guard::check))
+        .layer(middleware::from_fn(connection::mark))
         .with_state(service)
 }
 
@@ -72,13 +57,12 @@ async fn health() -> Json<Value> {
 }
 
 async fn metrics(State(service): State<Arc<Service>>) -> Response {
-    let models: Vec<(&str, usize)> = service.engines.iter().map(|engine| (engine.served.name.as_str(), engine.places.taken())).collect();
+    let models: Vec<(&str, usize)> = service.engines.iter().map(|engine| (engine.served.name.as_str(), engine.permits.taken())).collect();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], service.metrics.text(&models)).into_response()
 }
 
-async fn training_runs(State(service): State<Arc<Service>>) -> Json<Value> {
-    let folders = service.config.runs.clone();
-    Json(tokio::task::spawn_blocking(move || runs::states(&folders)).await.unwrap_or_else(|_| json!({ "runs": [] })))
+async fn training_runs(State(service): State<Arc<Service>>) -> Result<Json<Value>, Refusal> {
+    Ok(Json(off_thread(move || service.runs()).await?))
 }
 
 async fn models(State(service): State<Arc<Service>>) -> Json<Value> {
@@ -86,7 +70,7 @@ async fn models(State(service): State<Arc<Service>>) -> Json<Value> {
     Json(json!({ "object": "list", "data": list }))
 }
 
-async fn model(State(service): State<Arc<Service>>, axum::extract::Path(name): axum::extract::Path<String>) -> Response {
+async fn model(State(service): State<Arc<Service>>, Path(name): Path<String>) -> Response {
     service.engine(&name).map(|engine| Json(described(&service, engine))).into_response()
 }
 
@@ -100,11 +84,11 @@ fn described(service: &Service, engine: &Engine) -> Value {
 }
 
 async fn completions(State(service): State<Arc<Service>>, body: Body) -> Response {
-    service.answer(Endpoint::Completion, "completions", body).await
+    counted(service, Endpoint::Completion, body).await
 }
 
 async fn chat(State(service): State<Arc<Service>>, body: Body) -> Response {
-    service.answer(Endpoint::Chat, "chat", body).await
+    counted(service, Endpoint::Chat, body).await
 }
 
 async fn nowhere(uri: Uri) -> Refusal {
@@ -118,147 +102,54 @@ async fn wrong_method(method: Method, uri: Uri) -> Refusal {
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("`{}` does not take {method}", uri.path()))
 }
 
-impl Service {
-    fn engine(&self, name: &str) -> Result<&Engine, Refusal> {
-        self.engines.iter().find(|engine| engine.served.name == name).ok_or_else(|| {
-            let names: Vec<String> = self.engines.iter().map(|engine| format!("`{}`", engine.served.name)).collect();
-            let message = format!("the model `{name}` is not served here; there are: {}", names.join(", "));
-            Refusal::new(StatusCode::NOT_FOUND, message).code("model_not_found")
-        })
-    }
-
-    async fn answer(self: Arc<Self>, endpoint: Endpoint, name: &'static str, body: Body) -> Response {
-        let response = self.clone().asked(endpoint, body).await.into_response();
-        self.metrics.requested(name, response.status().as_u16());
-        response
-    }
-
-    async fn asked(self: Arc<Self>, endpoint: Endpoint, body: Body) -> Result<Response, Refusal> {
-        let started = Instant::now();
-        let late = |_| Refusal::new(StatusCode::REQUEST_TIMEOUT, format!("the request did not come within {BODY_TIME:?}"));
-        let bytes = tokio::time::timeout(BODY_TIME, to_bytes(body, self.config.max_body)).await.map_err(late)?;
-        let large =
-            |_| Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {} bytes, or broke off", self.config.max_body));
-        let (body, name) = object(&bytes.map_err(large)?)?;
-        let engine = self.engine(&name)?.clone();
-        // Templates and tokenizers may take their time, and other requests should not wait for them.
-        let (served, limit) = (engine.served.clone(), self.config.max_tokens);
-        let ask = tokio::task::spawn_blocking(move || Ask::read(endpoint, &body, &served, limit)).await;
-        let ask = ask.map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the request could not be read"))??;
-        let (reply, events, count) = self.submit(&engine, &ask, started)?;
-        let told = ask.top.is_some();
-        if ask.stream {
-            let keep_alive = KeepAlive::new().interval(Duration::from_secs(15));
-            return Ok(Sse::new(chunks(reply, events, count, told, ask.include_usage)).keep_alive(keep_alive).into_response());
-        }
-        let texts = collect(events, count).await.map_err(|error| Refusal::fault(&error))?;
-        Ok(Json(reply.whole(&texts, told)).into_response())
-    }
-
-    /// Gives the texts of a request to the engine, all or none.
-    fn submit(&self, engine: &Engine, ask: &Ask, started: Instant) -> Result<(Reply, UnboundedReceiver<Event>, usize), Refusal> {
-        let count = ask.prompts.len() * ask.copies;
-        let places = engine.places(count).ok_or_else(|| {
-            let message = format!("`{}` is busy: {} texts are being written or wait", engine.served.name, engine.places.taken());
-            Refusal::new(StatusCode::TOO_MANY_REQUESTS, message).code("rate_limit_exceeded").retry_after(1)
-        })?;
-        let (sender, events) = unbounded_channel();
-        let config = Arc::new(ask.config.clone());
-        for (index, place) in places.into_iter().enumerate() {
-            let job = Job {
-                index,
-                prompt: ask.prompts[index / ask.copies].clone(),
-                config: config.clone(),
-                seed: ask.config.seed.wrapping_add((index % ask.copies) as u64),
-                tokens: Tokens::new(&engine.served.tokenizer, &ask.stops, ask.top),
-                events: sender.clone(),
-                started,
-                _place: place,
-            };
-            engine.submit(job).map_err(|error| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
-        }
-        let prompt_tokens = ask.prompts.iter().map(Vec::len).sum();
-        self.metrics.read(prompt_tokens);
-        let prefix = if ask.endpoint == Endpoint::Chat { "chatcmpl" } else { "cmpl" };
-        let number = self.asked.fetch_add(1, Ordering::Relaxed);
-        let (created, first) = (seconds(SystemTime::now()), seconds(self.started));
-        let id = format!("{prefix}-{first:x}-{number}");
-        Ok((Reply { endpoint: ask.endpoint, id, created, model: engine.served.name.clone(), prompt_tokens }, events, count))
-    }
+/// [`answer`], as it stands in the metrics.
+async fn counted(service: Arc<Service>, endpoint: Endpoint, body: Body) -> Response {
+    let response = answer(&service, endpoint, body).await.into_response();
+    service.metrics.requested(endpoint.name(), response.status().as_u16());
+    response
 }
 
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+/// The bytes of a request → its texts, whole or as a stream: what comes in goes to the engine by `submit`, what it writes
+/// comes back as events.
+async fn answer(service: &Service, endpoint: Endpoint, body: Body) -> Result<Response, Refusal> {
+    let started = Instant::now();
+    let late = |_| Refusal::new(StatusCode::REQUEST_TIMEOUT, format!("the request did not come within {BODY_TIME:?}"));
+    let bytes = tokio::time::timeout(BODY_TIME, to_bytes(body, service.config.max_body)).await.map_err(late)?;
+    let large =
+        |_| Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {} bytes, or broke off", service.config.max_body));
+    let (body, name) = object(&bytes.map_err(large)?)?;
+    let engine = service.engine(&name)?;
+    let (served, limit) = (engine.served.clone(), service.config.max_tokens);
+    // The semaphore is never closed.
+    let reading = service.readers.acquire().await.ok();
+    let ask = off_thread(move || Ask::read(endpoint, &body, &served, limit)).await??;
+    drop(reading);
+    let (reply, events) = ask.submit(service, engine, started)?;
+    if ask.stream {
+        return Ok(reply.stream(events).into_response());
+    }
+    Ok(Json(reply.whole(events).await.map_err(|error| Refusal::fault(&error))?).into_response())
 }
 
-/// Waits for all texts of a request.
-async fn collect(mut events: UnboundedReceiver<Event>, count: usize) -> Result<Vec<Written>, Error> {
-    let mut texts = vec![Written::default(); count];
-    let mut open = count;
-    while open > 0 {
-        match events.recv().await {
-            Some(Event::Text { index, piece }) => {
-                texts[index].text.push_str(&piece.text);
-                texts[index].log_probabilities.extend(piece.log_probabilities);
-            }
-            Some(Event::End { index, finish, written }) => {
-                (texts[index].finish, texts[index].tokens) = (Some(finish), written);
-                open -= 1;
-            }
-            Some(Event::Failed(error)) => return Err(error),
-            None => return Err(Error::new(crate::error::ErrorKind::Service, "the service was stopped")),
-        }
-    }
-    Ok(texts)
-}
-
-/// A stream of chunks, ended by `[DONE]`.
-fn chunks(
-    reply: Reply,
-    events: UnboundedReceiver<Event>,
-    count: usize,
-    told: bool,
-    include_usage: bool,
-) -> impl futures::Stream<Item = Result<Sent, Infallible>> {
-    struct State {
-        events: UnboundedReceiver<Event>,
-        open: usize,
-        written: usize,
-        /// Characters of each text so far.
-        characters: Vec<usize>,
-        /// What is sent before the next event is waited for.
-        ready: std::collections::VecDeque<String>,
-    }
-    let mut ready = std::collections::VecDeque::new();
-    if reply.endpoint == Endpoint::Chat {
-        ready.extend((0..count).map(|index| reply.first_chunk(index).to_string()));
-    }
-    let state = State { events, open: count, written: 0, characters: vec![0; count], ready };
-    unfold((state, reply), move |(mut state, reply)| async move {
-        if state.ready.is_empty() && state.open > 0 {
-            match state.events.recv().await {
-                Some(Event::Text { index, piece }) => {
-                    state.ready.push_back(reply.chunk(index, &piece, told, state.characters[index]).to_string());
-                    state.characters[index] += piece.text.chars().count();
-                }
-                Some(Event::End { index, finish, written }) => {
-                    state.written += written;
-                    state.open -= 1;
-                    state.ready.push_back(reply.last_chunk(index, finish).to_string());
-                    if state.open == 0 {
-                        state.ready.extend(include_usage.then(|| reply.usage_chunk(state.written).to_string()));
-                        state.ready.push_back("[DONE]".into());
-                    }
-                }
-                failed => {
-                    let stopped = || Error::new(crate::error::ErrorKind::Service, "the service was stopped");
-                    let error = if let Some(Event::Failed(error)) = failed { error } else { stopped() };
-                    state.open = 0;
-                    state.ready.push_back(Refusal::fault(&error).json().to_string());
-                }
-            }
-        }
-        let next = state.ready.pop_front()?;
-        Some((Ok(Sent::default().data(next)), (state, reply)))
+/// Work that takes its time, for which other requests should not wait; a panic in it is a refusal that says what it was.
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    panic::watch();
+    tokio::task::spawn_blocking(work).await.map_err(|error| match error.try_into_panic() {
+        Ok(payload) => Refusal::fault(&panic::error(ErrorKind::Service, payload.as_ref())),
+        Err(error) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_beside_the_road_is_a_refusal_that_names_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let refusal = runtime.block_on(off_thread(|| -> () { panic!("a template without an end") })).unwrap_err();
+        let text = refusal.json().to_string();
+        assert!(refusal.status() == 500 && text.contains("a template without an end (") && text.contains("routes.rs:"), "{text}");
+        assert_eq!(runtime.block_on(off_thread(|| 3)).unwrap(), 3);
+    }
 }

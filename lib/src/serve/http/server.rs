@@ -2,19 +2,21 @@
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
-use std::time::SystemTime;
 
 use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::display::output::{Html, Show, escape, last_expression};
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::error::{Error, ErrorKind, Result};
 use crate::serve::config::{ServeConfig, ServedModel};
 use crate::serve::engine::batcher::Engine;
 use crate::serve::engine::metrics::Metrics;
-use crate::serve::http::routes::{Service, router};
+use crate::serve::http::connection::{Busy, Connections, Limits};
+use crate::serve::http::routes::router;
+use crate::serve::http::service::Service;
+use crate::util::names::quoted;
+use crate::util::panic;
 
 /// A running service. It stops when this value is dropped, or by [`Server::stop`].
 #[derive(Debug)]
@@ -22,7 +24,7 @@ pub struct Server {
     address: SocketAddr,
     models: Vec<String>,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Result<()>>>,
 }
 
 /// Serves the model of a `builtin:` name, a folder or a hub repository on a free port that this computer alone can reach.
@@ -49,20 +51,23 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let start = |served| Engine::start(served, config.max_batch, config.max_waiting, &metrics);
         let engines = models.into_iter().map(start).collect::<Result<Vec<Engine>>>()?;
-        let service = Arc::new(Service { config, engines, metrics, started: SystemTime::now(), asked: AtomicU64::new(0) });
+        let router = router(Arc::new(Service::new(config, engines, metrics))).into_make_service_with_connect_info::<Busy>();
         // Requests are read and answers sent by one thread; the models have threads of their own.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("serve".into()).spawn(move || {
-            runtime.block_on(async move {
-                let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-                tokio::select! {
-                    _ = axum::serve(listener, router(service)) => {}
-                    _ = stopped => {}
-                }
+            let ended = panic::caught(ErrorKind::Service, || {
+                runtime.block_on(async move {
+                    let connections = Connections::new(tokio::net::TcpListener::from_std(listener)?, Limits::default());
+                    tokio::select! {
+                        ended = axum::serve(connections, router) => Ok(ended?),
+                        _ = stopped => Ok(()),
+                    }
+                })
             });
             // Answers that are being written end here, with their connections.
             runtime.shutdown_background();
+            ended
         })?;
         Ok(Self { address, models: names, stop: Some(stop), thread: Some(thread) })
     }
@@ -88,10 +93,11 @@ impl Server {
     }
 
     /// Waits until the service ends, which it does by itself only with the program.
-    pub fn wait(mut self) {
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+    ///
+    /// # Errors
+    /// When it ended by a fault.
+    pub fn wait(mut self) -> Result<()> {
+        self.thread.take().map_or(Ok(()), joined)
     }
 
     fn end(&mut self) {
@@ -99,7 +105,8 @@ impl Server {
             let _ = stop.send(());
         }
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+            // Nobody is left to hear of it.
+            let _ = joined(thread);
         }
     }
 }
@@ -108,6 +115,11 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// What a thread gave back, or the panic that ended it.
+fn joined(thread: JoinHandle<Result<()>>) -> Result<()> {
+    thread.join().unwrap_or_else(|payload| Err(panic::error(ErrorKind::Service, payload.as_ref())))
 }
 
 fn listen(config: &ServeConfig) -> Result<TcpListener> {

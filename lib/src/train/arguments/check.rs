@@ -12,6 +12,9 @@ const REPORTS: [&str; 2] = ["tensorboard", "none"];
 
 impl TrainingArguments {
     /// Refuses values that cannot work, naming field, value and range.
+    ///
+    /// # Errors
+    /// When there is one.
     pub fn validate(&self) -> Result<()> {
         self.check_numbers()?;
         self.check_steps()?;

@@ -1,4 +1,8 @@
-//! What a run is told: the [`settings`], their check and their JSON.
+//! What a run is told.
+//!
+//! [`settings`] are the fields, [`check`] says which values cannot work, [`json`] writes and reads the file.
+//!
+//! Imports: error, nn, optim, util.
 
 pub mod check;
 pub mod json;

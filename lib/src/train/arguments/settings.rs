@@ -7,10 +7,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::optim::optimizer::OptimizerSettings;
 use crate::optim::schedule::{RatePlan, Schedule, SchedulerKwargs};
-
-pub use crate::optim::optimizer::Optim;
+use crate::optim::settings::{Optim, OptimizerSettings};
 
 /// How the gradients of the micro-batches of one step are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -131,11 +129,11 @@ pub struct TrainingArguments {
     pub disable_tqdm: bool,
     /// When to evaluate. Default every `eval_steps` (transformers: never), which is 0: never.
     pub eval_strategy: IntervalStrategy,
-    /// Steps between evaluations; 0 evaluates never. Default 0.
+    /// Steps between evaluations; 0 evaluates never, else the last step is evaluated as well. Default 0.
     pub eval_steps: usize,
     /// When to save. Default every `save_steps`.
     pub save_strategy: IntervalStrategy,
-    /// Steps between checkpoints; 0 saves none. Default 0 (transformers: 500).
+    /// Steps between checkpoints; 0 saves none, else the last step is saved as well. Default 0 (transformers: 500).
     pub save_steps: usize,
     /// Checkpoints that are kept, the newest and the best; 0 keeps all. Default 0.
     pub save_total_limit: usize,
@@ -225,6 +223,24 @@ impl TrainingArguments {
     /// Whether the run writes checkpoints.
     pub fn saves(&self) -> bool {
         active(self.save_strategy, self.save_steps)
+    }
+
+    /// Rows of an optimizer step.
+    pub fn rows_per_step(&self) -> usize {
+        self.per_device_train_batch_size * self.gradient_accumulation_steps
+    }
+
+    /// Optimizer steps of a pass over so many rows, the last of which may be short.
+    pub fn steps_per_epoch(&self, rows: usize) -> usize {
+        rows.div_ceil(self.rows_per_step())
+    }
+
+    /// Optimizer steps of a whole run over so many rows.
+    pub fn total_steps(&self, rows: usize) -> usize {
+        match self.max_steps {
+            -1 => ((self.num_train_epochs * self.steps_per_epoch(rows) as f64).ceil() as usize).max(1),
+            steps => steps.max(0) as usize,
+        }
     }
 
     /// Whether rows of similar length stand together.

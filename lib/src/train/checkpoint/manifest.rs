@@ -7,9 +7,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::jsonl::write_whole;
 use crate::error::{Error, ErrorKind, Result};
 use crate::util::crc32c::crc32c;
+use crate::util::write::write_whole;
 
 /// The file's name.
 pub const FILE: &str = "manifest.json";
@@ -17,6 +17,9 @@ pub const FILE: &str = "manifest.json";
 #[derive(Debug, Serialize, Deserialize)]
 struct Manifest {
     files: BTreeMap<String, Entry>,
+    /// When the run that wrote the folder began, in microseconds since 1970; 0 in older checkpoints.
+    #[serde(default)]
+    run: u64,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,19 +28,31 @@ struct Entry {
     crc32c: u32,
 }
 
-/// Writes the manifest of the files that a folder holds, read back from it.
-pub fn write(folder: &Path) -> Result<()> {
+/// Writes the manifest of the files that a folder holds, read back from it; `run` is when their run began.
+///
+/// # Errors
+/// When a file cannot be read or the manifest not be written.
+pub fn write(folder: &Path, run: u64) -> Result<()> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(folder).map_err(|error| Error::file(folder, error))?.flatten() {
         if entry.path().is_file() {
             files.insert(entry.file_name().to_string_lossy().into_owned(), read(&entry.path())?);
         }
     }
-    let text = serde_json::to_string_pretty(&Manifest { files }).unwrap_or_default();
+    let text = serde_json::to_string_pretty(&Manifest { files, run }).unwrap_or_default();
     write_whole(&folder.join(FILE), format!("{text}\n").as_bytes())
 }
 
+/// When the run that wrote a folder began, in microseconds since 1970; none where its manifest cannot be read.
+pub fn run(folder: &Path) -> Option<u64> {
+    let manifest: Manifest = serde_json::from_slice(&std::fs::read(folder.join(FILE)).ok()?).ok()?;
+    Some(manifest.run)
+}
+
 /// Compares a folder with its manifest; the error names the first file that differs.
+///
+/// # Errors
+/// When the manifest or a file of it is missing or has other bytes.
 pub fn verify(folder: &Path) -> Result<()> {
     let path = folder.join(FILE);
     let damaged = |path: &Path, reason: String| {

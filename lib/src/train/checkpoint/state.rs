@@ -6,11 +6,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::data::jsonl::write_whole;
 use crate::error::Result;
 use crate::train::arguments::settings::TrainingArguments;
-use crate::train::evaluation::EvalReport;
-use crate::train::log::curve::StepReport;
+use crate::train::report::{EvalReport, StepReport};
+use crate::util::write::write_whole;
 
 /// The name of its file, in a checkpoint and, while a run goes on, in its output folder.
 pub const STATE_FILE: &str = "trainer_state.json";
@@ -87,6 +86,9 @@ impl TrainerState {
     }
 
     /// Writes the state into a folder, whole or not at all.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self).unwrap_or_default();
         write_whole(&folder.join(STATE_FILE), format!("{text}\n").as_bytes())
@@ -96,17 +98,26 @@ impl TrainerState {
     pub fn log_steps(&mut self, history: &[StepReport], rate: f64) -> Option<&LogEntry> {
         let logged = self.log_history.iter().rev().find(|entry| entry.contains_key("loss")).and_then(|entry| entry["step"].as_u64());
         let new = history.get(logged.unwrap_or(0) as usize..).filter(|new| !new.is_empty())?;
-        let (last, loss) = (&history[history.len() - 1], new.iter().map(|step| step.loss).sum::<f64>() / new.len() as f64);
-        self.log(json!({ "loss": loss, "grad_norm": last.grad_norm, "learning_rate": rate }))
+        let mean = |value: &dyn Fn(&StepReport) -> f64| new.iter().map(value).sum::<f64>() / new.len() as f64;
+        let last = &history[history.len() - 1];
+        let mut numbers = json!({ "loss": mean(&|step| step.loss), "grad_norm": last.grad_norm, "learning_rate": rate });
+        for name in last.metrics.keys() {
+            numbers[name] = mean(&|step| step.metrics.get(name).copied().unwrap_or(f64::NAN)).into();
+        }
+        self.log(numbers)
     }
 
     /// Adds an evaluation of `rows` rows in batches of `batch_size`, which took some seconds.
     pub fn log_evaluation(&mut self, report: &EvalReport, rows: usize, batch_size: usize, seconds: f64) -> Option<&LogEntry> {
         let a_second = |count: usize| count as f64 / seconds.max(1e-9);
-        self.log(json!({
+        let mut numbers = json!({
             "eval_loss": report.loss, "eval_runtime": seconds, "eval_samples_per_second": a_second(rows),
             "eval_steps_per_second": a_second(rows.div_ceil(batch_size)),
-        }))
+        });
+        for (name, value) in &report.metrics {
+            numbers[format!("eval_{name}")] = (*value).into();
+        }
+        self.log(numbers)
     }
 
     /// Adds an entry for the present step.

@@ -6,7 +6,6 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::data::jsonl::write_whole;
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::causal::CausalLm;
 use crate::optim::optimizer::Optimizer;
@@ -15,7 +14,8 @@ use crate::train::arguments::settings::TrainingArguments;
 use crate::train::checkpoint::history;
 use crate::train::checkpoint::manifest;
 use crate::train::checkpoint::state::{STATE_FILE, TrainerState};
-use crate::train::log::curve::StepReport;
+use crate::train::report::StepReport;
+use crate::util::write::write_whole;
 
 const OPTIMIZER: &str = "optimizer.safetensors";
 const HISTORY: &str = "history.csv";
@@ -33,9 +33,14 @@ pub struct Contents<'a> {
     pub state: &'a TrainerState,
     /// The settings.
     pub arguments: &'a TrainingArguments,
+    /// When the run began, in microseconds since 1970.
+    pub run: u64,
 }
 
 /// Writes `checkpoint-<step>`; returns its path.
+///
+/// # Errors
+/// When a file cannot be written; what was there before is untouched then.
 pub fn save(output: &Path, contents: Contents) -> Result<PathBuf> {
     let step = contents.history.last().map_or(0, |report| report.step);
     let (folder, partial) = (output.join(format!("checkpoint-{step}")), hidden(output, step, "partial"));
@@ -65,7 +70,7 @@ fn write(folder: &Path, contents: Contents) -> Result<()> {
     contents.state.save(folder)?;
     write_whole(&folder.join(HISTORY), history::to_csv(contents.history).as_bytes())?;
     contents.arguments.save(folder.join(json::FILE))?;
-    manifest::write(folder)?;
+    manifest::write(folder, contents.run)?;
     flush(folder);
     Ok(())
 }
@@ -79,9 +84,14 @@ pub struct Loaded {
     pub state: TrainerState,
     /// The settings of the run that wrote it.
     pub arguments: TrainingArguments,
+    /// When that run began, in microseconds since 1970.
+    pub run: u64,
 }
 
 /// Takes a whole checkpoint's weights and optimizer state over. A damaged file is named, and nothing is taken over.
+///
+/// # Errors
+/// When a file is missing, damaged, or of another model or optimizer.
 pub fn load(folder: &Path, model: &CausalLm, optimizer: &mut Optimizer) -> Result<Loaded> {
     manifest::verify(folder)?;
     let path = folder.join(STATE_FILE);
@@ -102,7 +112,7 @@ pub fn load(folder: &Path, model: &CausalLm, optimizer: &mut Optimizer) -> Resul
     fresh.load(model.weights(), &tensors)?;
     model.load_weights(folder)?;
     *optimizer = fresh;
-    Ok(Loaded { history, state, arguments })
+    Ok(Loaded { history, state, arguments, run: manifest::run(folder).unwrap_or(0) })
 }
 
 /// The checkpoints of a run by step.
@@ -114,8 +124,19 @@ pub fn list(output: &Path) -> Vec<(usize, PathBuf)> {
     found
 }
 
+/// The checkpoints of an output folder, those of the run that began last first, and of a run the last step first. One whose
+/// manifest cannot be read comes before all: it may be the newest.
+pub fn newest_first(output: &Path) -> Vec<PathBuf> {
+    let mut found = list(output);
+    found.sort_by_key(|(step, path)| std::cmp::Reverse((manifest::run(path).unwrap_or(u64::MAX), *step)));
+    found.into_iter().map(|(_, path)| path).collect()
+}
+
 /// Puts an output folder in order after a process was killed in [`save`] or [`prune`]: what was replaced but not yet in
 /// place comes back, what was half written or half removed goes. The caller has the folder's lock.
+///
+/// # Errors
+/// When a folder cannot be renamed or removed.
 pub fn tidy(output: &Path) -> Result<()> {
     for entry in std::fs::read_dir(output).into_iter().flatten().flatten() {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
@@ -134,6 +155,9 @@ pub fn tidy(output: &Path) -> Result<()> {
 }
 
 /// Removes the oldest checkpoints up to step `newest` beyond `limit` (0 keeps all), never the best one or the newest.
+///
+/// # Errors
+/// When a folder cannot be renamed or removed.
 pub fn prune(output: &Path, limit: usize, newest: usize, best: Option<&Path>) -> Result<()> {
     let mut found = list(output);
     found.retain(|(step, _)| *step <= newest);

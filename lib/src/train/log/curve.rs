@@ -1,39 +1,15 @@
-//! Step reports → the loss curve: a picture that grows while training runs, and a plotly figure afterwards.
+//! Step reports → the loss curve: a picture that grows while training runs.
 
 use std::fmt::Write;
 
-use plotly::common::Mode;
-use plotly::layout::Axis;
-use plotly::{Layout, Plot, Scatter};
+#[cfg(feature = "plot")]
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
 use crate::display::output::{Show, escape, last_expression};
-use crate::display::raster::{Canvas, base64};
-
-/// What one optimizer step did.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StepReport {
-    /// Steps taken, counted from 1.
-    pub step: usize,
-    /// Passes over the training rows so far.
-    pub epoch: f64,
-    /// Mean loss of the step's predicted tokens, before its update.
-    pub loss: f64,
-    /// Learning rate after the step, as transformers logs it.
-    pub learning_rate: f64,
-    /// Norm of the gradient before clipping.
-    pub grad_norm: f64,
-    /// Input tokens of the step.
-    pub tokens: usize,
-    /// Floating point operations of the step: see [`crate::train::log::meter::training_flops`].
-    pub flops: f64,
-    /// Seconds that the step took.
-    pub seconds: f64,
-    /// Seconds of that in the optimizer.
-    pub optimizer_seconds: f64,
-    /// Loss on the test rows, when this step evaluated.
-    pub eval_loss: Option<f64>,
-}
+#[cfg(feature = "plot")]
+use crate::display::raster::Canvas;
+use crate::train::report::StepReport;
 
 /// The state of a run as a picture: progress, speed, and the curve of training and evaluation loss.
 #[derive(Debug, Clone)]
@@ -78,7 +54,7 @@ impl LossCurve {
         ]
     }
 
-    fn headline(&self) -> String {
+    pub(crate) fn headline(&self) -> String {
         let [first, second] = self.headlines();
         if second.is_empty() { first } else { format!("{first} · {second}") }
     }
@@ -117,6 +93,7 @@ impl LossCurve {
     }
 
     /// The picture as a PNG file, for viewers that draw no SVG.
+    #[cfg(feature = "plot")]
     pub fn png(&self) -> Vec<u8> {
         let mut canvas = Canvas::new(WIDTH as usize, HEIGHT as usize);
         for shape in self.shapes() {
@@ -164,14 +141,21 @@ impl LossCurve {
 
     /// The picture for every viewer: HTML that falls back from SVG to PNG to words where a sanitizer takes them away, then
     /// both alone. Nothing is fetched.
-    fn pictures(&self) -> Vec<(&'static str, Value)> {
-        let (svg, png) = (self.svg(), base64(&self.png()));
+    #[cfg(feature = "plot")]
+    pub(crate) fn pictures(&self) -> Vec<(&'static str, Value)> {
+        let (svg, png) = (self.svg(), STANDARD.encode(self.png()));
         let html = format!(
             "<picture><source type=\"image/svg+xml\" srcset=\"data:image/svg+xml;base64,{}\"><img src=\"data:image/png;base64,{png}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" alt=\"{}\"></picture>",
-            base64(svg.as_bytes()),
+            STANDARD.encode(&svg),
             escape(&self.headline())
         );
         vec![("text/html", html.into()), ("image/svg+xml", svg.into()), ("image/png", png.into())]
+    }
+
+    /// The picture for viewers that draw SVG; the feature `plot` adds the others.
+    #[cfg(not(feature = "plot"))]
+    pub(crate) fn pictures(&self) -> Vec<(&'static str, Value)> {
+        vec![("image/svg+xml", self.svg().into())]
     }
 }
 
@@ -216,57 +200,9 @@ impl Show for LossCurve {
     }
 }
 
-/// An interactive chart with a text twin.
-#[derive(Clone)]
-pub struct Chart {
-    /// The plotly figure, for changes of your own.
-    pub plot: Plot,
-    curve: LossCurve,
-}
+last_expression!(LossCurve);
 
-/// The loss of a run as a plotly chart.
-pub fn plot_loss(history: &[StepReport]) -> Chart {
-    let steps = |keep: fn(&StepReport) -> bool| history.iter().filter(|step| keep(step)).map(|step| step.step).collect::<Vec<_>>();
-    let mut plot = Plot::new();
-    plot.add_trace(Scatter::new(steps(|_| true), history.iter().map(|step| step.loss).collect()).mode(Mode::Lines).name("training loss"));
-    let evals: Vec<f64> = history.iter().filter_map(|step| step.eval_loss).collect();
-    if !evals.is_empty() {
-        plot.add_trace(Scatter::new(steps(|step| step.eval_loss.is_some()), evals).mode(Mode::LinesMarkers).name("evaluation loss"));
-    }
-    plot.set_layout(Layout::new().title("Loss").x_axis(Axis::new().title("step")).y_axis(Axis::new().title("loss per token")).height(360));
-    let total_steps = history.last().map_or(0, |step| step.step);
-    Chart { plot, curve: LossCurve { history: history.to_vec(), total_steps } }
-}
-
-impl std::fmt::Debug for Chart {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Chart").field(&self.text()).finish()
-    }
-}
-
-impl Chart {
-    /// The chart as a still picture.
-    pub fn svg(&self) -> String {
-        self.curve.svg()
-    }
-}
-
-impl Show for Chart {
-    fn text(&self) -> String {
-        self.curve.text()
-    }
-
-    fn rich(&self) -> Vec<(&'static str, Value)> {
-        let figure = serde_json::from_str(&self.plot.to_json()).unwrap_or(Value::Null);
-        // Plotly's renderer shows a PNG beside its figure in place of the figure, until the mouse comes; the HTML has it.
-        let pictures = self.curve.pictures().into_iter().filter(|(mime, _)| *mime != "image/png");
-        [("application/vnd.plotly.v1+json", figure)].into_iter().chain(pictures).collect()
-    }
-}
-
-last_expression!(LossCurve, Chart);
-
-#[cfg(test)]
+#[cfg(all(test, feature = "plot"))]
 mod tests {
     use super::*;
     use crate::display::raster::tests::decode;
@@ -274,34 +210,11 @@ mod tests {
     fn history() -> Vec<StepReport> {
         let report = |step: usize| StepReport {
             step,
-            epoch: step as f64 / 10.0,
             loss: 4.0 - step as f64 * 0.03,
-            learning_rate: 1e-3,
-            grad_norm: 1.0,
-            tokens: 100,
-            optimizer_seconds: 0.0,
-            flops: 0.0,
-            seconds: 0.5,
             eval_loss: step.is_multiple_of(50).then_some(2.0),
+            ..Default::default()
         };
         (1..=100).map(report).collect()
-    }
-
-    #[test]
-    fn every_viewer_finds_a_form() {
-        let chart = plot_loss(&history());
-        let mimes = |value: &dyn Show| value.rich().into_iter().map(|(mime, _)| mime).collect::<Vec<_>>();
-        let pictures = ["text/html", "image/svg+xml", "image/png"];
-        assert_eq!(mimes(&chart.curve), pictures);
-        assert_eq!(mimes(&chart), ["application/vnd.plotly.v1+json", "text/html", "image/svg+xml"]);
-        assert!(chart.text().starts_with("step 100/100 · epoch 10.00 · loss 1."), "{}", chart.text());
-        let (rich, png) = (chart.rich(), base64(&chart.curve.png()));
-        assert_eq!(rich[0].1["data"].as_array().unwrap().len(), 2);
-        let html = rich[1].1.as_str().unwrap();
-        assert!(html.contains(&format!("<img src=\"data:image/png;base64,{png}\"")) && html.contains(&format!("alt=\"{}\"", chart.text())));
-        assert!(!html.contains("http"), "nothing is fetched: {html}");
-        assert_eq!(chart.curve.rich()[2].1, png.as_str());
-        assert!(format!("{chart:?}").starts_with("Chart(\"step 100/100"));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! operations of the model, by which systems can be compared.
 
 use crate::models::causal::CausalLm;
-use crate::train::log::curve::StepReport;
+use crate::train::report::StepReport;
 use crate::util::memory::peak_memory;
 
 /// Numbers of the matrices that every token is multiplied with: (all, those that are trained).

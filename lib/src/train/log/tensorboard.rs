@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
-use crate::train::callback::{Control, Moment, TrainerCallback};
+use crate::train::callback::trainer_callback::{Control, Moment, TrainerCallback};
 use crate::util::crc32c::masked;
 
 /// An event file that grows by scalars.
@@ -20,6 +20,9 @@ pub struct EventFile {
 
 impl EventFile {
     /// Begins `events.out.tfevents.<seconds>.<host>.<pid>` in a folder, which is made.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
     pub fn create(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(|error| Error::file(folder, error))?;
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "localhost".into());
@@ -39,6 +42,9 @@ impl EventFile {
     }
 
     /// Adds scalars of a step.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
     pub fn scalars<'a>(&mut self, step: usize, scalars: impl IntoIterator<Item = (&'a str, f64)>) -> Result<()> {
         let mut summary = Vec::new();
         for (tag, value) in scalars {

@@ -69,6 +69,9 @@ pub fn tokenize_preference(example: &Example, tokenizer: &Tokenizer, max_length:
 }
 
 /// Every row of a data set through [`tokenize_preference`]; an error names the row.
+///
+/// # Errors
+/// As [`tokenize_preference`].
 pub fn tokenize_preferences(data: &Dataset, tokenizer: &Tokenizer, max_length: usize) -> Result<Vec<PreferencePair>> {
     let pair = |(row, example): (usize, &Example)| {
         tokenize_preference(example, tokenizer, max_length).map_err(|error| error.at(format_args!("row {row}")))
