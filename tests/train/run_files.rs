@@ -260,7 +260,7 @@ fn strategies_by_epoch() {
 #[test]
 fn sample_answers_change_nothing() {
     let tokenizer = Tokenizer::from_folder(&fixture("neox-tokenizer")).unwrap();
-    let config = NeoxConfig { max_position_embeddings: 64, ..NeoxConfig::new(50_304, 8, 1, 2) };
+    let config = NeoxConfig { max_position_embeddings: 64, rotary_pct: 0.5, ..NeoxConfig::new(50_304, 8, 1, 2) };
     let train = |samples: Option<SampleAnswers>| {
         let model = CausalLm::random(config.clone(), 3, None, &Device::Cpu).unwrap();
         let own = TrainingArguments { max_steps: 5, learning_rate: 1e-2, disable_tqdm: true, ..Default::default() };

@@ -2,7 +2,7 @@
 //!
 //! [`output`] sends it, `raster` draws the PNG images of the feature `plot`.
 //!
-//! Imports: error.
+//! Imports: nothing.
 
 pub mod output;
 #[cfg(feature = "plot")]

@@ -71,7 +71,9 @@ impl CausalLm {
     /// [`ErrorKind::Model`] for a configuration that cannot be computed, or when the device has no memory for the weights.
     pub fn random(config: impl Into<Config>, seed: u64, tokenizer: Option<&Tokenizer>, device: &Device) -> Result<Self> {
         let config = config.into();
-        config.family().check().map_err(|reason| Error::new(ErrorKind::Model, format!("the configuration: {reason}")))?;
+        config.family().check().map_err(|reason| {
+            Error::new(ErrorKind::Model, format!("the configuration: {reason}")).hint("change the field where the configuration is made")
+        })?;
         let weights = random_weights(&config, seed, device)?;
         Ok(Self::new(config, weights, Vec::new(), device, tokenizer.map(|tokenizer| tokenizer.folder().to_path_buf())))
     }

@@ -10,7 +10,7 @@
 //! | [`causal`] | the model that cells hold |
 //! | `quantize` | the same model in fewer bits |
 //!
-//! Imports: compute, error, nn, data, tokenizer.
+//! Imports: compute, error, util, nn, tokenizer.
 
 mod assemble;
 pub mod causal;

@@ -11,7 +11,7 @@ use crate::kernel::process::{child, frames};
 use crate::spawn;
 use crate::system::descriptor::{self, Standard};
 use crate::system::library::{Loaded, Variables};
-use crate::system::process;
+use crate::system::{machine, process};
 
 /// The library of `assets/child/support.rs`: panic hook and flushes.
 pub const SUPPORT: &str = "FINETUNING_SUPPORT";
@@ -31,6 +31,8 @@ pub fn run() -> ! {
         std::process::exit(99)
     };
     process::obey_wake();
+    // Cells train: a pass after the other in the same memory.
+    machine::keep_freed_memory();
     // A failure shows up again, with a message, in the first cell that needs the library.
     let preload = |variable: &str| Loaded::open(std::env::var_os(variable)?).ok();
     let (support, _companion) = (preload(SUPPORT), preload(COMPANION));
@@ -76,6 +78,8 @@ pub fn run() -> ! {
         }
         tell(&out, frames::DONE);
         tell(&err, frames::DONE);
+        // Between cells the machine has it.
+        machine::give_back_memory();
     }
     std::process::exit(0)
 }

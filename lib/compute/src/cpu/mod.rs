@@ -14,11 +14,14 @@ pub mod gemv;
 pub mod isa;
 pub mod lanes;
 pub mod loss;
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused))]
 mod microkernel;
 mod pack;
 pub mod packed;
 mod plain;
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused))]
 mod raw;
 pub mod rows;
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused))]
 mod tile;
 pub mod update;

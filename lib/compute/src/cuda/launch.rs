@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use candle_core::backend::BackendStorage;
+use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::cuda_backend::cudarc::driver::{CudaFunction, DriverError, LaunchArgs, LaunchConfig, PushKernelArg};
 use candle_core::cuda_backend::{CudaDevice, cudarc};
 use candle_core::{CudaStorage, Layout};
