@@ -3,6 +3,7 @@
 #[cfg(feature = "data-frames")]
 use polars::prelude::{Column, DataFrame};
 
+#[cfg(feature = "data-frames")]
 use crate::error::Result;
 
 /// One question with the model's answer.

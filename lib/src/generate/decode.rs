@@ -96,6 +96,7 @@ impl<T: Send> Batch<T> {
     }
 
     /// Gives all texts back, after a failure.
+    #[cfg(feature = "serve")]
     pub fn clear(&mut self) -> impl Iterator<Item = T> {
         self.cache = Cache::new();
         std::mem::take(&mut self.texts).into_iter().map(|(_, owner)| owner)

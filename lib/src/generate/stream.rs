@@ -181,6 +181,7 @@ impl StoppedStreamer {
     }
 
     /// What was held back, when the text ends without a stop string.
+    #[cfg(feature = "serve")]
     pub fn end(&mut self) -> Result<String> {
         let rest = self.streamer.end()?;
         let mut text = self.stops.push(&rest);
