@@ -187,8 +187,11 @@ pub use serve::config::{ServeConfig, ServedModel};
 pub use serve::http::server::{Server, serve};
 #[doc(no_inline)]
 pub use tokenizer::chat::Message;
+#[expect(deprecated, reason = "the old name stays for one version")]
 #[doc(no_inline)]
-pub use tokenizer::encode::{TokenizedDataset, Tokens, tokenize_dataset, tokenize_function, tokenize_with_length};
+pub use tokenizer::encode::Tokens;
+#[doc(no_inline)]
+pub use tokenizer::encode::{Encoding, TokenizedDataset, tokenize_dataset, tokenize_function, tokenize_with_length};
 #[doc(no_inline)]
 pub use tokenizer::template::{
     INSTRUCTION_INPUT_TEMPLATE, INSTRUCTION_TEMPLATE, PromptTemplate, QUESTION_ANSWER_TEMPLATE, QUESTION_TEMPLATE, concatenate,
@@ -199,8 +202,11 @@ pub use tokenizer::text::{Side, Tokenizer, pad, truncate};
 pub use train::arguments::settings::{Accumulation, IntervalStrategy, SamplingStrategy, TrainingArguments};
 #[doc(no_inline)]
 pub use train::callback::early_stopping::EarlyStopping;
+#[expect(deprecated, reason = "the old name stays for one version")]
 #[doc(no_inline)]
-pub use train::callback::trainer_callback::{Control, Moment, TrainerCallback};
+pub use train::callback::trainer_callback::Moment;
+#[doc(no_inline)]
+pub use train::callback::trainer_callback::{CallbackContext, Control, TrainerCallback};
 #[doc(no_inline)]
 pub use train::checkpoint::state::TrainerState;
 #[doc(no_inline)]

@@ -13,7 +13,7 @@ pub use crate::nn::device::best_device;
 pub use crate::nn::lora::LoraConfig;
 pub use crate::pretrained::auto::{AutoModelForCausalLM, AutoTokenizer};
 pub use crate::tokenizer::chat::Message;
-pub use crate::tokenizer::encode::{TokenizedDataset, Tokens, tokenize_dataset, tokenize_function};
+pub use crate::tokenizer::encode::{Encoding, TokenizedDataset, tokenize_dataset, tokenize_function};
 pub use crate::tokenizer::text::Tokenizer;
 pub use crate::train::arguments::settings::TrainingArguments;
 pub use crate::train::callback::trainer_callback::TrainerCallback;

@@ -1,7 +1,7 @@
 //! Composed = fused: what other devices compute, run on the CPU beside the fused operations, for every family.
 
 use finetuning::compute::cpu::loss::Targets;
-use finetuning::models::decoder::{Cache, Lesson};
+use finetuning::models::decoder::{Cache, TrainBatch};
 use finetuning::nn::backend::Backend;
 use finetuning::optim::loss_scale::LossScale;
 use finetuning::*;
@@ -27,9 +27,9 @@ pub fn ids(count: u32) -> Vec<u32> {
 /// The loss and all gradients of two sequences, with everything that a pass may have: smoothing, noise, recomputation.
 fn gradients(model: &CausalLm, checkpointing: bool) -> (f64, Vec<Vec<f32>>) {
     let (inputs, weights) = (ids(40), (0..40).map(|i| (i % 3) as f32).collect::<Vec<f32>>());
-    let targets = Targets { ids: &inputs, weights: &weights, smoothing: 0.1 };
+    let targets = Targets { labels: &inputs, weights: &weights, smoothing: 0.1 };
     model.set_seed(5);
-    let loss = model.backward(Lesson { inputs: &inputs, lengths: &[10, 30], targets, checkpointing, noise: 5.0 }).unwrap();
+    let loss = model.backward(TrainBatch { inputs: &inputs, lengths: &[10, 30], targets, checkpointing, noise: 5.0 }).unwrap();
     let take = |parameter: &finetuning::nn::parameter::Parameter| {
         assert!(parameter.has_gradient());
         let gradient = parameter.gradient().unwrap();
@@ -45,7 +45,7 @@ pub fn compare_logits(backend: Backend) {
         let (inputs, weights, other) = (ids(40), vec![1.0; 40], model.with_backend(backend));
         let logits = |model: &CausalLm| values(&model.forward(&inputs, 2, false).unwrap());
         assert_close(&name, &logits(&other), &logits(&model), 1e-4, 1e-4);
-        let targets = Targets { ids: &inputs, weights: &weights, smoothing: 0.1 };
+        let targets = Targets { labels: &inputs, weights: &weights, smoothing: 0.1 };
         let losses = |model: &CausalLm| model.losses(&inputs, &[10, 30], targets).unwrap();
         assert_close(&name, &losses(&other), &losses(&model), 1e-4, 1e-4);
     }

@@ -156,7 +156,7 @@ fn an_id_without_a_logit_is_read_nowhere() {
     assert!(grads[5..10].iter().all(|grad| *grad == 0.0) && grads[10..].iter().all(|grad| grad.is_nan()), "{grads:?}");
 
     let logits = Tensor::from_vec(logits, (6, 5), &Device::Cpu).unwrap();
-    let of = |ids: &[u32; 6], weights: &[f32; 6]| losses(kernels(), &logits, Targets { ids, weights, smoothing: 0.0 });
+    let of = |ids: &[u32; 6], weights: &[f32; 6]| losses(kernels(), &logits, Targets { labels: ids, weights, smoothing: 0.0 });
     let error = of(&[0, 1, 2, 3, 4, 5], &[1.0; 6]).unwrap_err().to_string();
     assert!(error.contains("row 5 has the label 5, of a vocabulary of 5"), "{error}");
     assert_eq!(values(&of(&[0, 1, 2, 3, 4, 5], &[1.0, 1.0, 1.0, 1.0, 1.0, 0.0]).unwrap())[5], 0.0, "a row that does not count");

@@ -67,7 +67,7 @@ fn cross_entropy_is_pytorchs() {
     let unit: Vec<f32> = (0..vocabulary * vocabulary).map(|i| if i % (vocabulary + 1) == 0 { 1.0 } else { 0.0 }).collect();
     let (head, targets) = (
         Head { weight: &unit, bias: None, cap: None, width: vocabulary, scratch: &Default::default() },
-        Targets { ids: &ids, weights: &weights, smoothing: 0.0 },
+        Targets { labels: &ids, weights: &weights, smoothing: 0.0 },
     );
     let (sum, slope, _) = head.backward(&logits, targets, None);
     assert_close("sum", &[sum as f32], &numbers(&case["sum"]), 2e-6, 1e-6);
@@ -103,7 +103,7 @@ fn shape(lengths: &[usize], heads: [usize; 2], head_size: usize, columns: Column
     AttentionShape {
         lengths: lengths.into(),
         heads: heads[0],
-        groups: heads[1],
+        kv_heads: heads[1],
         head_size,
         columns,
         rotary: Arc::new(rotary),

@@ -114,7 +114,7 @@ pub fn write_gguf_with(path: &Path, model: &CausalLm, dtype: GgmlDType, family: 
         .iter()
         .map(|(name, parameter)| {
             let mut tensor: Tensor = parameter.detached();
-            for (part, heads) in [("q_proj", config.num_attention_heads), ("k_proj", config.groups())] {
+            for (part, heads) in [("q_proj", config.num_attention_heads), ("k_proj", config.kv_heads())] {
                 if name.contains(part) {
                     let (rows, columns) = tensor.dims2().unwrap();
                     let parts = tensor.reshape((heads, 2, rows / heads / 2, columns)).unwrap();
@@ -140,7 +140,7 @@ pub fn write_gguf_with(path: &Path, model: &CausalLm, dtype: GgmlDType, family: 
         ("llama.feed_forward_length", number(config.intermediate_size)),
         ("llama.block_count", number(config.num_hidden_layers)),
         ("llama.attention.head_count", number(config.num_attention_heads)),
-        ("llama.attention.head_count_kv", number(config.groups())),
+        ("llama.attention.head_count_kv", number(config.kv_heads())),
         ("llama.context_length", number(config.max_position_embeddings)),
         ("llama.attention.layer_norm_rms_epsilon", Value::F32(config.rms_norm_eps as f32)),
         ("llama.rope.freq_base", Value::F32(config.rope_theta as f32)),

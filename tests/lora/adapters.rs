@@ -1,7 +1,7 @@
 //! LoRA beside PEFT, by the fixtures of `fixtures/make_training.py`; what an adapter shares, freezes, saves and merges.
 
 use candle_core::Device;
-use finetuning::models::decoder::Lesson;
+use finetuning::models::decoder::TrainBatch;
 use finetuning::train::batch::Batch;
 use finetuning::*;
 use serde_json::Value;
@@ -50,7 +50,7 @@ fn logits_merge_and_gradients_are_pefts() {
         assert_eq!(changed, if name == "tiny-neox" { 2 } else { 4 });
 
         let batch = batch(&case, model.config());
-        let loss = model.backward(batch.lesson()).unwrap() / batch.num_items();
+        let loss = model.backward(batch.as_train_batch()).unwrap() / batch.num_items();
         assert_close(&format!("{name} loss"), &[loss as f32], &numbers(&case["loss"]), 1e-5, 0.0);
         let mut compared = 0;
         for (parameter, own) in model.weights() {
@@ -114,7 +114,7 @@ fn every_adapter_tensor_learns_and_nothing_else() {
         let batch = Batch::new(&rows.rows().iter().collect::<Vec<_>>(), false, model.config()).unwrap();
         // B moves in the first step; from then on A has a gradient, too.
         for (step, checkpointing) in [(0, false), (1, false), (1, true)] {
-            model.backward(Lesson { checkpointing, ..batch.lesson() }).unwrap();
+            model.backward(TrainBatch { checkpointing, ..batch.as_train_batch() }).unwrap();
             for (name, parameter) in model.weights() {
                 assert_eq!(parameter.is_frozen(), !name.starts_with(PREFIX), "{name}");
                 assert_eq!(parameter.has_gradient(), name.starts_with(PREFIX), "{name}, step {step}");
@@ -130,7 +130,7 @@ fn every_adapter_tensor_learns_and_nothing_else() {
         assert_eq!(weights(&base), before, "the weights below have moved");
         // Freezing them for the adapter has not frozen them for the model alone.
         assert_eq!(base.trainable_parameter_count(), base.parameter_count());
-        base.backward(batch.lesson()).unwrap();
+        base.backward(batch.as_train_batch()).unwrap();
         assert!(base.weights().iter().all(|(_, parameter)| parameter.has_gradient()));
         assert!(model.weights().iter().all(|(_, parameter)| !parameter.has_gradient()));
         base.weights().iter().for_each(|(_, parameter)| drop(parameter.take_gradient()));
@@ -290,7 +290,7 @@ fn a_packed_model_learns_by_its_adapter() {
             let unpacked = packed.with_lora(&everywhere).unwrap().merge_adapter().unwrap().load_adapter(&folder).unwrap();
             let rows = tiny_rows(4);
             let batch = Batch::new(&rows.rows().iter().collect::<Vec<_>>(), false, model.config()).unwrap();
-            let losses = [&model, &unpacked].map(|model| model.backward(batch.lesson()).unwrap());
+            let losses = [&model, &unpacked].map(|model| model.backward(batch.as_train_batch()).unwrap());
             assert!((losses[0] - losses[1]).abs() < 1e-3, "{losses:?}");
             for ((name, own), (_, other)) in model
                 .weights()

@@ -27,9 +27,9 @@ pub fn in_transformers_5(name: &str) -> &str {
 pub fn batch(case: &Value, config: &Config) -> Batch {
     let list = |name: &str| case[name].as_array().unwrap().clone();
     let row = |(input, (mask, labels)): (&Value, (&Value, &Value))| {
-        Tokens { attention_mask: ids(mask), ..Tokens::from_ids(ids(input)) }.with_labels(&labels_of(labels)).unwrap()
+        Encoding { attention_mask: ids(mask), ..Encoding::from_ids(ids(input)) }.with_labels(&labels_of(labels)).unwrap()
     };
-    let rows: Vec<Tokens> = list("input_ids").iter().zip(list("attention_mask").iter().zip(list("labels").iter())).map(row).collect();
+    let rows: Vec<Encoding> = list("input_ids").iter().zip(list("attention_mask").iter().zip(list("labels").iter())).map(row).collect();
     Batch::new(&rows.iter().collect::<Vec<_>>(), false, config).unwrap()
 }
 
@@ -73,7 +73,7 @@ pub fn check_gradients(name: &str) -> usize {
     let mut compared = 0;
     for case in json(&format!("{name}/forward.json"))["cases"].as_array().unwrap() {
         let batch = batch(case, model.config());
-        let loss = model.backward(batch.lesson()).unwrap() / batch.num_items();
+        let loss = model.backward(batch.as_train_batch()).unwrap() / batch.num_items();
         let label = case["name"].as_str().unwrap();
         assert_close(&format!("{name} {label} loss"), &[loss as f32], &numbers(&case["loss"]), 1e-5, 0.0);
         for (parameter, var) in model.weights() {
@@ -130,13 +130,13 @@ fn optimizer_steps_are_pytorchs() {
 }
 
 /// The rows of `optimizers.json` in the order in which the fixture feeds them, four a step.
-pub fn fixture_rows(case: &Value) -> Vec<Tokens> {
+pub fn fixture_rows(case: &Value) -> Vec<Encoding> {
     token_rows(&case["rows"])
 }
 
 /// Rows of ids and labels; a label of −100 is not learnt.
-pub fn token_rows(rows: &Value) -> Vec<Tokens> {
-    let row = |row: &Value| Tokens::from_ids(ids(&row["input_ids"])).with_labels(&labels_of(&row["labels"])).unwrap();
+pub fn token_rows(rows: &Value) -> Vec<Encoding> {
+    let row = |row: &Value| Encoding::from_ids(ids(&row["input_ids"])).with_labels(&labels_of(&row["labels"])).unwrap();
     rows.as_array().unwrap().iter().map(row).collect()
 }
 

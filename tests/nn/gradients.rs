@@ -2,7 +2,7 @@
 
 use finetuning::CausalLm;
 use finetuning::compute::cpu::loss::Targets;
-use finetuning::models::decoder::Lesson;
+use finetuning::models::decoder::TrainBatch;
 
 use crate::models::families::FAMILIES;
 use crate::models::parity::load;
@@ -12,8 +12,8 @@ use crate::support::{tiny_llama, tiny_model};
 fn gradients(model: &CausalLm, ids: &[u32]) -> (f64, Vec<(String, Vec<f32>)>) {
     let weights = vec![1.0; ids.len()];
     let lengths = [ids.len() / 4, ids.len() - ids.len() / 4];
-    let targets = Targets { ids, weights: &weights, smoothing: 0.0 };
-    let loss = model.backward(Lesson { inputs: ids, lengths: &lengths, targets, checkpointing: false, noise: 0.0 }).unwrap();
+    let targets = Targets { labels: ids, weights: &weights, smoothing: 0.0 };
+    let loss = model.backward(TrainBatch { inputs: ids, lengths: &lengths, targets, checkpointing: false, noise: 0.0 }).unwrap();
     let take = |(name, parameter): &(String, finetuning::nn::parameter::Parameter)| {
         let gradient = parameter.gradient().unwrap();
         assert!(parameter.has_gradient(), "{name}: no gradient");
@@ -67,8 +67,8 @@ fn recomputed_activations_give_the_same_gradients() {
     for model in [tiny_model(8), tiny_llama(8, false), load("tiny-phi"), load("tiny-gemma2")] {
         let run = |checkpointing| {
             model.set_seed(1);
-            let targets = Targets { ids: &ids, weights: &weights, smoothing: 0.1 };
-            let loss = model.backward(Lesson { inputs: &ids, lengths: &[10, 14], targets, checkpointing, noise: 5.0 }).unwrap();
+            let targets = Targets { labels: &ids, weights: &weights, smoothing: 0.1 };
+            let loss = model.backward(TrainBatch { inputs: &ids, lengths: &[10, 14], targets, checkpointing, noise: 5.0 }).unwrap();
             let gradients: Vec<Vec<f32>> = model.weights().iter().map(|(_, parameter)| parameter.gradient().unwrap()).collect();
             model.weights().iter().for_each(|(_, parameter)| drop(parameter.take_gradient()));
             (loss, gradients)

@@ -137,7 +137,8 @@ fn noisy(model: CausalLm, seed: u64) -> CausalLm {
 
 /// Rows of ids, all learnt.
 pub fn rows(ids: &[Vec<u32>]) -> TokenizedDataset {
-    let row = |ids: &Vec<u32>| Tokens { input_ids: ids.clone(), attention_mask: vec![1; ids.len()], labels: ids.clone(), prompt_length: 0 };
+    let row =
+        |ids: &Vec<u32>| Encoding { input_ids: ids.clone(), attention_mask: vec![1; ids.len()], labels: ids.clone(), prompt_length: 0 };
     TokenizedDataset::from_rows(ids.iter().map(row).collect())
 }
 

@@ -1,7 +1,7 @@
 //! Bad input: a clear error with place, allowed values and the next step; never a panic, nothing overwritten.
 
 use finetuning::compute::cpu::loss::Targets;
-use finetuning::models::decoder::{Cache, Lesson};
+use finetuning::models::decoder::{Cache, TrainBatch};
 use finetuning::nn::backend::Backend;
 use finetuning::*;
 
@@ -118,7 +118,7 @@ fn a_loss_that_explodes_stops_the_run() {
 
 #[test]
 fn ids_of_another_tokenizer() {
-    let row = Tokens { input_ids: vec![5, 96], attention_mask: vec![1, 1], labels: vec![5, 96], prompt_length: 0 };
+    let row = Encoding { input_ids: vec![5, 96], attention_mask: vec![1, 1], labels: vec![5, 96], prompt_length: 0 };
     refused(
         Trainer::new(&tiny_model(1), TrainingArguments::default(), TokenizedDataset::from_rows(vec![row]), TokenizedDataset::default()),
         &["row 0", "96"],
@@ -164,9 +164,9 @@ fn what_a_model_cannot_read_is_refused_by_the_model() {
     refused(model.forward_cached(&[96], &mut cache), &unknown);
     model.forward_cached(&[1; 4], &mut cache).unwrap();
     let losses = |inputs: &[u32], lengths: &[usize], ids: &[u32], weights: &[f32]| {
-        let targets = Targets { ids, weights, smoothing: 0.0 };
-        let lesson = Lesson { inputs, lengths, targets, checkpointing: false, noise: 0.0 };
-        (model.losses(inputs, lengths, targets), model.backward(lesson))
+        let targets = Targets { labels: ids, weights, smoothing: 0.0 };
+        let batch = TrainBatch { inputs, lengths, targets, checkpointing: false, noise: 0.0 };
+        (model.losses(inputs, lengths, targets), model.backward(batch))
     };
     for (inputs, lengths, ids, weights, parts) in [
         (&[1; 70][..], &[5, 65][..], &[1; 70][..], &[1.0; 70][..], &["sequence 1", "65 tokens", "64 positions"][..]),
@@ -182,7 +182,7 @@ fn what_a_model_cannot_read_is_refused_by_the_model() {
     // A label that does not count may be any number, on every backend.
     for backend in [Backend::fused(), Backend::composed()] {
         let model = model.with_backend(backend);
-        let of = |label| model.losses(&[1, 2], &[2], Targets { ids: &[1, label], weights: &[1.0, 0.0], smoothing: 0.0 }).unwrap();
+        let of = |label| model.losses(&[1, 2], &[2], Targets { labels: &[1, label], weights: &[1.0, 0.0], smoothing: 0.0 }).unwrap();
         assert_eq!(of(u32::MAX), of(3));
     }
 }
@@ -228,7 +228,7 @@ fn a_batch_that_does_not_fit_in_memory() {
 }
 
 fn tiny_rows_of(length: usize, count: usize) -> TokenizedDataset {
-    let row = Tokens { input_ids: vec![1; length], attention_mask: vec![1; length], labels: vec![1; length], prompt_length: 0 };
+    let row = Encoding { input_ids: vec![1; length], attention_mask: vec![1; length], labels: vec![1; length], prompt_length: 0 };
     TokenizedDataset::from_rows(vec![row; count])
 }
 

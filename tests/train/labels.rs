@@ -25,14 +25,14 @@ fn trained(data: TokenizedDataset, arguments: TrainingArguments) -> (Vec<(f64, f
     (history, model.weights().iter().flat_map(|(_, var)| values(var.as_tensor())).collect())
 }
 
-fn changed(change: impl Fn(Tokens) -> Tokens) -> TokenizedDataset {
+fn changed(change: impl Fn(Encoding) -> Encoding) -> TokenizedDataset {
     TokenizedDataset::from_rows(tiny_rows(12).into_rows().into_iter().map(change).collect())
 }
 
 /// A row with `left` and `right` ids of padding.
-fn padded(row: Tokens, left: usize, right: usize) -> Tokens {
+fn padded(row: Encoding, left: usize, right: usize) -> Encoding {
     let around = |inner: Vec<u32>, fill: u32| [vec![fill; left], inner, vec![fill; right]].concat();
-    Tokens {
+    Encoding {
         input_ids: around(row.input_ids, 7),
         attention_mask: around(row.attention_mask, 0),
         labels: around(row.labels, 7),
@@ -42,7 +42,7 @@ fn padded(row: Tokens, left: usize, right: usize) -> Tokens {
 
 #[test]
 fn the_side_of_padding_changes_nothing() {
-    let prompts = |row: Tokens| Tokens { prompt_length: 2, ..row };
+    let prompts = |row: Encoding| Encoding { prompt_length: 2, ..row };
     for completion_only_loss in [false, true] {
         let with = |left: usize, right: usize| changed(move |row| padded(prompts(row), left, right));
         let own = || TrainingArguments { completion_only_loss, ..arguments() };
@@ -59,18 +59,18 @@ fn the_side_of_padding_changes_nothing() {
 
 #[test]
 fn a_label_of_minus_100_is_skipped() {
-    let masked = |row: Tokens| {
+    let masked = |row: Encoding| {
         let labels: Vec<i64> = row.labels.iter().enumerate().map(|(place, &id)| if place < 3 { -100 } else { i64::from(id) }).collect();
         row.with_labels(&labels).unwrap()
     };
-    let prompts = |row: Tokens| Tokens { prompt_length: 3, ..row };
+    let prompts = |row: Encoding| Encoding { prompt_length: 3, ..row };
     let only = TrainingArguments { completion_only_loss: true, ..arguments() };
     assert!(trained(changed(masked), arguments()) == trained(changed(prompts), only), "skipped and of a prompt");
     assert!(trained(changed(masked), arguments()) != trained(changed(|row| row), arguments()));
     // Skipped in the middle: the two parts of the loss add up.
     let (model, ids) = (tiny_model(1), vec![5, 9, 2, 40, 8, 77]);
     let loss = |labels: &[i64]| {
-        let row = Tokens::from_ids(ids.clone()).with_labels(labels).unwrap();
+        let row = Encoding::from_ids(ids.clone()).with_labels(labels).unwrap();
         let report = evaluate_loss(&model, &TokenizedDataset::from_rows(vec![row]), 1, false).unwrap();
         (report.loss * report.tokens as f64, report.tokens)
     };
@@ -95,39 +95,39 @@ fn labels_that_are_no_ids_are_refused() {
     // −1 of a 32-bit label.
     rows[2].labels[3] = -1i32 as u32;
     refused(trainer.step_on(&rows), &["row 2", "label at position 3 is -1", "vocabulary of 96"]);
-    refused(Tokens::from_ids(vec![1, 2, 3]).with_labels(&[1, 2, -5]), &["label at position 2 is -5", "0 or more, or −100"]);
-    rows[2] = Tokens::from_ids(vec![4, 96, 5]);
+    refused(Encoding::from_ids(vec![1, 2, 3]).with_labels(&[1, 2, -5]), &["label at position 2 is -5", "0 or more, or −100"]);
+    rows[2] = Encoding::from_ids(vec![4, 96, 5]);
     refused(trainer.step_on(&rows), &["row 2", "token id 96 at position 1", "vocabulary of 96"]);
 }
 
 #[test]
 fn lengths_that_differ_are_refused() {
     let model = tiny_model(1);
-    let refuse = |row: Tokens, parts: &[&str]| {
-        let data = TokenizedDataset::from_rows(vec![Tokens::from_ids(vec![3, 4, 5]), row.clone()]);
+    let refuse = |row: Encoding, parts: &[&str]| {
+        let data = TokenizedDataset::from_rows(vec![Encoding::from_ids(vec![3, 4, 5]), row.clone()]);
         refused(Trainer::new(&model, arguments(), data.clone(), TokenizedDataset::default()), parts);
         refused(evaluate_loss(&model, &data, 1, false), parts);
         let mut trainer = Trainer::new(&model, arguments(), tiny_rows(4), TokenizedDataset::default()).unwrap();
         refused(trainer.step_on(data.rows()), parts);
     };
-    let row = Tokens::from_ids(vec![1, 2, 3, 4]);
-    refuse(Tokens { labels: vec![1, 2], ..row.clone() }, &["row 1", "labels has a length of 2", "input_ids of 4"]);
-    refuse(Tokens { attention_mask: vec![1; 6], ..row.clone() }, &["row 1", "attention_mask has a length of 6", "input_ids of 4"]);
-    refuse(Tokens { attention_mask: vec![1, 0, 1, 1], ..row.clone() }, &["row 1", "position 1 is 0", "between ones"]);
+    let row = Encoding::from_ids(vec![1, 2, 3, 4]);
+    refuse(Encoding { labels: vec![1, 2], ..row.clone() }, &["row 1", "labels has a length of 2", "input_ids of 4"]);
+    refuse(Encoding { attention_mask: vec![1; 6], ..row.clone() }, &["row 1", "attention_mask has a length of 6", "input_ids of 4"]);
+    refuse(Encoding { attention_mask: vec![1, 0, 1, 1], ..row.clone() }, &["row 1", "position 1 is 0", "between ones"]);
     refused(row.with_labels(&[1]), &["labels has a length of 1", "input_ids of 4"]);
-    let long = Tokens::from_ids(vec![1; 66]);
+    let long = Encoding::from_ids(vec![1; 66]);
     refuse(padded(long, 3, 0), &["row 1", "66 tokens", "64 positions"]);
 }
 
 #[test]
 fn rows_with_nothing_to_predict_are_left_out() {
     let empty = || {
-        let skipped = Tokens::from_ids(vec![5, 6, 7]).with_labels(&[5, -100, -100]).unwrap();
-        let prompt = Tokens { prompt_length: 3, ..Tokens::from_ids(vec![5, 6, 7]) };
-        [Tokens::from_ids(vec![9]), skipped, prompt, padded(Tokens::from_ids(vec![8]), 2, 2)]
+        let skipped = Encoding::from_ids(vec![5, 6, 7]).with_labels(&[5, -100, -100]).unwrap();
+        let prompt = Encoding { prompt_length: 3, ..Encoding::from_ids(vec![5, 6, 7]) };
+        [Encoding::from_ids(vec![9]), skipped, prompt, padded(Encoding::from_ids(vec![8]), 2, 2)]
     };
     let only = || TrainingArguments { completion_only_loss: true, ..arguments() };
-    let with: Vec<Tokens> =
+    let with: Vec<Encoding> =
         tiny_rows(12).into_rows().into_iter().zip(empty().into_iter().cycle()).flat_map(|(row, empty)| [empty, row]).collect();
     let with = TokenizedDataset::from_rows(with);
     assert!(trained(with.clone(), only()) == trained(tiny_rows(12), only()), "rows that teach nothing change nothing");

@@ -109,8 +109,8 @@ impl TrainerCallback for Fails {
     fn name(&self) -> &'static str {
         "Fails"
     }
-    fn on_step_end(&mut self, moment: &Moment) -> Result<Control> {
-        let now = moment.state.global_step == 3 && !std::mem::replace(&mut self.0, true);
+    fn on_step_end(&mut self, context: &CallbackContext) -> Result<Control> {
+        let now = context.state.global_step == 3 && !std::mem::replace(&mut self.0, true);
         if now { Err(Error::new(ErrorKind::Interrupted, "after step 3")) } else { Ok(Control::default()) }
     }
 }

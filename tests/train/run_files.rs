@@ -21,7 +21,7 @@ fn keys(value: &Value) -> Vec<String> {
 
 /// The `eval_loss` of transformers: each batch's own mean, weighted by its rows.
 fn mean_of_batches(model: &CausalLm, data: &TokenizedDataset) -> f64 {
-    let of = |rows: &[Tokens]| {
+    let of = |rows: &[Encoding]| {
         let loss = evaluate_loss(model, &TokenizedDataset::from_rows(rows.to_vec()), 2, false).unwrap().loss;
         loss * rows.len() as f64
     };
@@ -95,9 +95,9 @@ fn trainer_state_is_transformers() {
 struct Notes(Arc<Mutex<Vec<String>>>);
 
 impl Notes {
-    fn add(&self, name: &str, moment: &Moment) -> Result<Control> {
-        assert_eq!(moment.history.len(), moment.state.global_step);
-        self.0.lock().unwrap().push(format!("{name} {}", moment.state.global_step));
+    fn add(&self, name: &str, context: &CallbackContext) -> Result<Control> {
+        assert_eq!(context.history.len(), context.state.global_step);
+        self.0.lock().unwrap().push(format!("{name} {}", context.state.global_step));
         Ok(Control::default())
     }
 }
@@ -106,26 +106,26 @@ impl TrainerCallback for Notes {
     fn name(&self) -> &'static str {
         "Notes"
     }
-    fn on_train_begin(&mut self, moment: &Moment) -> Result<Control> {
-        self.add("begin", moment)
+    fn on_train_begin(&mut self, context: &CallbackContext) -> Result<Control> {
+        self.add("begin", context)
     }
-    fn on_step_end(&mut self, moment: &Moment) -> Result<Control> {
-        let step = moment.state.global_step;
-        self.add("step", moment)?;
+    fn on_step_end(&mut self, context: &CallbackContext) -> Result<Control> {
+        let step = context.state.global_step;
+        self.add("step", context)?;
         Ok(Control { log: step == 1, evaluate: step == 2, save: step == 3, stop: step == 4 })
     }
-    fn on_log(&mut self, moment: &Moment) -> Result<Control> {
-        self.add("log", moment)
+    fn on_log(&mut self, context: &CallbackContext) -> Result<Control> {
+        self.add("log", context)
     }
-    fn on_evaluate(&mut self, moment: &Moment) -> Result<Control> {
-        self.add("evaluate", moment)
+    fn on_evaluate(&mut self, context: &CallbackContext) -> Result<Control> {
+        self.add("evaluate", context)
     }
-    fn on_save(&mut self, moment: &Moment) -> Result<Control> {
-        assert!(moment.arguments.output_dir.join("checkpoint-3/manifest.json").exists());
-        self.add("save", moment)
+    fn on_save(&mut self, context: &CallbackContext) -> Result<Control> {
+        assert!(context.arguments.output_dir.join("checkpoint-3/manifest.json").exists());
+        self.add("save", context)
     }
-    fn on_train_end(&mut self, moment: &Moment) -> Result<Control> {
-        self.add("end", moment)
+    fn on_train_end(&mut self, context: &CallbackContext) -> Result<Control> {
+        self.add("end", context)
     }
 }
 
@@ -148,12 +148,12 @@ impl TrainerCallback for Fails {
     fn name(&self) -> &'static str {
         "Fails"
     }
-    fn on_step_end(&mut self, moment: &Moment) -> Result<Control> {
-        let now = moment.state.global_step == 3 && !std::mem::replace(&mut self.0[0], true);
+    fn on_step_end(&mut self, context: &CallbackContext) -> Result<Control> {
+        let now = context.state.global_step == 3 && !std::mem::replace(&mut self.0[0], true);
         if now { Err(Error::new(ErrorKind::Interrupted, "after step 3")) } else { Ok(Control::default()) }
     }
-    fn on_evaluate(&mut self, moment: &Moment) -> Result<Control> {
-        let now = moment.state.global_step == 6 && !std::mem::replace(&mut self.0[1], true);
+    fn on_evaluate(&mut self, context: &CallbackContext) -> Result<Control> {
+        let now = context.state.global_step == 6 && !std::mem::replace(&mut self.0[1], true);
         if now { Err(Error::new(ErrorKind::Interrupted, "in the evaluation of step 6")) } else { Ok(Control::default()) }
     }
 }

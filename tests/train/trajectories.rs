@@ -53,7 +53,7 @@ fn ten_steps_are_pytorchs() {
 }
 
 /// Trainer's `eval_loss`: the mean of the batches' own means, each as often as the batch has rows.
-fn row_means(model: &CausalLm, rows: &[Tokens]) -> f64 {
-    let batch = |rows: &[Tokens]| evaluate_loss(model, &TokenizedDataset::from_rows(rows.to_vec()), 2, false).unwrap().loss;
+fn row_means(model: &CausalLm, rows: &[Encoding]) -> f64 {
+    let batch = |rows: &[Encoding]| evaluate_loss(model, &TokenizedDataset::from_rows(rows.to_vec()), 2, false).unwrap().loss;
     rows.chunks(2).map(|rows| batch(rows) * rows.len() as f64).sum::<f64>() / rows.len() as f64
 }

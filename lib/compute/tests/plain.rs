@@ -187,7 +187,7 @@ fn losses_and_their_gradients() {
     let scratch = Mutex::new(Vec::new());
     for (cap, bias, smoothing) in [(None, None, 0.0), (Some(1.5), Some(&bias), 0.1)] {
         let head = Head { weight: &weight, bias: bias.map(Vec::as_slice), cap, width, scratch: &scratch };
-        let targets = Targets { ids: &ids, weights: &weights, smoothing };
+        let targets = Targets { labels: &ids, weights: &weights, smoothing };
         let logits = |hidden: &[f64], bias_of: &[f64]| -> Vec<f64> {
             let plain = |v: usize| dot(hidden, &ww[v * width..][..width]) + if bias.is_some() { bias_of[v] } else { 0.0 };
             (0..vocabulary).map(|v| cap.map_or(plain(v), |cap| f64::from(cap) * (plain(v) / f64::from(cap)).tanh())).collect()
@@ -257,7 +257,7 @@ fn moved(logits: &[f64], word: usize, logit: f64, id: u32, weight: f32) -> f64 {
 fn a_label_beside_the_vocabulary_is_refused() {
     let scratch = Mutex::new(Vec::new());
     let head = Head { weight: &[0.0; 6], bias: None, cap: None, width: 2, scratch: &scratch };
-    head.losses(&[0.0; 4], Targets { ids: &[2, 3], weights: &[1.0, 1.0], smoothing: 0.0 });
+    head.losses(&[0.0; 4], Targets { labels: &[2, 3], weights: &[1.0, 1.0], smoothing: 0.0 });
 }
 
 #[test]

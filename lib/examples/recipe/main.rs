@@ -113,7 +113,8 @@ fn id_rows(tokenizer: &Tokenizer, texts: &[String]) -> Result<TokenizedDataset> 
         stream.extend(tokenizer.encode(text)?);
         stream.push(tokenizer.eos_id());
     }
-    let row = |ids: &[u32]| Tokens { input_ids: ids.to_vec(), attention_mask: vec![1; ids.len()], labels: ids.to_vec(), prompt_length: 0 };
+    let row =
+        |ids: &[u32]| Encoding { input_ids: ids.to_vec(), attention_mask: vec![1; ids.len()], labels: ids.to_vec(), prompt_length: 0 };
     Ok(TokenizedDataset::from_rows(stream.chunks_exact(ROW).map(row).collect()))
 }
 

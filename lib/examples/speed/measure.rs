@@ -50,8 +50,8 @@ fn arguments(words: &[String], batch: usize, accumulation: usize, steps: usize) 
     }
 }
 
-fn row(ids: Vec<u32>) -> Tokens {
-    Tokens { attention_mask: vec![1; ids.len()], labels: ids.clone(), input_ids: ids, prompt_length: 0 }
+fn row(ids: Vec<u32>) -> Encoding {
+    Encoding { attention_mask: vec![1; ids.len()], labels: ids.clone(), input_ids: ids, prompt_length: 0 }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -64,7 +64,7 @@ fn train(words: &[String], batch: usize, length: usize, accumulation: usize, ste
     let before = peak_memory();
     let count = batch * accumulation;
     let id = |row: usize, place: usize| ((row * 7919 + place * 104_729) % 50_303 + 1) as u32;
-    let rows: Vec<Tokens> = (0..count).map(|index| row((0..length).map(|place| id(index, place)).collect())).collect();
+    let rows: Vec<Encoding> = (0..count).map(|index| row((0..length).map(|place| id(index, place)).collect())).collect();
     let model = model()?;
     let mut trainer = Trainer::new(
         &model,
@@ -90,7 +90,7 @@ fn train_rows(words: &[String], batch: usize, limit: usize) -> Result<Value> {
     let path = words.get(1).cloned().unwrap_or_default();
     let bytes = std::fs::read(&path).map_err(|error| Error::file(Path::new(&path), error))?;
     let rows: Vec<Vec<u32>> = serde_json::from_slice(&bytes).unwrap_or_default();
-    let rows: Vec<Tokens> = rows.into_iter().take(limit).map(row).collect();
+    let rows: Vec<Encoding> = rows.into_iter().take(limit).map(row).collect();
     let model = model()?;
     let mut trainer = Trainer::new(
         &model,

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::generate::batch::inference;
 use crate::models::causal::CausalLm;
 use crate::tokenizer::text::Tokenizer;
-use crate::train::callback::trainer_callback::{Control, Moment, TrainerCallback};
+use crate::train::callback::trainer_callback::{CallbackContext, Control, TrainerCallback};
 
 /// One answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,20 +77,20 @@ impl TrainerCallback for SampleAnswers {
         "SampleAnswers"
     }
 
-    fn on_train_begin(&mut self, moment: &Moment) -> Result<Control> {
-        self.ask(moment.state.global_step, moment.model)
+    fn on_train_begin(&mut self, context: &CallbackContext) -> Result<Control> {
+        self.ask(context.state.global_step, context.model)
     }
 
-    fn on_step_end(&mut self, moment: &Moment) -> Result<Control> {
+    fn on_step_end(&mut self, context: &CallbackContext) -> Result<Control> {
         match self.every {
             0 => Ok(Control::default()),
-            every if moment.state.global_step.is_multiple_of(every) => self.ask(moment.state.global_step, moment.model),
+            every if context.state.global_step.is_multiple_of(every) => self.ask(context.state.global_step, context.model),
             _ => Ok(Control::default()),
         }
     }
 
-    fn on_train_end(&mut self, moment: &Moment) -> Result<Control> {
-        self.ask(moment.state.global_step, moment.model)
+    fn on_train_end(&mut self, context: &CallbackContext) -> Result<Control> {
+        self.ask(context.state.global_step, context.model)
     }
 }
 

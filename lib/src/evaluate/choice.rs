@@ -54,7 +54,7 @@ pub fn log_probability(model: &CausalLm, tokenizer: &Tokenizer, prompt: &str, co
     }
     let (inputs, targets) = (&ids[..ids.len() - 1], &ids[1..]);
     let weights: Vec<f32> = (1..ids.len()).map(|position| f32::from(u8::from(position >= start))).collect();
-    let targets = Targets { ids: targets, weights: &weights, smoothing: 0.0 };
+    let targets = Targets { labels: targets, weights: &weights, smoothing: 0.0 };
     Ok(-model.losses(inputs, &[inputs.len()], targets)?.iter().map(|loss| f64::from(*loss)).sum::<f64>())
 }
 

@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::assemble::assemble;
 use crate::models::config::Config;
-use crate::models::decoder::{Cache, Decoder, Lesson};
+use crate::models::decoder::{Cache, Decoder, TrainBatch};
 use crate::nn::backend::Backend;
 use crate::nn::check;
 use crate::nn::lora::LoraConfig;
@@ -202,13 +202,13 @@ impl CausalLm {
     ///
     /// # Errors
     /// As [`CausalLm::losses`].
-    pub fn backward(&self, lesson: Lesson) -> Result<f64> {
-        self.check_batch(lesson.inputs, lesson.lengths, lesson.targets)?;
-        Ok(self.pool.run(|| self.decoder.backward(self.backend, lesson))?)
+    pub fn backward(&self, batch: TrainBatch) -> Result<f64> {
+        self.check_batch(batch.inputs, batch.lengths, batch.targets)?;
+        Ok(self.pool.run(|| self.decoder.backward(self.backend, batch))?)
     }
 
     fn check_batch(&self, inputs: &[u32], lengths: &[usize], targets: Targets) -> Result<()> {
-        let counts = [lengths.iter().sum(), targets.ids.len(), targets.weights.len()];
+        let counts = [lengths.iter().sum(), targets.labels.len(), targets.weights.len()];
         if counts.iter().any(|&count| count != inputs.len()) {
             let [rows, ids, weights] = counts;
             return Err(Error::new(
@@ -222,7 +222,7 @@ impl CausalLm {
         }
         self.check_ids(inputs)?;
         self.check_lengths(lengths.iter().copied())?;
-        let counted = targets.ids.iter().zip(targets.weights).filter(|(_, weight)| **weight != 0.0);
+        let counted = targets.labels.iter().zip(targets.weights).filter(|(_, weight)| **weight != 0.0);
         self.check_known(counted.map(|(id, _)| *id), "label")
     }
 

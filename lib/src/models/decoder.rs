@@ -10,7 +10,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{D, Device, Result, Tensor};
 
 use crate::nn::activation;
-use crate::nn::attention::cache::LayerCache;
+use crate::nn::attention::cache::KvCache;
 use crate::nn::attention::call::{attention, attention_cached};
 use crate::nn::attention::shape::{AttentionShape, Columns};
 use crate::nn::backend::Backend;
@@ -43,11 +43,11 @@ pub trait Block: std::fmt::Debug + Send + Sync {
 
 /// How the heads of a layer are laid out, and what they see.
 #[derive(Debug, Clone)]
-pub struct Heads {
+pub struct AttentionConfig {
     /// Heads of queries, H.
     pub heads: usize,
     /// Heads of keys and values, G.
-    pub groups: usize,
+    pub kv_heads: usize,
     /// Dimensions of a head, D.
     pub size: usize,
     /// Where they stand in a row.
@@ -76,7 +76,7 @@ pub struct Decoder {
     /// The output projection.
     pub head: LmHead,
     /// The attention's shape, layer by layer.
-    pub heads: Vec<Heads>,
+    pub heads: Vec<AttentionConfig>,
     /// Rate of dropout in the layers, in training.
     pub dropout: f64,
     /// Rate of dropout of the embedding, in training.
@@ -88,7 +88,7 @@ pub struct Decoder {
 /// What each layer has seen of some sequences, so that a new position costs one row and not the whole text again.
 #[derive(Debug, Default)]
 pub struct Cache {
-    layers: Vec<Arc<Mutex<Vec<LayerCache>>>>,
+    layers: Vec<Arc<Mutex<Vec<KvCache>>>>,
     /// Positions of each sequence.
     lengths: Vec<usize>,
 }
@@ -127,7 +127,7 @@ impl Cache {
 
 /// A training step's view of a batch.
 #[derive(Debug, Clone, Copy)]
-pub struct Lesson<'a> {
+pub struct TrainBatch<'a> {
     /// N ids.
     pub inputs: &'a [u32],
     /// How many of them each sequence has.
@@ -147,8 +147,8 @@ impl Decoder {
 
     /// The attention's shape in layer `index` for sequences of these lengths.
     fn shape(&self, index: usize, lengths: &Arc<[usize]>) -> AttentionShape {
-        let Heads { heads, groups, size, columns, rotary, scores } = self.heads[index].clone();
-        AttentionShape { lengths: lengths.clone(), heads, groups, head_size: size, columns, rotary, scores }
+        let AttentionConfig { heads, kv_heads, size, columns, rotary, scores } = self.heads[index].clone();
+        AttentionShape { lengths: lengths.clone(), heads, kv_heads, head_size: size, columns, rotary, scores }
     }
 
     /// The embedded rows of `ids`, `(N,C)`.
@@ -243,20 +243,20 @@ impl Decoder {
     ///
     /// # Errors
     /// For an id that is not below V, and for a family whose layers have an operation without a backward pass.
-    pub fn backward(&self, backend: Backend, lesson: Lesson) -> Result<f64> {
+    pub fn backward(&self, backend: Backend, batch: TrainBatch) -> Result<f64> {
         if !backend.is_fused() {
             self.pass_ids()?;
         }
         let seed = self.seed.fetch_add(1, Ordering::Relaxed);
-        let lengths = lesson.lengths.into();
+        let lengths = batch.lengths.into();
         let embedding = Segment::start(backend, |pass| {
-            let embedded = self.noisy(pass, &self.embed(pass, lesson.inputs, true)?, lesson, seed)?;
+            let embedded = self.noisy(pass, &self.embed(pass, batch.inputs, true)?, batch, seed)?;
             self.drop(pass, &embedded, self.embedding_dropout, Some(seed), 0)
         })?;
         let layers = 0..self.blocks.len();
         // What is computed again on the way back begins with these.
         let mut inputs = vec![embedding.output().detach()];
-        if lesson.checkpointing {
+        if batch.checkpointing {
             for index in layers.clone() {
                 inputs.push(self.block(&Pass::new(backend), index, &inputs[index], &lengths, Some(seed))?.detach());
             }
@@ -264,13 +264,13 @@ impl Decoder {
         let last = inputs.pop().unwrap_or_else(|| embedding.output().detach());
         let end = Segment::of(backend, &last, |pass, x| {
             let mut y = x.clone();
-            for index in layers.filter(|_| !lesson.checkpointing) {
+            for index in layers.filter(|_| !batch.checkpointing) {
                 y = self.block(pass, index, &y, &lengths, Some(seed))?;
             }
             self.norm.forward(pass, &y)
         })?;
         drop(last);
-        let (loss, mut grad) = self.head.backward(end, lesson.targets, |store| self.collect(store))?;
+        let (loss, mut grad) = self.head.backward(end, batch.targets, |store| self.collect(store))?;
         while let Some(input) = inputs.pop() {
             let block = Segment::of(backend, &input, |pass, x| self.block(pass, inputs.len(), x, &lengths, Some(seed)))?;
             grad = at_leaf(block.back(&grad, |store| self.collect(store))?)?;
@@ -290,14 +290,14 @@ impl Decoder {
     }
 
     /// Uniform noise of `noise / √(length · C)` on each sequence's embeddings.
-    fn noisy(&self, pass: &Pass, embedded: &Tensor, lesson: Lesson, seed: u64) -> Result<Tensor> {
-        if lesson.noise <= 0.0 {
+    fn noisy(&self, pass: &Pass, embedded: &Tensor, batch: TrainBatch, seed: u64) -> Result<Tensor> {
+        if batch.noise <= 0.0 {
             return Ok(embedded.clone());
         }
         let width = embedded.dim(D::Minus1)?;
         let mut noise = Vec::with_capacity(embedded.elem_count());
-        for length in lesson.lengths {
-            let strength = lesson.noise / ((length * width) as f64).sqrt();
+        for length in batch.lengths {
+            let strength = batch.noise / ((length * width) as f64).sqrt();
             for _ in 0..length * width {
                 let random = scramble(scramble(seed ^ 0x6e65_6674).wrapping_add(noise.len() as u64)) as f64 / u64::MAX as f64;
                 noise.push((strength * (2.0 * random - 1.0)) as f32);

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{D, Device, Tensor, Var};
+use candle_core::{D, Device, Result, Tensor, Var};
 
 use crate::nn::activation;
 use crate::nn::attention::composed;
@@ -18,8 +18,6 @@ use crate::util::notice;
 use compute::cpu::activation::{GELU_TANH, SILU};
 use compute::cpu::attention::Scores;
 use compute::cpu::loss::Targets;
-
-type Answer<T> = candle_core::Result<T>;
 
 /// What the two may differ by: f32, added up in another order.
 const BOUND: f32 = 1e-3;
@@ -49,18 +47,18 @@ pub fn fault(backend: Backend, device: &Device) -> Option<String> {
 }
 
 /// Every kind of operation of a model on `x (6,48)`.
-fn operations(pass: &Pass, x: &Tensor) -> Answer<Vec<Tensor>> {
-    let factors = |from: f32| -> Answer<Parameter> {
+fn operations(pass: &Pass, x: &Tensor) -> Result<Vec<Tensor>> {
+    let factors = |from: f32| -> Result<Parameter> {
         let values: Vec<f32> = (0..48).map(|i| from + i as f32 / 48.0).collect();
         Ok(Parameter::new(Var::from_vec(values, 48, x.device())?))
     };
     let layer = Norm { weight: factors(0.5)?, bias: Some(factors(-0.5)?), epsilon: 1e-5, offset: 0.0 };
     let rms = Norm { weight: factors(0.5)?, bias: None, epsilon: 1e-5, offset: 1.0 };
-    let attention = |heads, groups, columns, turned, scores| {
+    let attention = |heads, kv_heads, columns, turned, scores| {
         let shape = AttentionShape {
             lengths: [2, 4].into(),
             heads,
-            groups,
+            kv_heads,
             head_size: 8,
             columns,
             rotary: Arc::new(Rotary::new(turned, 1e4, None)),
@@ -68,7 +66,7 @@ fn operations(pass: &Pass, x: &Tensor) -> Answer<Vec<Tensor>> {
         };
         composed::attention(pass.backend(), x, &shape, &mut [])
     };
-    let targets = Targets { ids: &[1, 2, 3, 5, 8, 13], weights: &[1.0; 6], smoothing: 0.1 };
+    let targets = Targets { labels: &[1, 2, 3, 5, 8, 13], weights: &[1.0; 6], smoothing: 0.1 };
     Ok(vec![
         layer.forward(pass, x)?,
         rms.forward(pass, x)?,
@@ -90,10 +88,10 @@ fn operations(pass: &Pass, x: &Tensor) -> Answer<Vec<Tensor>> {
 pub fn distance_from_composed(
     backend: Backend,
     device: &Device,
-    operations: &dyn Fn(&Pass, &Tensor) -> Answer<Vec<Tensor>>,
-) -> Answer<f32> {
+    operations: &dyn Fn(&Pass, &Tensor) -> Result<Vec<Tensor>>,
+) -> Result<f32> {
     let numbers: Vec<f32> = (0..6 * 48).map(|i| ((i * 7919 % 101) as f32 - 50.0) / 40.0).collect();
-    let results = |backend| -> Answer<Vec<Tensor>> {
+    let results = |backend| -> Result<Vec<Tensor>> {
         let x = Var::from_vec(numbers.clone(), (6, 48), device)?;
         let mut results = operations(&Pass::new(backend), &x)?;
         for index in 0..results.len() {

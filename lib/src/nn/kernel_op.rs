@@ -1,7 +1,7 @@
 //! Tensors on a GPU → tensors there, with gradients: the kernels of `compute::cuda`, in place of what candle composes of many
 //! operations. Tests run them on the CPU.
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use crate::nn::backend::Kernels;
 use crate::nn::parameter::values;
@@ -10,33 +10,31 @@ use compute::cpu::loss::Targets;
 use compute::cuda::call::Call;
 use compute::cuda::operation::{Gated, Gelu, Losses, Norm};
 
-type Answer<T> = candle_core::Result<T>;
-
 /// A call whose inputs and output are tensors.
 pub(crate) trait KernelCall: Sized {
     /// The output, without a gradient.
-    fn run(self, kernels: Kernels, a: &Tensor, b: &Tensor, c: &Tensor) -> Answer<Tensor>;
+    fn run(self, kernels: Kernels, a: &Tensor, b: &Tensor, c: &Tensor) -> Result<Tensor>;
 
     /// The output, with the gradients that `grads` makes of the inputs, the output and the gradient by the output.
-    fn with_grads<F>(self, kernels: Kernels, a: &Tensor, b: &Tensor, c: &Tensor, grads: F) -> Answer<Tensor>
+    fn with_grads<F>(self, kernels: Kernels, a: &Tensor, b: &Tensor, c: &Tensor, grads: F) -> Result<Tensor>
     where
-        F: Fn([&Tensor; 3], &Tensor, &Tensor) -> Answer<[Option<Tensor>; 3]> + Send + Sync + 'static;
+        F: Fn([&Tensor; 3], &Tensor, &Tensor) -> Result<[Option<Tensor>; 3]> + Send + Sync + 'static;
 }
 
 impl KernelCall for Call {
-    fn run(self, kernels: Kernels, a: &Tensor, b: &Tensor, c: &Tensor) -> Answer<Tensor> {
+    fn run(self, kernels: Kernels, a: &Tensor, b: &Tensor, c: &Tensor) -> Result<Tensor> {
         a.contiguous()?.apply_op3_no_bwd(&b.contiguous()?, &c.contiguous()?, &Operation { call: self, kernels, grads: no_grads })
     }
 
-    fn with_grads<F>(self, kernels: Kernels, a: &Tensor, b: &Tensor, c: &Tensor, grads: F) -> Answer<Tensor>
+    fn with_grads<F>(self, kernels: Kernels, a: &Tensor, b: &Tensor, c: &Tensor, grads: F) -> Result<Tensor>
     where
-        F: Fn([&Tensor; 3], &Tensor, &Tensor) -> Answer<[Option<Tensor>; 3]> + Send + Sync + 'static,
+        F: Fn([&Tensor; 3], &Tensor, &Tensor) -> Result<[Option<Tensor>; 3]> + Send + Sync + 'static,
     {
         a.contiguous()?.apply_op3(&b.contiguous()?, &c.contiguous()?, Operation { call: self, kernels, grads })
     }
 }
 
-fn no_grads(_: [&Tensor; 3], _: &Tensor, _: &Tensor) -> Answer<[Option<Tensor>; 3]> {
+fn no_grads(_: [&Tensor; 3], _: &Tensor, _: &Tensor) -> Result<[Option<Tensor>; 3]> {
     Ok([None, None, None])
 }
 
@@ -48,7 +46,7 @@ struct Operation<F> {
 
 impl<F> CustomOp3 for Operation<F>
 where
-    F: Fn([&Tensor; 3], &Tensor, &Tensor) -> Answer<[Option<Tensor>; 3]> + Send + Sync,
+    F: Fn([&Tensor; 3], &Tensor, &Tensor) -> Result<[Option<Tensor>; 3]> + Send + Sync,
 {
     fn name(&self) -> &'static str {
         self.call.kernel()
@@ -62,7 +60,7 @@ where
         lb: &Layout,
         c: &CpuStorage,
         lc: &Layout,
-    ) -> Answer<(CpuStorage, Shape)> {
+    ) -> Result<(CpuStorage, Shape)> {
         let Some(runner) = self.kernels.runner() else { candle_core::bail!("the kernel {} is for a GPU", self.call.kernel()) };
         let out = self.call.emulate(runner, [values(a, la)?, values(b, lb)?, values(c, lc)?]).map_err(candle_core::Error::wrap)?;
         Ok((CpuStorage::F32(out), Shape::from(self.call.shape())))
@@ -77,7 +75,7 @@ where
         lb: &Layout,
         c: &candle_core::CudaStorage,
         lc: &Layout,
-    ) -> Answer<(candle_core::CudaStorage, Shape)> {
+    ) -> Result<(candle_core::CudaStorage, Shape)> {
         Ok((compute::cuda::launch::run(&self.call, [(a, la), (b, lb), (c, lc)])?, Shape::from(self.call.shape())))
     }
 
@@ -88,17 +86,14 @@ where
         c: &Tensor,
         out: &Tensor,
         grad: &Tensor,
-    ) -> Answer<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let [a, b, c] = (self.grads)([a, b, c], out, grad)?;
         Ok((a, b, c))
     }
 }
 
 /// Layer norm of `x (N,C)`, or RMS norm without a bias; `offset` is added to the weight.
-///
-/// # Errors
-/// When a shape does not fit, or the device fails.
-pub fn norm(kernels: Kernels, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, epsilon: f32, offset: f32) -> Answer<Tensor> {
+pub fn norm(kernels: Kernels, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, epsilon: f32, offset: f32) -> Result<Tensor> {
     let (rows, width) = x.dims2()?;
     let norm = Norm { rows, width, is_centred: bias.is_some(), epsilon, offset };
     norm.rows().with_grads(kernels, x, weight, bias.unwrap_or(weight), move |[x, weight, _], _, grad| {
@@ -111,10 +106,7 @@ pub fn norm(kernels: Kernels, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>
 }
 
 /// GELU with the exact normal distribution function, any shape.
-///
-/// # Errors
-/// When the device fails.
-pub fn gelu(kernels: Kernels, x: &Tensor) -> Answer<Tensor> {
+pub fn gelu(kernels: Kernels, x: &Tensor) -> Result<Tensor> {
     let call = Gelu { shape: x.dims() };
     call.values().with_grads(kernels, x, x, x, move |[x, ..], _, grad| {
         let call = Gelu { shape: x.dims() };
@@ -123,10 +115,7 @@ pub fn gelu(kernels: Kernels, x: &Tensor) -> Answer<Tensor> {
 }
 
 /// `activation(gate) · up`, or the activation alone, any shape.
-///
-/// # Errors
-/// When the shapes differ, or the device fails.
-pub fn gated(kernels: Kernels, gate: &Tensor, up: Option<&Tensor>, form: Sigmoidal) -> Answer<Tensor> {
+pub fn gated(kernels: Kernels, gate: &Tensor, up: Option<&Tensor>, form: Sigmoidal) -> Result<Tensor> {
     let has_up = up.is_some();
     let call = Gated { shape: gate.dims(), has_up, form };
     call.values().with_grads(kernels, gate, up.unwrap_or(gate), gate, move |[gate, up, _], _, grad| {
@@ -140,11 +129,11 @@ pub fn gated(kernels: Kernels, gate: &Tensor, up: Option<&Tensor>, form: Sigmoid
 ///
 /// # Errors
 /// When a row that counts has an id that has no logit.
-pub fn losses(kernels: Kernels, logits: &Tensor, targets: Targets) -> Answer<Tensor> {
+pub fn losses(kernels: Kernels, logits: &Tensor, targets: Targets) -> Result<Tensor> {
     let (rows, width) = logits.dims2()?;
     let call = Losses { rows, width, smoothing: targets.smoothing };
     // An id is told as an f32, which is exact up to the width that `Losses` allows; one below 0 leaves its row out.
-    let ids = targets.ids.iter().zip(targets.weights).enumerate().map(|(row, (id, weight))| match *id {
+    let ids = targets.labels.iter().zip(targets.weights).enumerate().map(|(row, (id, weight))| match *id {
         _ if *weight == 0.0 => Ok(-1.0),
         id if (id as usize) < width => Ok(id as f32),
         id => candle_core::bail!(
@@ -152,7 +141,7 @@ pub fn losses(kernels: Kernels, logits: &Tensor, targets: Targets) -> Answer<Ten
             width - 1
         ),
     });
-    let ids = Tensor::from_vec(ids.collect::<Answer<Vec<f32>>>()?, targets.ids.len(), logits.device())?;
+    let ids = Tensor::from_vec(ids.collect::<Result<Vec<f32>>>()?, targets.labels.len(), logits.device())?;
     call.rows().with_grads(kernels, logits, &ids, &ids, move |[logits, ids, _], _, grad| {
         Ok([Some(call.grad().run(kernels, logits, ids, grad)?), None, None])
     })

@@ -115,13 +115,13 @@ pub(crate) fn at_leaf(grad: Option<Tensor>) -> Result<Tensor> {
 /// candle's, where the shapes do not fit.
 pub fn losses(backend: Backend, logits: &Tensor, targets: Targets) -> Result<Tensor> {
     // A target that does not count may be any number.
-    let ids: Vec<u32> = targets.ids.iter().zip(targets.weights).map(|(&id, &weight)| if weight == 0.0 { 0 } else { id }).collect();
-    let targets = Targets { ids: &ids, ..targets };
+    let ids: Vec<u32> = targets.labels.iter().zip(targets.weights).map(|(&id, &weight)| if weight == 0.0 { 0 } else { id }).collect();
+    let targets = Targets { labels: &ids, ..targets };
     if let Some(kernels) = backend.as_kernels() {
         return kernel_op::losses(kernels, logits, targets);
     }
     let log_probabilities = candle_nn::ops::log_softmax(logits, D::Minus1)?;
-    let ids = Tensor::from_slice(targets.ids, (targets.ids.len(), 1), logits.device())?;
+    let ids = Tensor::from_slice(targets.labels, (targets.labels.len(), 1), logits.device())?;
     let own = log_probabilities.gather(&ids, 1)?.squeeze(1)?.neg()?;
     if targets.smoothing == 0.0 {
         return Ok(own);

@@ -15,7 +15,7 @@ pub const IGNORE_INDEX: u32 = -100i32 as u32;
 
 /// One tokenized row; the first three have one length.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Tokens {
+pub struct Encoding {
     /// The ids of prompt and completion.
     pub input_ids: Vec<u32>,
     /// 1 for every id that counts, 0 for padding, which stands on one side or on both.
@@ -26,7 +26,11 @@ pub struct Tokens {
     pub prompt_length: usize,
 }
 
-impl Tokens {
+/// The former name of [`Encoding`].
+#[deprecated(since = "0.1.0", note = "it is called `Encoding`")]
+pub type Tokens = Encoding;
+
+impl Encoding {
     /// A row that is learnt whole: labels are the ids, nothing is padded, no id belongs to a prompt.
     pub fn from_ids(ids: Vec<u32>) -> Self {
         Self { attention_mask: vec![1; ids.len()], labels: ids.clone(), input_ids: ids, prompt_length: 0 }
@@ -109,14 +113,14 @@ fn bad_label(place: usize, label: i64, allowed: &str) -> Error {
 /// Tokenized rows, ready for the trainer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TokenizedDataset {
-    rows: Vec<Tokens>,
+    rows: Vec<Encoding>,
 }
 
 /// The tokens of one example: the columns joined, at most [`MAX_LENGTH`] ids, cut on the left.
 ///
 /// # Errors
 /// As [`tokenize_with_length`].
-pub fn tokenize_function(example: &Example, tokenizer: &Tokenizer) -> Result<Tokens> {
+pub fn tokenize_function(example: &Example, tokenizer: &Tokenizer) -> Result<Encoding> {
     tokenize_with_length(example, tokenizer, MAX_LENGTH)
 }
 
@@ -124,7 +128,7 @@ pub fn tokenize_function(example: &Example, tokenizer: &Tokenizer) -> Result<Tok
 ///
 /// # Errors
 /// When `max_length` is 0, the example has no known columns, or its text is empty.
-pub fn tokenize_with_length(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<Tokens> {
+pub fn tokenize_with_length(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<Encoding> {
     if max_length == 0 {
         return Err(Error::new(ErrorKind::Tokenizer, "max_length is 0; it must be at least 1")
             .hint("use 2048, or the model's max_position_embeddings"));
@@ -138,7 +142,7 @@ pub fn tokenize_with_length(example: &Example, tokenizer: &Tokenizer, max_length
     let cut = ids.len().saturating_sub(max_length);
     let input_ids = truncate(&ids, max_length, Side::Left);
     let prompt_length = tokenizer.encode_prompt(prompt)?.len().saturating_sub(cut).min(input_ids.len());
-    Ok(Tokens { prompt_length, ..Tokens::from_ids(input_ids) })
+    Ok(Encoding { prompt_length, ..Encoding::from_ids(input_ids) })
 }
 
 /// Every row of a data set through [`tokenize_with_length`]; an error names the row.
@@ -156,7 +160,7 @@ pub fn tokenize_dataset(data: &Dataset, tokenizer: &Tokenizer, max_length: usize
 
 impl TokenizedDataset {
     /// A data set of these rows.
-    pub fn from_rows(rows: Vec<Tokens>) -> Self {
+    pub fn from_rows(rows: Vec<Encoding>) -> Self {
         Self { rows }
     }
 
@@ -174,7 +178,7 @@ impl TokenizedDataset {
     ///
     /// # Errors
     /// When there is no such row.
-    pub fn get(&self, index: usize) -> Result<&Tokens> {
+    pub fn get(&self, index: usize) -> Result<&Encoding> {
         self.rows.get(index).ok_or_else(|| {
             Error::new(ErrorKind::Data, format!("row {index} does not exist; the data set has {} rows, counted from 0", self.len()))
                 .hint("choose a smaller index")
@@ -182,12 +186,12 @@ impl TokenizedDataset {
     }
 
     /// The rows in order.
-    pub fn rows(&self) -> &[Tokens] {
+    pub fn rows(&self) -> &[Encoding] {
         &self.rows
     }
 
     /// The rows, given away.
-    pub fn into_rows(self) -> Vec<Tokens> {
+    pub fn into_rows(self) -> Vec<Encoding> {
         self.rows
     }
 

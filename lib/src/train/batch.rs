@@ -7,8 +7,8 @@
 use crate::error::{Error, Result};
 use crate::models::causal::CausalLm;
 use crate::models::config::Config;
-use crate::models::decoder::Lesson;
-use crate::tokenizer::encode::{IGNORE_INDEX, Tokens};
+use crate::models::decoder::TrainBatch;
+use crate::tokenizer::encode::{Encoding, IGNORE_INDEX};
 use crate::train::arguments::settings::{Accumulation, TrainingArguments};
 use compute::cpu::loss::Targets;
 
@@ -36,8 +36,8 @@ impl Batch {
     /// Joins rows; `completion_only` leaves the prompts' tokens out of the loss.
     ///
     /// # Errors
-    /// When a row is none that the model can read or learn (see [`Tokens::check`]); the error names it, counted from 0.
-    pub fn new(rows: &[&Tokens], completion_only: bool, config: &Config) -> Result<Self> {
+    /// When a row is none that the model can read or learn (see [`Encoding::check`]); the error names it, counted from 0.
+    pub fn new(rows: &[&Encoding], completion_only: bool, config: &Config) -> Result<Self> {
         let mut batch = Self::default();
         for (index, row) in rows.iter().enumerate() {
             batch.push(row, 1.0, completion_only, config).map_err(|error| error.at(format_args!("row {index}")))?;
@@ -52,7 +52,7 @@ impl Batch {
     /// # Errors
     /// As [`Batch::new`].
     pub fn micro_batches(
-        rows: &[(&Tokens, f32)],
+        rows: &[(&Encoding, f32)],
         completion_only: bool,
         arguments: &TrainingArguments,
         model: &CausalLm,
@@ -61,7 +61,7 @@ impl Batch {
         if arguments.accumulation == Accumulation::Tokens {
             return Self::group(rows.iter().copied(), completion_only, config, largest_group(model, arguments));
         }
-        let mean = |(index, part): (usize, &[(&Tokens, f32)])| {
+        let mean = |(index, part): (usize, &[(&Encoding, f32)])| {
             let mut batch = Self::default();
             for (place, (row, weight)) in part.iter().enumerate() {
                 let at = |error: Error| error.at(format_args!("row {}", index * size + place));
@@ -82,7 +82,7 @@ impl Batch {
     /// # Errors
     /// As [`Batch::new`].
     pub fn group<'a>(
-        rows: impl IntoIterator<Item = (&'a Tokens, f32)>,
+        rows: impl IntoIterator<Item = (&'a Encoding, f32)>,
         completion_only: bool,
         config: &Config,
         tokens: usize,
@@ -99,7 +99,7 @@ impl Batch {
         Ok(groups)
     }
 
-    fn push(&mut self, row: &Tokens, weight: f32, completion_only: bool, config: &Config) -> Result<()> {
+    fn push(&mut self, row: &Encoding, weight: f32, completion_only: bool, config: &Config) -> Result<()> {
         row.check(config.vocab_size(), config.max_position_embeddings())?;
         let real = row.real()?;
         self.tokens += row.input_ids.len();
@@ -146,12 +146,12 @@ impl Batch {
 
     /// What each position should predict.
     pub fn targets(&self, smoothing: f32) -> Targets<'_> {
-        Targets { ids: &self.labels, weights: &self.loss_weights, smoothing }
+        Targets { labels: &self.labels, weights: &self.loss_weights, smoothing }
     }
 
     /// The batch for a backward pass without noise, smoothing or checkpointing.
-    pub fn lesson(&self) -> Lesson<'_> {
-        Lesson { inputs: &self.inputs, lengths: &self.lengths, targets: self.targets(0.0), checkpointing: false, noise: 0.0 }
+    pub fn as_train_batch(&self) -> TrainBatch<'_> {
+        TrainBatch { inputs: &self.inputs, lengths: &self.lengths, targets: self.targets(0.0), checkpointing: false, noise: 0.0 }
     }
 }
 
@@ -163,21 +163,21 @@ pub fn largest_group(model: &CausalLm, arguments: &TrainingArguments) -> usize {
 /// Input ids of a row: all but padding and the last one.
 ///
 /// # Errors
-/// As [`Tokens::real`].
-pub fn inputs(row: &Tokens) -> Result<usize> {
+/// As [`Encoding::real`].
+pub fn inputs(row: &Encoding) -> Result<usize> {
     Ok(row.real()?.len().saturating_sub(1))
 }
 
 /// Tokens of a row that its loss predicts: 0 for a row of one token, of a prompt alone, or with every label −100.
 ///
 /// # Errors
-/// As [`Tokens::real`].
-pub fn predictions(row: &Tokens, completion_only: bool) -> Result<usize> {
+/// As [`Encoding::real`].
+pub fn predictions(row: &Encoding, completion_only: bool) -> Result<usize> {
     let real = row.real()?;
     Ok(real.skip(1).filter(|&place| is_learnt(row, place, completion_only)).count())
 }
 
-fn is_learnt(row: &Tokens, place: usize, completion_only: bool) -> bool {
+fn is_learnt(row: &Encoding, place: usize, completion_only: bool) -> bool {
     row.labels[place] != IGNORE_INDEX && !(completion_only && place < row.prompt_length)
 }
 
@@ -192,9 +192,9 @@ mod tests {
 
     #[test]
     fn labels_are_shifted_and_padding_is_left_out() {
-        let long = Tokens { prompt_length: 2, ..Tokens::from_ids(vec![5, 6, 7, 8]) };
-        let short = Tokens { attention_mask: vec![0, 1, 1, 0], prompt_length: 2, ..Tokens::from_ids(vec![0, 9, 4, 0]) };
-        let batch = Batch::new(&[&long, &short, &Tokens::from_ids(vec![3])], false, &config()).unwrap();
+        let long = Encoding { prompt_length: 2, ..Encoding::from_ids(vec![5, 6, 7, 8]) };
+        let short = Encoding { attention_mask: vec![0, 1, 1, 0], prompt_length: 2, ..Encoding::from_ids(vec![0, 9, 4, 0]) };
+        let batch = Batch::new(&[&long, &short, &Encoding::from_ids(vec![3])], false, &config()).unwrap();
         assert_eq!((batch.lengths(), batch.tokens()), ([3, 1].as_slice(), 9));
         assert_eq!(batch.inputs(), [5, 6, 7, 9]);
         assert_eq!(batch.labels, [6, 7, 8, 4]);
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn groups_hold_the_same_rows_in_order() {
-        let rows: Vec<Tokens> = [4, 3, 9, 2].iter().map(|&length| Tokens::from_ids((0..length).collect())).collect();
+        let rows: Vec<Encoding> = [4, 3, 9, 2].iter().map(|&length| Encoding::from_ids((0..length).collect())).collect();
         let groups = Batch::group(rows.iter().map(|row| (row, 1.0)), false, &config(), 6).unwrap();
         assert_eq!(groups.iter().map(|batch| batch.lengths.clone()).collect::<Vec<_>>(), [vec![3, 2], vec![8], vec![1]]);
         let whole = Batch::new(&rows.iter().collect::<Vec<_>>(), false, &config()).unwrap();

@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::models::causal::CausalLm;
 use crate::nn::parameter::with_values;
 use crate::optim::gradients::is_finite;
-use crate::tokenizer::encode::Tokens;
+use crate::tokenizer::encode::Encoding;
 use crate::train::arguments::settings::{Accumulation, TrainingArguments};
 use crate::train::batch::{largest_group, predictions};
 use crate::train::run::Run;
@@ -26,7 +26,7 @@ pub fn arguments(arguments: &TrainingArguments, model: &CausalLm) -> Result<()> 
 /// # Errors
 /// When a row is none that the model can read (the error names it by `name` and index), or when rows are `needed` and none is
 /// left.
-pub fn learnable<'a>(name: &str, rows: &'a [Tokens], needed: bool, completion_only: bool, model: &CausalLm) -> Result<Vec<&'a Tokens>> {
+pub fn learnable<'a>(name: &str, rows: &'a [Encoding], needed: bool, completion_only: bool, model: &CausalLm) -> Result<Vec<&'a Encoding>> {
     if needed && rows.is_empty() {
         return Err(Error::new(ErrorKind::Data, format!("{name} has no rows"))
             .hint("load a data set with at least one row on each side of the split"));

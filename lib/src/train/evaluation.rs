@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::models::causal::CausalLm;
-use crate::tokenizer::encode::{TokenizedDataset, Tokens};
+use crate::tokenizer::encode::{Encoding, TokenizedDataset};
 use crate::train::batch::Batch;
 use crate::train::check::learnable;
 use crate::train::report::EvalReport;
@@ -20,7 +20,7 @@ pub fn evaluate_loss(model: &CausalLm, rows: &TokenizedDataset, batch_size: usiz
 ///
 /// # Errors
 /// As [`evaluate_loss`].
-pub fn smoothed_loss(model: &CausalLm, rows: &[Tokens], batch_size: usize, completion_only: bool, smoothing: f64) -> Result<EvalReport> {
+pub fn smoothed_loss(model: &CausalLm, rows: &[Encoding], batch_size: usize, completion_only: bool, smoothing: f64) -> Result<EvalReport> {
     let rows = learnable("the evaluation data set", rows, true, completion_only, model)?;
     let (mut loss, mut tokens) = (0.0, 0.0);
     for (index, part) in rows.chunks(batch_size.max(1)).enumerate() {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::error::Result;
 use crate::models::causal::CausalLm;
-use crate::tokenizer::encode::Tokens;
+use crate::tokenizer::encode::Encoding;
 use crate::train::arguments::settings::TrainingArguments;
 use crate::train::batch::inputs;
 use crate::train::evaluation::smoothed_loss;
@@ -19,7 +19,7 @@ use crate::train::report::{EvalReport, Metrics};
 #[derive(Debug)]
 pub struct StepTask<'a> {
     /// What the model reads, each with the weight of its tokens' losses.
-    pub sequences: Vec<(&'a Tokens, f32)>,
+    pub sequences: Vec<(&'a Encoding, f32)>,
     /// Leaves the prompts' tokens out of the loss.
     pub completion_only: bool,
     /// The summed loss and what it is divided by, where they are not `Σ weight · loss` itself and the items of the batches.
@@ -62,18 +62,18 @@ pub trait Objective: Debug + Send + Sync {
 pub struct NextToken;
 
 impl Objective for NextToken {
-    type Row = Tokens;
+    type Row = Encoding;
 
-    fn lengths(&self, row: &Tokens) -> Result<Vec<usize>> {
+    fn lengths(&self, row: &Encoding) -> Result<Vec<usize>> {
         Ok(vec![inputs(row)?])
     }
 
-    fn task<'a>(&self, _: &CausalLm, rows: &[&'a Tokens], arguments: &TrainingArguments) -> Result<StepTask<'a>> {
+    fn task<'a>(&self, _: &CausalLm, rows: &[&'a Encoding], arguments: &TrainingArguments) -> Result<StepTask<'a>> {
         let sequences = rows.iter().map(|row| (*row, 1.0)).collect();
         Ok(StepTask { sequences, completion_only: arguments.completion_only_loss, loss: None, metrics: Metrics::new() })
     }
 
-    fn evaluate(&self, model: &CausalLm, rows: &[Tokens], arguments: &TrainingArguments) -> Result<EvalReport> {
+    fn evaluate(&self, model: &CausalLm, rows: &[Encoding], arguments: &TrainingArguments) -> Result<EvalReport> {
         let TrainingArguments { per_device_eval_batch_size, completion_only_loss, label_smoothing_factor, .. } = *arguments;
         smoothed_loss(model, rows, per_device_eval_batch_size, completion_only_loss, label_smoothing_factor)
     }

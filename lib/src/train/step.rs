@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::causal::CausalLm;
-use crate::models::decoder::Lesson;
+use crate::models::decoder::TrainBatch;
 use crate::optim::gradients::Gradients;
 use crate::train::arguments::settings::TrainingArguments;
 use crate::train::batch::Batch;
@@ -51,7 +51,7 @@ fn take<O: Objective>(run: &mut Run, model: &CausalLm, objective: &O, rows: &[&O
         let mut sum = 0.0;
         for batch in &micro_batches {
             interrupt::check(format_args!("in step {}; `train` goes on from the step's start", step + 1))?;
-            sum += model.decoder().backward(model.backend(), lesson(batch, arguments))?;
+            sum += model.decoder().backward(model.backend(), train_batch(batch, arguments))?;
         }
         let gradients = Gradients::take(weights);
         let scale = f64::from(optimizer.loss_scale.factor);
@@ -95,12 +95,12 @@ fn take<O: Objective>(run: &mut Run, model: &CausalLm, objective: &O, rows: &[&O
 }
 
 /// What a backward pass is told of a micro-batch.
-fn lesson<'a>(batch: &'a Batch, arguments: &TrainingArguments) -> Lesson<'a> {
-    Lesson {
+fn train_batch<'a>(batch: &'a Batch, arguments: &TrainingArguments) -> TrainBatch<'a> {
+    TrainBatch {
         targets: batch.targets(arguments.label_smoothing_factor as f32),
         checkpointing: arguments.gradient_checkpointing,
         noise: arguments.neftune_noise_alpha.unwrap_or(0.0),
-        ..batch.lesson()
+        ..batch.as_train_batch()
     }
 }
 

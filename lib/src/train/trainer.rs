@@ -10,11 +10,11 @@ use serde_json::{Map, Value, json};
 use crate::display::output::{LiveDisplay, in_our_kernel};
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::causal::CausalLm;
-use crate::tokenizer::encode::{TokenizedDataset, Tokens};
+use crate::tokenizer::encode::{Encoding, TokenizedDataset};
 use crate::train::arguments::json;
 use crate::train::arguments::settings::{IntervalStrategy, TrainingArguments};
 use crate::train::callback::early_stopping::EarlyStopping;
-use crate::train::callback::trainer_callback::{Control, Moment, TrainerCallback};
+use crate::train::callback::trainer_callback::{CallbackContext, Control, TrainerCallback};
 use crate::train::check;
 use crate::train::checkpoint::manifest;
 use crate::train::checkpoint::state::TrainerState;
@@ -58,7 +58,7 @@ impl Trainer {
         eval_dataset: TokenizedDataset,
     ) -> Result<Self> {
         check::arguments(&arguments, model)?;
-        let rows = |name: &str, data: TokenizedDataset, needed: bool| -> Result<Vec<Tokens>> {
+        let rows = |name: &str, data: TokenizedDataset, needed: bool| -> Result<Vec<Encoding>> {
             let kept = check::learnable(name, data.rows(), needed, arguments.completion_only_loss, model)?;
             Ok(if kept.len() < data.len() { kept.into_iter().cloned().collect() } else { data.into_rows() })
         };
@@ -71,7 +71,7 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::step`]; and when none of the rows has anything to predict.
-    pub fn step_on(&mut self, rows: &[Tokens]) -> Result<&StepReport> {
+    pub fn step_on(&mut self, rows: &[Encoding]) -> Result<&StepReport> {
         training_step(&mut self.run, &self.objective, &rows.iter().collect::<Vec<_>>())
     }
 }
@@ -205,9 +205,9 @@ impl<O: Objective> Trainer<O> {
     }
 
     /// Asks all callbacks; what they want is joined.
-    fn tell(&mut self, ask: impl Fn(&mut dyn TrainerCallback, &Moment) -> Result<Control>) -> Result<Control> {
+    fn tell(&mut self, ask: impl Fn(&mut dyn TrainerCallback, &CallbackContext) -> Result<Control>) -> Result<Control> {
         let Run { state, arguments, model, history, .. } = &self.run;
-        let moment = Moment { state, arguments, model, history };
+        let moment = CallbackContext { state, arguments, model, history };
         let mut control = Control::default();
         for callback in &mut self.callbacks {
             control |= ask(callback.as_mut(), &moment)?;
@@ -287,7 +287,7 @@ impl<O: Objective> Trainer<O> {
 
     /// What callbacks and the objective remember, by their names.
     fn memories(&self) -> Map<String, Value> {
-        let callbacks = self.callbacks.iter().filter_map(|callback| Some((callback.name(), callback.memory()?)));
+        let callbacks = self.callbacks.iter().filter_map(|callback| Some((callback.name(), callback.state()?)));
         callbacks.chain(self.objective.settings()).map(|(name, memory)| (name.to_string(), memory)).collect()
     }
 
@@ -300,7 +300,7 @@ impl<O: Objective> Trainer<O> {
         }
         for callback in &mut self.callbacks {
             if let Some(memory) = memories.get(callback.name()) {
-                callback.remember(memory);
+                callback.load_state(memory);
             }
         }
     }

@@ -22,7 +22,7 @@ const WORDS: usize = 3072;
 #[derive(Debug, Clone, Copy)]
 pub struct Targets<'a> {
     /// One label a row, below V where the weight is not 0.
-    pub ids: &'a [u32],
+    pub labels: &'a [u32],
     /// What a row's loss counts; 0 leaves the row out.
     pub weights: &'a [f32],
     /// Part of the probability that is spread evenly over all words, 0 to 1 (Szegedy et al. 2016), as transformers'
@@ -62,10 +62,10 @@ impl Head<'_> {
     /// # Panics
     /// When a row that counts has a label that is not below V, or there are not as many weights and hidden rows as labels.
     pub fn losses(&self, hidden: &[f32], targets: Targets) -> Vec<f32> {
-        let mut losses = vec![0.0; targets.ids.len()];
+        let mut losses = vec![0.0; targets.labels.len()];
         self.chunks(hidden, targets, |rows, _, logits| {
             for (place, &row) in rows.iter().enumerate() {
-                losses[row] = self.row_loss(logits, place, rows.len(), targets.ids[row], targets.smoothing);
+                losses[row] = self.row_loss(logits, place, rows.len(), targets.labels[row], targets.smoothing);
             }
         });
         losses
@@ -87,7 +87,7 @@ impl Head<'_> {
         }
         self.chunks(hidden, targets, |rows, x, logits| {
             for (place, &row) in rows.iter().enumerate() {
-                let own = self.row_loss(logits, place, rows.len(), targets.ids[row], targets.smoothing);
+                let own = self.row_loss(logits, place, rows.len(), targets.labels[row], targets.smoothing);
                 loss += f64::from(targets.weights[row]) * f64::from(own);
             }
             let mut x_grad = vec![0f32; x.len()];
@@ -121,14 +121,14 @@ impl Head<'_> {
         let width = self.width;
         let vocabulary = self.vocabulary();
         assert!(
-            targets.weights.len() == targets.ids.len() && hidden.len() == targets.ids.len() * width,
+            targets.weights.len() == targets.labels.len() && hidden.len() == targets.labels.len() * width,
             "{} labels, {} weights, {} hidden rows",
-            targets.ids.len(),
+            targets.labels.len(),
             targets.weights.len(),
             hidden.len() / width
         );
-        let active: Vec<usize> = (0..targets.ids.len()).filter(|&row| targets.weights[row] != 0.0).collect();
-        let unknown = active.iter().find(|&&row| targets.ids[row] as usize >= vocabulary);
+        let active: Vec<usize> = (0..targets.labels.len()).filter(|&row| targets.weights[row] != 0.0).collect();
+        let unknown = active.iter().find(|&&row| targets.labels[row] as usize >= vocabulary);
         assert!(unknown.is_none(), "row {unknown:?} has a label that is not below the vocabulary's {vocabulary}");
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         let mut logits = Logits { values: std::mem::take(&mut scratch), log_sums: Vec::new(), means: Vec::new() };
@@ -201,7 +201,7 @@ impl Head<'_> {
             let weight = targets.weights[row];
             let bends: Option<Vec<f32>> = self.cap.map(|cap| grad.iter().map(|logit| 1.0 - (logit / cap) * (logit / cap)).collect());
             softmax_grad(grad, log_sum, weight, even);
-            let target = targets.ids[row] as usize;
+            let target = targets.labels[row] as usize;
             if (start..start + count).contains(&target) {
                 grad[target - start] -= weight * (1.0 - smoothing);
             }

@@ -9,14 +9,12 @@ use candle_core::{CudaStorage, Layout};
 
 use crate::cuda::call::{Call, SOURCE, THREADS};
 
-type Answer<T> = candle_core::Result<T>;
-
 /// The output of a call on the device of its inputs, which stand there without gaps.
 ///
 /// # Errors
 /// When an input has gaps, another type than f32, another device or another length than the call's; when NVRTC is missing or the
 /// device has no memory.
-pub fn run(call: &Call, inputs: [(&CudaStorage, &Layout); 3]) -> Answer<CudaStorage> {
+pub fn run(call: &Call, inputs: [(&CudaStorage, &Layout); 3]) -> candle_core::Result<CudaStorage> {
     let device = inputs[0].0.device().clone();
     call.check(inputs.map(|(_, layout)| layout.shape().elem_count())).map_err(candle_core::Error::wrap)?;
     let kernel = kernel(&device, call.kernel())?;
@@ -48,7 +46,7 @@ pub fn run(call: &Call, inputs: [(&CudaStorage, &Layout); 3]) -> Answer<CudaStor
     Ok(CudaStorage::wrap_cuda_slice(out, device))
 }
 
-fn kernel(device: &CudaDevice, name: &str) -> Answer<CudaFunction> {
+fn kernel(device: &CudaDevice, name: &str) -> candle_core::Result<CudaFunction> {
     static COMPILED: OnceLock<Result<String, String>> = OnceLock::new();
     let compiled = COMPILED.get_or_init(|| match cudarc::nvrtc::compile_ptx(SOURCE) {
         Ok(program) => Ok(program.to_src()),

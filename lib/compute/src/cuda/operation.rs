@@ -63,7 +63,7 @@ pub struct Heads {
     /// Heads of queries.
     pub heads: usize,
     /// Heads of keys, and of values: as many as of queries where `is_interleaved`.
-    pub groups: usize,
+    pub kv_heads: usize,
     /// Dimensions of a head.
     pub size: usize,
     /// Half of the dimensions that are turned: of the size at most its half.
@@ -74,19 +74,19 @@ pub struct Heads {
 
 impl Heads {
     fn call(&self, kernel: &'static str, is_split: bool) -> Call {
-        let parts = self.groups.saturating_mul(2).saturating_add(self.heads);
+        let parts = self.kv_heads.saturating_mul(2).saturating_add(self.heads);
         let width = product(&[parts, self.size]);
         let (joined, split) = ([self.rows, width], [parts, self.rows, self.size]);
         // A kernel finds its place in a row only where both hold; a count that `check` refuses stands for what does not.
-        let fits = self.half <= self.size / 2 && (!self.is_interleaved || self.heads == self.groups);
+        let fits = self.half <= self.size / 2 && (!self.is_interleaved || self.heads == self.kv_heads);
         let size = if fits { self.size } else { usize::MAX };
-        let counts = [self.rows, width, self.heads, self.groups, size, self.half, usize::from(self.is_interleaved)];
+        let counts = [self.rows, width, self.heads, self.kv_heads, size, self.half, usize::from(self.is_interleaved)];
         let table = (self.half > 0).then(|| product(&[self.rows, self.half]));
         let shape: &[usize] = if is_split { &split } else { &joined };
         Call::by_row(kernel, &counts, &[], [Some(product(&joined)), table, table], shape)
     }
 
-    /// `qkv (rows, (heads + 2 groups) · size)`, cosines and sines `(rows, half)` → `(heads + 2 groups, rows, size)`.
+    /// `qkv (rows, (heads + 2 kv_heads) · size)`, cosines and sines `(rows, half)` → `(heads + 2 kv_heads, rows, size)`.
     pub fn split(&self) -> Call {
         self.call("heads", true)
     }
@@ -324,7 +324,7 @@ mod tests {
         }
         let losses = Losses { rows: 1, width: (1 << 24) + 1, smoothing: 0.0 };
         assert!(losses.rows().check([losses.width, 1, 1]).is_err(), "ids that an f32 cannot tell apart");
-        let heads = Heads { rows: 2, heads: 4, groups: 1, size: 6, half: 3, is_interleaved: false };
+        let heads = Heads { rows: 2, heads: 4, kv_heads: 1, size: 6, half: 3, is_interleaved: false };
         assert_eq!(heads.split().check([72, 6, 6]), Ok(()));
         assert_eq!(heads.grad().shape(), [2, 36]);
         for wrong in [Heads { is_interleaved: true, ..heads }, Heads { half: 4, ..heads }] {

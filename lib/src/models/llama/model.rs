@@ -2,7 +2,7 @@
 //! names, shapes and the forward pass of a block.
 //!
 //! Follows `modeling_llama.py`, `modeling_phi3.py`, `modeling_gemma2.py`, `modeling_gemma3.py` and `modeling_qwen3.py` of
-//! transformers. C width, H heads of D, G groups of keys and values, M feed-forward width, V words.
+//! transformers. C width, H heads of D, G heads of keys and values, M feed-forward width, V words.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 use serde_json::Value;
 
-use crate::models::decoder::{Attend, Block, Decoder, Drop, Heads};
+use crate::models::decoder::{Attend, AttentionConfig, Block, Decoder, Drop};
 use crate::models::family::Family;
 use crate::models::llama::config::LlamaConfig;
 use crate::nn::activation;
@@ -43,11 +43,11 @@ struct LlamaBlock {
 
 /// The linear layers of a block below `self_attn` and `mlp`: name, rows, whether there is a bias.
 fn inputs(config: &LlamaConfig) -> Vec<(&'static str, usize, bool)> {
-    let (queries, groups) = (config.num_attention_heads * config.head_size(), config.groups() * config.head_size());
+    let (queries, kv_heads) = (config.num_attention_heads * config.head_size(), config.kv_heads() * config.head_size());
     let bias = config.query_bias();
     match config.is_fused() {
-        true => vec![("qkv_proj", queries + 2 * groups, bias)],
-        false => vec![("q_proj", queries, bias), ("k_proj", groups, bias), ("v_proj", groups, bias)],
+        true => vec![("qkv_proj", queries + 2 * kv_heads, bias)],
+        false => vec![("q_proj", queries, bias), ("k_proj", kv_heads, bias), ("v_proj", kv_heads, bias)],
     }
 }
 
@@ -205,13 +205,13 @@ fn decoder(config: &LlamaConfig, weights: Weights) -> Decoder {
 }
 
 /// The attention of every layer; layers share their tables of angles.
-fn heads(config: &LlamaConfig) -> Vec<Heads> {
+fn heads(config: &LlamaConfig) -> Vec<AttentionConfig> {
     let (full, local) = config.rotaries();
     let full = Arc::new(full);
     let local = local.map_or_else(|| full.clone(), Arc::new);
-    let layer = |index: usize| Heads {
+    let layer = |index: usize| AttentionConfig {
         heads: config.num_attention_heads,
-        groups: config.groups(),
+        kv_heads: config.kv_heads(),
         size: config.head_size(),
         columns: Columns::Blocks,
         rotary: if config.window(index).is_some() { local.clone() } else { full.clone() },

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 use serde_json::Value;
 
-use crate::models::decoder::{Attend, Block, Decoder, Drop, Heads};
+use crate::models::decoder::{Attend, AttentionConfig, Block, Decoder, Drop};
 use crate::models::family::Family;
 use crate::models::neox::config::NeoxConfig;
 use crate::nn::activation;
@@ -146,9 +146,9 @@ fn decoder(config: &NeoxConfig, weights: Weights) -> Decoder {
     };
     let scaling = config.scaling().ok().flatten();
     let rotary = Rotary::new(config.rotary_dimensions(), config.rotary_emb_base, scaling.as_ref());
-    let heads = Heads {
+    let heads = AttentionConfig {
         heads: config.num_attention_heads,
-        groups: config.num_attention_heads,
+        kv_heads: config.num_attention_heads,
         size: config.head_size(),
         columns: Columns::Interleaved,
         rotary: Arc::new(rotary),

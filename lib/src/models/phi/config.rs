@@ -94,7 +94,7 @@ impl PhiConfig {
     }
 
     /// Heads of keys and values, G.
-    pub fn groups(&self) -> usize {
+    pub fn kv_heads(&self) -> usize {
         self.num_key_value_heads.unwrap_or(self.num_attention_heads)
     }
 
@@ -109,9 +109,9 @@ impl PhiConfig {
     }
 
     pub(super) fn refusal(&self) -> Result<(), String> {
-        let (heads, groups) = (self.num_attention_heads, self.groups());
-        if heads == 0 || groups == 0 || !heads.is_multiple_of(groups) {
-            return Err(format!("num_attention_heads {heads} is not a multiple of num_key_value_heads {groups}"));
+        let (heads, kv_heads) = (self.num_attention_heads, self.kv_heads());
+        if heads == 0 || kv_heads == 0 || !heads.is_multiple_of(kv_heads) {
+            return Err(format!("num_attention_heads {heads} is not a multiple of num_key_value_heads {kv_heads}"));
         }
         if !self.hidden_size.is_multiple_of(heads) {
             return Err(format!("hidden_size {} is not a multiple of num_attention_heads {heads}", self.hidden_size));

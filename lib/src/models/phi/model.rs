@@ -1,7 +1,7 @@
 //! The page of Phi (Gunasekar et al. 2023; Li et al. 2023), the architecture of Phi-1, Phi-1.5 and Phi-2: names, shapes and
 //! the forward pass of a block.
 //!
-//! Follows `modeling_phi.py` of transformers. C width, H heads of D, G groups of keys and values, M feed-forward width, V words.
+//! Follows `modeling_phi.py` of transformers. C width, H heads of D, G heads of keys and values, M feed-forward width, V words.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 use serde_json::Value;
 
-use crate::models::decoder::{Attend, Block, Decoder, Drop, Heads};
+use crate::models::decoder::{Attend, AttentionConfig, Block, Decoder, Drop};
 use crate::models::family::Family;
 use crate::models::phi::config::PhiConfig;
 use crate::nn::activation;
@@ -36,11 +36,11 @@ struct PhiBlock {
 
 /// The linear layers of a block: name, rows, columns. All have a bias.
 fn linears(config: &PhiConfig) -> [(&'static str, usize, usize); 6] {
-    let (c, m, groups) = (config.hidden_size, config.intermediate_size, config.groups() * config.head_size());
+    let (c, m, kv_heads) = (config.hidden_size, config.intermediate_size, config.kv_heads() * config.head_size());
     [
         ("self_attn.q_proj", c, c),
-        ("self_attn.k_proj", groups, c),
-        ("self_attn.v_proj", groups, c),
+        ("self_attn.k_proj", kv_heads, c),
+        ("self_attn.v_proj", kv_heads, c),
         ("self_attn.dense", c, c),
         ("mlp.fc1", m, c),
         ("mlp.fc2", c, m),
@@ -137,9 +137,9 @@ fn decoder(config: &PhiConfig, weights: Weights) -> Decoder {
     };
     let embedding = find("model.embed_tokens.weight");
     let head = if config.tie_word_embeddings { embedding.clone() } else { find("lm_head.weight") };
-    let heads = Heads {
+    let heads = AttentionConfig {
         heads: config.num_attention_heads,
-        groups: config.groups(),
+        kv_heads: config.kv_heads(),
         size: config.head_size(),
         columns: Columns::Blocks,
         rotary: Arc::new(Rotary::new(config.rotary_dimensions(), config.rope_theta, None)),

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Result, Tensor};
 
-use crate::nn::attention::cache::LayerCache;
+use crate::nn::attention::cache::KvCache;
 use crate::nn::attention::composed;
 use crate::nn::attention::fused::{Attention, CachedAttention};
 use crate::nn::attention::shape::AttentionShape;
@@ -26,7 +26,7 @@ pub fn attention(pass: &Pass, qkv: &Tensor, shape: &AttentionShape) -> Result<Te
 ///
 /// # Errors
 /// candle's, where the shapes do not fit.
-pub fn attention_cached(pass: &Pass, qkv: &Tensor, shape: &AttentionShape, caches: &Arc<Mutex<Vec<LayerCache>>>) -> Result<Tensor> {
+pub fn attention_cached(pass: &Pass, qkv: &Tensor, shape: &AttentionShape, caches: &Arc<Mutex<Vec<KvCache>>>) -> Result<Tensor> {
     if pass.backend().is_fused() {
         return qkv.contiguous()?.apply_op1_no_bwd(&CachedAttention { shape: shape.clone(), caches: caches.clone() });
     }

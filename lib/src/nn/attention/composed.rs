@@ -3,7 +3,7 @@
 
 use candle_core::{D, Result, Tensor};
 
-use crate::nn::attention::cache::LayerCache;
+use crate::nn::attention::cache::KvCache;
 use crate::nn::attention::kernel;
 use crate::nn::attention::shape::AttentionShape;
 use crate::nn::backend::Backend;
@@ -14,7 +14,7 @@ use crate::nn::rotary::Rotary;
 ///
 /// # Errors
 /// candle's, where the shapes do not fit.
-pub fn attention(backend: Backend, qkv: &Tensor, shape: &AttentionShape, caches: &mut [LayerCache]) -> Result<Tensor> {
+pub fn attention(backend: Backend, qkv: &Tensor, shape: &AttentionShape, caches: &mut [KvCache]) -> Result<Tensor> {
     let mut contexts = Vec::with_capacity(shape.lengths.len());
     let mut start = 0;
     for (index, &time) in shape.lengths.iter().enumerate() {
@@ -25,8 +25,8 @@ pub fn attention(backend: Backend, qkv: &Tensor, shape: &AttentionShape, caches:
     Tensor::cat(&contexts, 0)
 }
 
-fn sequence(backend: Backend, rows: &Tensor, shape: &AttentionShape, cache: Option<&mut LayerCache>) -> Result<Tensor> {
-    let (heads, groups, size, time) = (shape.heads, shape.groups, shape.head_size, rows.dim(0)?);
+fn sequence(backend: Backend, rows: &Tensor, shape: &AttentionShape, cache: Option<&mut KvCache>) -> Result<Tensor> {
+    let (heads, kv_heads, size, time) = (shape.heads, shape.kv_heads, shape.head_size, rows.dim(0)?);
     let part = |part: usize, count: usize| -> Result<Tensor> {
         let columns = (0..count).map(|index| rows.narrow(1, shape.column(part, index), size));
         Tensor::stack(&columns.collect::<Result<Vec<Tensor>>>()?, 0)
@@ -38,7 +38,7 @@ fn sequence(backend: Backend, rows: &Tensor, shape: &AttentionShape, cache: Opti
         Some(kernels) => kernel::heads(kernels, rows, shape, offset)?,
         None => {
             let turned = |kind: usize, count: usize| rotate(&part(kind, count)?, &shape.rotary, offset);
-            (turned(0, heads)?, turned(1, groups)?, part(2, groups)?)
+            (turned(0, heads)?, turned(1, kv_heads)?, part(2, kv_heads)?)
         }
     };
     if let Some((past_key, past_value)) = past {
@@ -48,7 +48,7 @@ fn sequence(backend: Backend, rows: &Tensor, shape: &AttentionShape, cache: Opti
         cache.tensors = Some((key.clone(), value.clone()));
     }
     let seen = offset + time;
-    let each_head = |x: &Tensor| x.unsqueeze(1)?.expand((groups, heads / groups, seen, size))?.reshape((heads, seen, size));
+    let each_head = |x: &Tensor| x.unsqueeze(1)?.expand((kv_heads, heads / kv_heads, seen, size))?.reshape((heads, seen, size));
     let (key, value) = (each_head(&key)?, each_head(&value)?);
     let products = backend.product(&query, &key.t()?)?;
     let probabilities = match kernels {

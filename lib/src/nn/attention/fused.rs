@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use crate::nn::attention::cache::{KeysAndValues, LayerCache};
+use crate::nn::attention::cache::{KeysAndValues, KvCache};
 use crate::nn::attention::shape::AttentionShape;
 use crate::nn::parameter::values;
 use crate::nn::rotary::Angles;
@@ -100,18 +100,18 @@ impl AttentionShape {
     }
 
     /// The context of new positions, `lengths` of each sequence, after those in its cache, which grows by them.
-    pub fn forward_cached(&self, qkv: &[f32], caches: &mut [LayerCache]) -> Vec<f32> {
+    pub fn forward_cached(&self, qkv: &[f32], caches: &mut [KvCache]) -> Vec<f32> {
         let size = self.head_size;
         let offsets: Vec<usize> = caches.iter().map(|cache| cache.length(size)).collect();
         let (work, angles) = (self.work(), self.angles(offsets.iter().copied().max().unwrap_or(0)));
         let pasts = caches.iter_mut().flat_map(|cache| {
-            cache.heads.resize_with(self.groups, Default::default);
+            cache.heads.resize_with(self.kv_heads, Default::default);
             cache.heads.iter_mut()
         });
         let step = |(index, (&(start, length, group), past)): (usize, (&(usize, usize, usize), &mut KeysAndValues))| {
             let rows = &qkv[start * self.input_width()..];
             let part = |part, index, offset| self.gather(rows, length, part, index, offset, &angles);
-            let offset = offsets[index / self.groups];
+            let offset = offsets[index / self.kv_heads];
             past.0.extend(part(1, group, offset));
             past.1.extend(part(2, group, offset));
             self.heads_of(group).map(|head| self.head_context(&part(0, head, offset), &past.0, &past.1)).collect::<Vec<_>>()
@@ -158,7 +158,7 @@ pub(super) struct CachedAttention {
     /// New positions of each sequence.
     pub shape: AttentionShape,
     /// One cache a sequence.
-    pub caches: Arc<Mutex<Vec<LayerCache>>>,
+    pub caches: Arc<Mutex<Vec<KvCache>>>,
 }
 
 impl CustomOp1 for CachedAttention {

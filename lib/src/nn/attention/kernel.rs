@@ -13,9 +13,9 @@ use compute::cuda::operation::{Heads, Softmax};
 /// # Errors
 /// candle's, where the shapes do not fit.
 pub fn heads(kernels: Kernels, rows: &Tensor, shape: &AttentionShape, offset: usize) -> Result<(Tensor, Tensor, Tensor)> {
-    let (heads, groups, half, time) = (shape.heads, shape.groups, shape.rotary.half(), rows.dim(0)?);
+    let (heads, kv_heads, half, time) = (shape.heads, shape.kv_heads, shape.rotary.half(), rows.dim(0)?);
     let is_interleaved = shape.columns == Columns::Interleaved;
-    let call = Heads { rows: time, heads, groups, size: shape.head_size, half, is_interleaved };
+    let call = Heads { rows: time, heads, kv_heads, size: shape.head_size, half, is_interleaved };
     let angles = shape.rotary.angles(offset + time);
     let (cos, sin) = angles.rows(offset, time);
     let table = |values: &[f32]| match half {
@@ -25,7 +25,7 @@ pub fn heads(kernels: Kernels, rows: &Tensor, shape: &AttentionShape, offset: us
     let all = call.split().with_grads(kernels, rows, &table(cos)?, &table(sin)?, move |[_, cos, sin], _, grad| {
         Ok([Some(call.grad().run(kernels, grad, cos, sin)?), None, None])
     })?;
-    Ok((all.narrow(0, 0, heads)?, all.narrow(0, heads, groups)?, all.narrow(0, heads + groups, groups)?))
+    Ok((all.narrow(0, 0, heads)?, all.narrow(0, heads, kv_heads)?, all.narrow(0, heads + kv_heads, kv_heads)?))
 }
 
 /// Products of queries from position `offset` on with keys, `(H,T,S)` → probabilities.

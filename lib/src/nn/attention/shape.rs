@@ -23,7 +23,7 @@ pub struct AttentionShape {
     /// Heads, H.
     pub heads: usize,
     /// Heads of keys and values, G; H is a multiple.
-    pub groups: usize,
+    pub kv_heads: usize,
     /// Dimensions of a head, D.
     pub head_size: usize,
     /// Where they stand.
@@ -37,7 +37,7 @@ pub struct AttentionShape {
 impl AttentionShape {
     /// Columns of a row of `qkv`: query, key and value of all heads.
     pub fn input_width(&self) -> usize {
-        (self.heads + 2 * self.groups) * self.head_size
+        (self.heads + 2 * self.kv_heads) * self.head_size
     }
 
     /// Columns of a row of the context.
@@ -56,7 +56,7 @@ impl AttentionShape {
             (Columns::Interleaved, part) => 3 * index + part,
             (Columns::Blocks, 0) => index,
             (Columns::Blocks, 1) => self.heads + index,
-            (Columns::Blocks, _) => self.heads + self.groups + index,
+            (Columns::Blocks, _) => self.heads + self.kv_heads + index,
         };
         place * self.head_size
     }
@@ -64,9 +64,9 @@ impl AttentionShape {
     /// (first row, length, group) of every piece of work.
     pub(super) fn work(&self) -> Vec<(usize, usize, usize)> {
         let mut start = 0;
-        let mut work = Vec::with_capacity(self.lengths.len() * self.groups);
+        let mut work = Vec::with_capacity(self.lengths.len() * self.kv_heads);
         for &length in self.lengths.iter() {
-            work.extend((0..self.groups).map(|group| (start, length, group)));
+            work.extend((0..self.kv_heads).map(|group| (start, length, group)));
             start += length;
         }
         work
@@ -74,7 +74,7 @@ impl AttentionShape {
 
     /// The heads that share keys and values of a group.
     pub(super) fn heads_of(&self, group: usize) -> std::ops::Range<usize> {
-        let each = self.heads / self.groups;
+        let each = self.heads / self.kv_heads;
         group * each..(group + 1) * each
     }
 }

@@ -27,7 +27,7 @@ impl TrainingArguments {
             return Err(refuse(
                 "packing",
                 "true with accumulation Means",
-                "false, or accumulation Tokens: means of micro-batches need them apart",
+                "false, or accumulation Encoding: means of micro-batches need them apart",
             ));
         }
         if self.group_by_length && self.train_sampling_strategy == SamplingStrategy::Sequential {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::train::callback::trainer_callback::{Control, Moment, TrainerCallback};
+use crate::train::callback::trainer_callback::{CallbackContext, Control, TrainerCallback};
 
 /// Stops when `patience` evaluations in a row were not better than the best one by more than `threshold`.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,27 +29,27 @@ impl TrainerCallback for EarlyStopping {
         "EarlyStoppingCallback"
     }
 
-    fn on_train_begin(&mut self, _moment: &Moment) -> Result<Control> {
+    fn on_train_begin(&mut self, _context: &CallbackContext) -> Result<Control> {
         Ok(self.control())
     }
 
-    fn on_evaluate(&mut self, moment: &Moment) -> Result<Control> {
-        let Some(loss) = moment.state.log_history.last().and_then(|entry| entry.get("eval_loss")?.as_f64()) else {
+    fn on_evaluate(&mut self, context: &CallbackContext) -> Result<Control> {
+        let Some(loss) = context.state.log_history.last().and_then(|entry| entry.get("eval_loss")?.as_f64()) else {
             return Ok(Control::default());
         };
-        let better = moment.state.best_metric.is_none_or(|best| best - loss > self.threshold);
+        let better = context.state.best_metric.is_none_or(|best| best - loss > self.threshold);
         self.counter = if better { 0 } else { self.counter + 1 };
         Ok(self.control())
     }
 
-    fn memory(&self) -> Option<Value> {
+    fn state(&self) -> Option<Value> {
         Some(json!({
             "args": { "early_stopping_patience": self.patience, "early_stopping_threshold": self.threshold },
             "attributes": { "early_stopping_patience_counter": self.counter },
         }))
     }
 
-    fn remember(&mut self, memory: &Value) {
-        self.counter = memory["attributes"]["early_stopping_patience_counter"].as_u64().unwrap_or(0) as usize;
+    fn load_state(&mut self, state: &Value) {
+        self.counter = state["attributes"]["early_stopping_patience_counter"].as_u64().unwrap_or(0) as usize;
     }
 }

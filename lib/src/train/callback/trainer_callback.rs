@@ -10,7 +10,7 @@ use crate::train::report::StepReport;
 
 /// What a callback may look at. The newest log or evaluation is the last of `state.log_history`.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment<'a> {
+pub struct CallbackContext<'a> {
     /// Where the run stands.
     pub state: &'a TrainerState,
     /// The settings.
@@ -20,6 +20,10 @@ pub struct Moment<'a> {
     /// All steps so far.
     pub history: &'a [StepReport],
 }
+
+/// The former name of [`CallbackContext`].
+#[deprecated(since = "0.1.0", note = "it is called `CallbackContext`")]
+pub type Moment<'a> = CallbackContext<'a>;
 
 /// What a callback asks for; what several ask for is joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,7 +56,7 @@ pub trait TrainerCallback: std::fmt::Debug + Send {
     ///
     /// # Errors
     /// When it does; `train` then ends with that error, and goes on from there when it is called again.
-    fn on_train_begin(&mut self, _moment: &Moment) -> Result<Control> {
+    fn on_train_begin(&mut self, _context: &CallbackContext) -> Result<Control> {
         Ok(Control::default())
     }
 
@@ -60,7 +64,7 @@ pub trait TrainerCallback: std::fmt::Debug + Send {
     ///
     /// # Errors
     /// When it does; `train` then ends with that error, and goes on from there when it is called again.
-    fn on_step_end(&mut self, _moment: &Moment) -> Result<Control> {
+    fn on_step_end(&mut self, _context: &CallbackContext) -> Result<Control> {
         Ok(Control::default())
     }
 
@@ -68,7 +72,7 @@ pub trait TrainerCallback: std::fmt::Debug + Send {
     ///
     /// # Errors
     /// When it does; `train` then ends with that error, and goes on from there when it is called again.
-    fn on_log(&mut self, _moment: &Moment) -> Result<Control> {
+    fn on_log(&mut self, _context: &CallbackContext) -> Result<Control> {
         Ok(Control::default())
     }
 
@@ -76,7 +80,7 @@ pub trait TrainerCallback: std::fmt::Debug + Send {
     ///
     /// # Errors
     /// When it does; `train` then ends with that error, and goes on from there when it is called again.
-    fn on_evaluate(&mut self, _moment: &Moment) -> Result<Control> {
+    fn on_evaluate(&mut self, _context: &CallbackContext) -> Result<Control> {
         Ok(Control::default())
     }
 
@@ -84,7 +88,7 @@ pub trait TrainerCallback: std::fmt::Debug + Send {
     ///
     /// # Errors
     /// When it does; `train` then ends with that error, and goes on from there when it is called again.
-    fn on_save(&mut self, _moment: &Moment) -> Result<Control> {
+    fn on_save(&mut self, _context: &CallbackContext) -> Result<Control> {
         Ok(Control::default())
     }
 
@@ -92,15 +96,29 @@ pub trait TrainerCallback: std::fmt::Debug + Send {
     ///
     /// # Errors
     /// When it does; `train` then ends with that error, and goes on from there when it is called again.
-    fn on_train_end(&mut self, _moment: &Moment) -> Result<Control> {
+    fn on_train_end(&mut self, _context: &CallbackContext) -> Result<Control> {
         Ok(Control::default())
     }
 
     /// What has to outlive a kill −9: written into every checkpoint.
+    fn state(&self) -> Option<Value> {
+        #[expect(deprecated, reason = "the old name stays for one version")]
+        self.memory()
+    }
+
+    /// Takes over what [`TrainerCallback::state`] gave when the checkpoint was written.
+    fn load_state(&mut self, state: &Value) {
+        #[expect(deprecated, reason = "the old name stays for one version")]
+        self.remember(state);
+    }
+
+    /// The former name of [`TrainerCallback::state`].
+    #[deprecated(since = "0.1.0", note = "it is called `state`")]
     fn memory(&self) -> Option<Value> {
         None
     }
 
-    /// Takes over what [`TrainerCallback::memory`] gave when the checkpoint was written.
+    /// The former name of [`TrainerCallback::load_state`].
+    #[deprecated(since = "0.1.0", note = "it is called `load_state`")]
     fn remember(&mut self, _memory: &Value) {}
 }

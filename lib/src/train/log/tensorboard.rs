@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
-use crate::train::callback::trainer_callback::{Control, Moment, TrainerCallback};
+use crate::train::callback::trainer_callback::{CallbackContext, Control, TrainerCallback};
 use crate::util::crc32c::masked;
 
 /// An event file that grows by scalars.
@@ -120,10 +120,10 @@ impl TrainerCallback for TensorBoard {
         "TensorBoardCallback"
     }
 
-    fn on_log(&mut self, moment: &Moment) -> Result<Control> {
-        let Some(entry) = moment.state.log_history.last() else { return Ok(Control::default()) };
+    fn on_log(&mut self, context: &CallbackContext) -> Result<Control> {
+        let Some(entry) = context.state.log_history.last() else { return Ok(Control::default()) };
         if self.events.is_none() {
-            let runs = || moment.arguments.output_dir.join("runs").join(format!("{:.0}", now().floor()));
+            let runs = || context.arguments.output_dir.join("runs").join(format!("{:.0}", now().floor()));
             self.events = Some(EventFile::create(&self.folder.clone().unwrap_or_else(runs))?);
         }
         let tag = |name: &str| match name.strip_prefix("eval_") {
@@ -133,7 +133,7 @@ impl TrainerCallback for TensorBoard {
         let numbers = entry.iter().filter(|(name, _)| *name != "step");
         let scalars: Vec<(String, f64)> = numbers.filter_map(|(name, value)| Some((tag(name), value.as_f64()?))).collect();
         if let Some(events) = &mut self.events {
-            events.scalars(moment.state.global_step, scalars.iter().map(|(tag, value)| (tag.as_str(), *value)))?;
+            events.scalars(context.state.global_step, scalars.iter().map(|(tag, value)| (tag.as_str(), *value)))?;
         }
         Ok(Control::default())
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::error::Result;
 use crate::models::causal::CausalLm;
-use crate::tokenizer::encode::Tokens;
+use crate::tokenizer::encode::Encoding;
 use crate::train::arguments::settings::TrainingArguments;
 use crate::train::batch::{Batch, GROUP, predictions};
 use crate::train::objective::{Objective, StepTask};
@@ -30,7 +30,7 @@ pub struct LogProbabilities {
 /// A pair as the rows that a model reads, with what the reference says of it once it was asked.
 #[derive(Debug)]
 pub struct PairRows {
-    rows: [Tokens; 2],
+    rows: [Encoding; 2],
     reference: OnceLock<LogProbabilities>,
 }
 

@@ -3,7 +3,7 @@
 use crate::data::dataset::Dataset;
 use crate::data::example::Example;
 use crate::error::{Error, ErrorKind, Result};
-use crate::tokenizer::encode::Tokens;
+use crate::tokenizer::encode::Encoding;
 use crate::tokenizer::text::Tokenizer;
 
 /// A prompt with a better and a worse answer, as ids.
@@ -19,10 +19,10 @@ pub struct PreferencePair {
 
 impl PreferencePair {
     /// The rows that a model reads: the prompt with the chosen answer, and with the rejected one.
-    pub fn rows(&self) -> [Tokens; 2] {
+    pub fn rows(&self) -> [Encoding; 2] {
         [&self.chosen, &self.rejected].map(|answer| {
             let input_ids = [self.prompt.as_slice(), answer].concat();
-            Tokens { attention_mask: vec![1; input_ids.len()], labels: input_ids.clone(), input_ids, prompt_length: self.prompt.len() }
+            Encoding { attention_mask: vec![1; input_ids.len()], labels: input_ids.clone(), input_ids, prompt_length: self.prompt.len() }
         })
     }
 
