@@ -8,7 +8,6 @@ pub type Metrics = BTreeMap<String, f64>;
 /// What one optimizer step did.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
-#[non_exhaustive]
 pub struct StepReport {
     /// Steps taken, counted from 1.
     pub step: usize,
@@ -36,7 +35,6 @@ pub struct StepReport {
 
 /// Loss on held-out rows.
 #[derive(Debug, Clone, PartialEq, Default)]
-#[non_exhaustive]
 #[non_exhaustive]
 pub struct EvalReport {
     /// Mean loss of a predicted token, or of a pair of answers. In nats.
