@@ -13,6 +13,7 @@ const SIGNATURE: &str = "This card was written by `BasicModelRunner::train`.";
 
 /// What `train` leaves behind: where the model is and how to try it.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct TrainingJob {
     /// The name by which `BasicModelRunner::new` and `from_pretrained` load the trained model.
     pub model_id: String,
@@ -87,6 +88,7 @@ impl Show for TrainingJob {
 
 /// Two models' answers to the same questions.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Comparison {
     /// The trained model's answers.
     pub trained: AnswerReport,

@@ -60,6 +60,9 @@ impl BasicModelRunner {
     /// A runner for a `builtin:` name, a folder, a hub repository, or `openai:NAME`, the model NAME of the service at
     /// `OPENAI_BASE_URL` (`openai:NAME@http://…/v1` names the address, too). A hosted model's key is taken from
     /// `OPENAI_API_KEY`; see [`BasicModelRunner::hosted`].
+    ///
+    /// # Errors
+    /// When no model has this name or it cannot be read; without the address or the key of a hosted one.
     pub fn new(name: &str) -> Result<Self> {
         if let Some(hosted) = name.strip_prefix(HOSTED) {
             let address = ["@http://", "@https://"].iter().find_map(|start| hosted.find(start));
@@ -73,6 +76,9 @@ impl BasicModelRunner {
     }
 
     /// [`BasicModelRunner::new`] of a model of the hub with a revision, a token, or another cache.
+    ///
+    /// # Errors
+    /// When no model has this name, or it cannot be read.
     pub fn new_with(name: &str, options: &HubOptions) -> Result<Self> {
         let base = AutoModelForCausalLM::from_pretrained_with(name, options)?;
         let tokenizer = AutoTokenizer::from_pretrained_with(name, options)?;
@@ -80,6 +86,9 @@ impl BasicModelRunner {
     }
 
     /// A runner for a model of an OpenAI-compatible service. Nothing is asked before the first prompt.
+    ///
+    /// # Errors
+    /// When a setting cannot work.
     pub fn hosted(model: &str, config: HostedConfig) -> Result<Self> {
         Ok(Self::from(&format!("{HOSTED}{model}"), Source::Hosted(Box::new(Hosted::new(model, config)?))))
     }
@@ -95,6 +104,9 @@ impl BasicModelRunner {
     }
 
     /// The model's answer to a prompt, without white space around it.
+    ///
+    /// # Errors
+    /// When the prompt leaves no room for an answer, or the service does not give one; [`ErrorKind::Interrupted`].
     pub fn ask(&self, prompt: &str) -> Result<String> {
         self.try_ask_batch(&[prompt]).pop().unwrap_or_else(|| Ok(String::new()))
     }
@@ -128,6 +140,9 @@ impl BasicModelRunner {
     }
 
     /// Takes rows with two named fields as questions and answers; other fields are left out.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when there is no row, or a row lacks one of the two fields; the message names it.
     pub fn load_data(&mut self, data: &Dataset, input_key: &str, output_key: &str) -> Result<()> {
         let pair = |(row, example): (usize, &Example)| {
             let pair = || Ok(Example::new([("question", example.field(input_key)?), ("answer", example.field(output_key)?)]));
@@ -145,11 +160,17 @@ impl BasicModelRunner {
     }
 
     /// [`BasicModelRunner::load_data`] of a file (.jsonl, .parquet), a `builtin:` name or a data set of the hub.
+    ///
+    /// # Errors
+    /// As [`load_dataset`] and [`BasicModelRunner::load_data`].
     pub fn load_data_from_jsonlines(&mut self, path: &str, input_key: &str, output_key: &str) -> Result<()> {
         self.load_data(&load_dataset(path)?, input_key, output_key).map_err(|error| error.at(path))
     }
 
     /// [`BasicModelRunner::load_data`] of a polars table; a null in one of the two columns is an error that names its row.
+    ///
+    /// # Errors
+    /// As [`BasicModelRunner::load_data`].
     pub fn load_data_from_dataframe(&mut self, frame: &DataFrame, input_key: &str, output_key: &str) -> Result<()> {
         self.load_data(&Dataset::from_frame(frame)?, input_key, output_key).map_err(|error| error.at("the table"))
     }
@@ -158,6 +179,9 @@ impl BasicModelRunner {
     ///
     /// `is_public` says whether others may have the model: its card says so, and the folder of one that is not public can
     /// be read by you alone. Nothing is uploaded.
+    ///
+    /// # Errors
+    /// As [`BasicModelRunner::train_with`].
     pub fn train(&mut self, is_public: bool) -> Result<TrainingJob> {
         let output_dir = format!("{}_finetuned", self.name.replace([':', '/'], "_")).into();
         self.train_with(is_public, TrainingArguments { output_dir, ..Self::default_arguments() })
@@ -179,6 +203,10 @@ impl BasicModelRunner {
     /// Finetunes on the loaded rows with your own settings; the model is saved in `<output_dir>/final`.
     ///
     /// After an interrupt the same call goes on where it stopped; a call with other settings begins anew.
+    ///
+    /// # Errors
+    /// When the model is a hosted one, no rows are loaded, or the settings contradict each other; [`ErrorKind::Interrupted`]; when the
+    /// results cannot be written.
     pub fn train_with(&mut self, is_public: bool, arguments: TrainingArguments) -> Result<TrainingJob> {
         let output_dir = arguments.output_dir.clone();
         let Source::Local(local) = &mut self.source else { return Err(elsewhere(&self.name)) };
@@ -213,6 +241,9 @@ impl BasicModelRunner {
     }
 
     /// Question, trained answer and base answer for the first ten test rows, and the scores of both over all of them.
+    ///
+    /// # Errors
+    /// When the model is a hosted one, or no rows are loaded; [`ErrorKind::Interrupted`].
     pub fn evaluate(&self) -> Result<Comparison> {
         let local = self.local()?;
         let (_, test) = self.data.as_ref().ok_or_else(no_data)?.train_test_split(TEST_SIZE, SPLIT_SEED)?;

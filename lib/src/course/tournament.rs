@@ -27,6 +27,9 @@ pub fn judge_by_target(first: &str, second: &str, target: &str) -> Verdict {
 }
 
 /// Asks a model which answer is better; anything but a clear `A` or `B` is a tie.
+///
+/// # Errors
+/// As [`BasicModelRunner::ask`].
 pub fn judge_by_model(judge: &BasicModelRunner, question: &str, first: &str, second: &str) -> Result<Verdict> {
     let prompt = format!("Question: {question}\nAnswer A: {first}\nAnswer B: {second}\nWhich answer is better, A or B?");
     let reply = judge.ask(&prompt)?;
@@ -51,6 +54,9 @@ impl Tournament {
     }
 
     /// Records a comparison of two models.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Name`] when one of them does not play.
     pub fn record(&mut self, first: &str, second: &str, verdict: Verdict) -> Result<()> {
         let find = |name: &str| {
             self.players.iter().position(|(player, ..)| player == name).ok_or_else(|| {

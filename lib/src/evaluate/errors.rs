@@ -14,6 +14,7 @@ const SPELT_RIGHT: &str = include_str!("words.txt");
 
 /// What is wrong with answers, counted: an answer may fall into several categories.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct ErrorReport {
     /// Rows that were looked at.
     pub rows: usize,

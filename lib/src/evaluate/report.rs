@@ -52,6 +52,9 @@ impl AnswerReport {
     }
 
     /// The answers as a polars table.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Data`] when polars refuses a column.
     #[cfg(feature = "data-frames")]
     pub fn to_frame(&self) -> Result<DataFrame> {
         let text = |name: &str, value: fn(&AnswerRow) -> &str| Column::new(name.into(), self.rows.iter().map(value).collect::<Vec<_>>());

@@ -10,6 +10,7 @@ use compute::cpu::rows::{argmax, log_probability};
 
 /// The next token of a text.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct SampledToken {
     /// Its id.
     pub id: u32,

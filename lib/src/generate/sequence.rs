@@ -9,6 +9,7 @@ use crate::util::rng::Pcg64;
 
 /// What was generated after one prompt.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Generation {
     /// The new ids, the one that ended the text included.
     pub ids: Vec<u32>,

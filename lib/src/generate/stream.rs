@@ -29,6 +29,9 @@ impl TextStreamer {
     }
 
     /// The text that is complete with one more id; may be empty.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Tokenizer`] when the tokenizer refuses the ids.
     pub fn push(&mut self, id: u32) -> Result<String> {
         self.window.push(id);
         let text = self.tokenizer.decode(&self.window)?;
@@ -45,6 +48,9 @@ impl TextStreamer {
     }
 
     /// The text that was held back for bytes that did not come.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Tokenizer`] when the tokenizer refuses the ids.
     pub fn end(&mut self) -> Result<String> {
         let text = self.tokenizer.decode(&self.window)?;
         let rest = text.get(self.shown..).unwrap_or_default().to_string();

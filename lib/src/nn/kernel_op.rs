@@ -93,6 +93,9 @@ where
 }
 
 /// Layer norm of `x (N,C)`, or RMS norm without a bias; `offset` is added to the weight.
+///
+/// # Errors
+/// When a shape does not fit, or the device fails.
 pub fn norm(kernels: Kernels, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, epsilon: f32, offset: f32) -> Result<Tensor> {
     let (rows, width) = x.dims2()?;
     let norm = Norm { rows, width, is_centred: bias.is_some(), epsilon, offset };
@@ -106,6 +109,9 @@ pub fn norm(kernels: Kernels, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>
 }
 
 /// GELU with the exact normal distribution function, any shape.
+///
+/// # Errors
+/// When the device fails.
 pub fn gelu(kernels: Kernels, x: &Tensor) -> Result<Tensor> {
     let call = Gelu { shape: x.dims() };
     call.values().with_grads(kernels, x, x, x, move |[x, ..], _, grad| {
@@ -115,6 +121,9 @@ pub fn gelu(kernels: Kernels, x: &Tensor) -> Result<Tensor> {
 }
 
 /// `activation(gate) · up`, or the activation alone, any shape.
+///
+/// # Errors
+/// When the shapes differ, or the device fails.
 pub fn gated(kernels: Kernels, gate: &Tensor, up: Option<&Tensor>, form: Sigmoidal) -> Result<Tensor> {
     let has_up = up.is_some();
     let call = Gated { shape: gate.dims(), has_up, form };

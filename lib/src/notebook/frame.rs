@@ -6,6 +6,9 @@ use crate::source::builtin;
 use crate::util::names::unknown;
 
 /// Shows one of the pictures that ship with the lessons, or its text twin where pictures cannot be drawn.
+///
+/// # Errors
+/// [`ErrorKind::Name`] when there is none by this name; the message lists those there are.
 pub fn show_picture(name: &str) -> Result<()> {
     let folder = builtin::root().join("pictures");
     let read = |suffix: &str| std::fs::read_to_string(folder.join(format!("{name}.{suffix}")));

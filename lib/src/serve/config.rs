@@ -122,11 +122,17 @@ impl ServedModel {
     }
 
     /// The model of a `builtin:` name, a folder or a hub repository, under that name.
+    ///
+    /// # Errors
+    /// When no model has this name, or it cannot be read.
     pub fn load(name: &str) -> Result<Self> {
         Ok(Self::new(name, &AutoModelForCausalLM::from_pretrained(name)?, &AutoTokenizer::from_pretrained(name)?))
     }
 
     /// [`ServedModel::load`] with the matrices in F16 or BF16: half the memory, and more tokens a second.
+    ///
+    /// # Errors
+    /// As [`ServedModel::load`].
     pub fn load_as(name: &str, dtype: DType) -> Result<Self> {
         Ok(Self::new(name, &AutoModelForCausalLM::from_pretrained_as(name, dtype)?, &AutoTokenizer::from_pretrained(name)?))
     }

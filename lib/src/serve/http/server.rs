@@ -28,6 +28,9 @@ pub struct Server {
 }
 
 /// Serves the model of a `builtin:` name, a folder or a hub repository on a free port that this computer alone can reach.
+///
+/// # Errors
+/// As [`ServedModel::load`] and [`Server::start`].
 pub fn serve(name: &str) -> Result<Server> {
     Server::start(vec![ServedModel::load(name)?], ServeConfig::default())
 }

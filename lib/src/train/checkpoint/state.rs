@@ -19,6 +19,7 @@ pub type LogEntry = BTreeMap<String, Value>;
 
 /// Where a run stands. The fields are those of transformers, in its order (the alphabet's).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TrainerState {
     /// Step of the best evaluation.
     pub best_global_step: Option<usize>,

@@ -36,6 +36,7 @@ pub fn training_flops(model: &CausalLm, lengths: &[usize]) -> f64 {
 
 /// What a run did, as `trainer.train()` reports it.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct TrainOutput {
     /// Optimizer steps.
     pub global_step: usize,

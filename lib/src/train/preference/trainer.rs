@@ -62,6 +62,7 @@ impl Preferences {
 
 /// A [`StepReport`] of preference training, its metrics as fields.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct DpoReport {
     /// Counted from 1.
     pub step: usize,
