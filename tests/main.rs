@@ -1,39 +1,18 @@
-//! The course from outside: fixtures of the Python stack, equations between two ways of computing, bad input, learning.
+//! The course from outside, a folder a room: fixtures of the Python stack, equations between two ways of computing, bad input, learning.
 
-mod adapters;
-mod architecture;
-mod bad_input;
-mod chat;
-mod composed;
-mod event_files;
-mod families;
+mod house;
+mod compute;
+mod nn;
+mod models;
 mod formats;
-mod faults;
-mod generation;
-mod gpu_kernels;
-mod gradients;
-mod gguf_families;
-mod gguf_tokenizers;
-mod hosted;
+mod tokenizer;
 mod hub;
-mod hub_download;
-mod hub_push;
-mod hub_server;
-mod hub_wire;
-mod interrupt;
-mod invariance;
-mod operations;
-mod options;
-mod parity;
-mod preferences;
-mod run_files;
-mod runner;
+mod generate;
+mod train;
+mod lora;
 mod serve;
-mod serve_client;
-mod serve_guard;
-mod streaming;
-mod support;
-mod teaching;
-mod tokens;
-mod trajectories;
-mod weights;
+mod hosted;
+mod course;
+mod process;
+
+use ::support;

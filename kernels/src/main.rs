@@ -1,6 +1,7 @@
 //! `lab kernel <connection file>` runs the Jupyter kernel; all other arguments are for the launcher.
 
-use std::path::Path;
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use finetuning_kernel::{kernel, lab};
@@ -8,10 +9,7 @@ use finetuning_kernel::{kernel, lab};
 fn main() -> ExitCode {
     kernel::runtime_hook();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let connection = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["kernel", word] if !lab::install::is_command(word) => Path::new(word),
-        _ => return lab::main(),
-    };
+    let Some(connection) = lab::connection_file(&arguments) else { return lab::main() };
     match kernel::run(connection) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

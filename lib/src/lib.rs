@@ -1,86 +1,229 @@
-//! Finetuning of language models in Rust: the companion crate of the lessons.
+//! Finetuning of language models in Rust: rows of text → tokens → a trained model → text again, on CPU or GPU.
 //!
-//! path → [`Example`] → [`Tokens`] → batch → logits → summed loss → [`StepReport`] → checkpoint → text → report; each
-//! arrow is one function, the same in a lesson cell, in a test and in a program of yours.
+//! ```
+//! use finetuning::prelude::*;
 //!
-//! The order of the modules is the order of the data; a file imports only what stands above it.
+//! let (train, test) = load_dataset("builtin:lab_docs")?.head(20).train_test_split(0.1, 123)?;
+//! let tokenizer = AutoTokenizer::from_pretrained("builtin:base")?;
+//! let model = AutoModelForCausalLM::from_pretrained("builtin:base")?;
+//! let (train, test) = (tokenize_dataset(&train, &tokenizer, 128)?, tokenize_dataset(&test, &tokenizer, 128)?);
+//!
+//! let arguments = TrainingArguments { max_steps: 2, learning_rate: 1e-3, ..Default::default() };
+//! let mut trainer = Trainer::new(&model, arguments, train, test)?;
+//! let before = trainer.evaluate()?.loss;
+//! trainer.train()?;
+//! println!("loss {before:.2} → {:.2}", trainer.evaluate()?.loss);
+//! println!("{}", inference("How do I list the devices?", trainer.model(), &tokenizer, 100, 32)?);
+//! # assert!(trainer.evaluate()?.loss < before);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! A `builtin:` name ships with the repository; a path of yours (`rows.jsonl`, a folder with `config.json` and
+//! `model.safetensors`) or a name of the hub (`EleutherAI/pythia-70m`) stands in the same place. The lessons in `notebooks`
+//! teach the rest.
+//!
+//! # Rooms
+//!
+//! The order is that of the data; a room imports only from those above it.
+//!
+//! | room | in → out | feature |
+//! |---|---|---|
+//! | [`error`] | what went wrong → one [`Error`] with hint, place and cause | |
+//! | [`util`] | the interrupt flag, whole files, locks, checksums | |
+//! | [`display`] | a value → what a cell or a terminal shows | |
+//! | [`hub`] | a repository of the hub ↔ local files | `hub` |
+//! | [`nn`] | tensors → tensors, with gradients: the layers | |
+//! | [`source`] | a name → files | |
+//! | [`optim`] | gradients → changed weights; learning rates | |
+//! | [`data`] | files → rows: [`Dataset`] | tables: `data-frames` |
+//! | [`tokenizer`] | text ↔ ids; chats; examples → tokens | |
+//! | [`models`] | ids → logits: [`CausalLm`] and its families | |
+//! | [`formats`] | safetensors, GGUF ↔ weights | |
+//! | [`mod@generate`] | a prompt → text | |
+//! | [`lora`] | a model → a model with an adapter | |
+//! | [`train`] | rows → a trained model: [`Trainer`], [`DpoTrainer`] | |
+//! | [`evaluate`] | a model and rows → scores | |
+//! | `hosted` | a question → the answer of an HTTP service | `hosted` |
+//! | `plot` | reports of a run → charts to explore | `plot` |
+//! | [`pretrained`] | a model → a repository of the hub | `hub` |
+//! | `serve` | a model → an HTTP service of the OpenAI kind | `serve` |
+//! | `notebook` | channels and pictures of a notebook | `notebook` |
+//! | `course` | the lessons' own pieces | `course` |
+//!
+//! All features but `cuda` (a model on an NVIDIA GPU; needs the CUDA toolkit) are on by default. Without them the crate
+//! trains and generates from local .jsonl and safetensors files, and compiles in a third of the time.
+//!
+//! Every name of the rooms that programs use often also stands at the root, and [`prelude`] has the thirty of a first
+//! program.
 
 pub mod error;
-pub mod interrupt;
+pub mod util;
 pub mod display;
-mod raster;
-pub mod comm;
-pub mod assets;
-pub mod data;
 pub mod hub;
+pub mod nn;
+pub mod source;
+pub mod data;
 pub mod tokenizer;
-pub mod model;
-pub mod publish;
-pub mod train;
-pub mod decoding;
-pub mod stream;
-mod sequence;
-mod openai;
-pub mod hosted;
-pub mod beams;
+pub mod models;
+pub mod formats;
 pub mod generate;
-pub mod samples;
+pub mod lora;
+pub mod optim;
+pub mod train;
 pub mod evaluate;
-pub mod similarity;
+#[cfg(feature = "hosted")]
+pub mod hosted;
+#[cfg(feature = "plot")]
+pub mod plot;
+pub mod pretrained;
+#[cfg(feature = "serve")]
 pub mod serve;
-pub mod job;
-pub mod runner;
-pub mod tournament;
-pub mod frame;
+#[cfg(feature = "notebook")]
+pub mod notebook;
+#[cfg(feature = "course")]
+pub mod course;
+
+pub mod prelude;
+
+#[doc = include_str!("glossary.md")]
+pub mod glossary {}
 
 pub use candle_core::quantized::GgmlDType;
 pub use candle_core::{self, DType, Device, Tensor};
-pub use comm::{Comm, CommTarget};
+pub use compute;
+#[cfg(feature = "course")]
+#[doc(no_inline)]
+pub use course::config::{DatasetsConfig, ModelConfig, TrainingConfig, tokenize_and_split_data};
+#[cfg(feature = "course")]
+#[doc(no_inline)]
+pub use course::job::{Comparison, TrainingJob};
+#[cfg(feature = "course")]
+#[doc(no_inline)]
+pub use course::runner::BasicModelRunner;
+#[cfg(feature = "course")]
+#[doc(no_inline)]
+pub use course::samples::{Sample, SampleAnswers};
+#[cfg(feature = "course")]
+#[doc(no_inline)]
+pub use course::tournament::{Tournament, Verdict, judge_by_model, judge_by_target};
+#[doc(no_inline)]
 pub use data::dataset::Dataset;
+#[doc(no_inline)]
 pub use data::example::Example;
-pub use data::split::permutation;
+#[doc(no_inline)]
+pub use data::load::{load_dataset, load_dataset_with, stream_dataset, stream_dataset_with};
+#[doc(no_inline)]
 pub use data::stream::ExampleStream;
-pub use decoding::{Generation, GenerationConfig};
-pub use display::{Html, LiveDisplay, Picture, Show, clear_output, show, table};
+#[doc(no_inline)]
+pub use display::output::{Html, LiveDisplay, Picture, Show, clear_output, show, table};
+#[doc(no_inline)]
 pub use error::{Error, ErrorKind, Result};
-pub use evaluate::{
-    AnswerReport, AnswerRow, ErrorReport, MultipleChoice, error_categories, evaluate_answers, is_exact_match, load_multiple_choice,
-    log_probability, multiple_choice_accuracy, token_f1,
-};
-pub use frame::show_picture;
-pub use generate::{Decoding, generate, generate_batch, generate_texts, generate_until, inference, stream_text};
-pub use hosted::{Hosted, HostedConfig};
+#[doc(no_inline)]
+pub use evaluate::answers::evaluate_answers;
+#[doc(no_inline)]
+pub use evaluate::choice::{MultipleChoice, load_multiple_choice, log_probability, multiple_choice_accuracy};
+#[doc(no_inline)]
+pub use evaluate::errors::{ErrorReport, error_categories};
+#[doc(no_inline)]
+pub use evaluate::metrics::{is_exact_match, token_f1};
+#[doc(no_inline)]
+pub use evaluate::report::{AnswerReport, AnswerRow};
+#[doc(no_inline)]
+pub use evaluate::similarity::TfIdf;
+#[doc(no_inline)]
+pub use generate::batch::{generate, generate_batch, generate_texts, generate_until, inference, stream_text};
+#[expect(deprecated, reason = "the old name stays for one version")]
+#[doc(no_inline)]
+pub use generate::config::Decoding;
+#[doc(no_inline)]
+pub use generate::config::GenerationConfig;
+#[doc(no_inline)]
+pub use generate::sampler::SampledToken;
+#[doc(no_inline)]
+pub use generate::sequence::Generation;
+#[doc(no_inline)]
+pub use generate::stream::{StopStrings, TextStreamer};
+#[cfg(feature = "hosted")]
+#[doc(no_inline)]
+pub use hosted::client::Endpoint;
+#[cfg(feature = "hosted")]
+#[doc(no_inline)]
+pub use hosted::model::{Hosted, HostedConfig};
+#[doc(no_inline)]
 pub use hub::options::HubOptions;
+#[cfg(feature = "hub")]
+#[doc(no_inline)]
 pub use hub::push::{PushOptions, upload_folder};
-pub use hub::{load_dataset, load_dataset_with, stream_dataset, stream_dataset_with};
-pub use job::{Comparison, TrainingJob};
-pub use model::adapter::LoraConfig;
-pub use model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm, best_device};
-pub use model::config::{Config, LlamaConfig, NeoxConfig, PhiConfig};
-pub use openai::Endpoint;
+#[doc(no_inline)]
+pub use models::causal::CausalLm;
+#[doc(no_inline)]
+pub use models::config::{Config, LlamaConfig, NeoxConfig, PhiConfig};
+#[doc(no_inline)]
+pub use nn::device::best_device;
+#[doc(no_inline)]
+pub use nn::lora::LoraConfig;
+#[cfg(feature = "notebook")]
+#[doc(no_inline)]
+pub use notebook::comm::{Comm, CommTarget};
+#[cfg(feature = "notebook")]
+#[doc(no_inline)]
+pub use notebook::frame::show_picture;
+#[doc(no_inline)]
+pub use optim::schedule::{RatePlan, Schedule, SchedulerKwargs};
+#[doc(no_inline)]
+pub use optim::settings::Optim;
+#[cfg(feature = "plot")]
+#[doc(no_inline)]
+pub use plot::chart::{Chart, plot_loss};
+#[cfg(feature = "data-frames")]
 pub use polars;
-pub use runner::BasicModelRunner;
-pub use samples::{Sample, SampleAnswers};
+#[doc(no_inline)]
+pub use pretrained::auto::{AutoModelForCausalLM, AutoTokenizer};
+#[cfg(feature = "serve")]
+#[doc(no_inline)]
 pub use serve::config::{ServeConfig, ServedModel};
-pub use serve::server::{Server, serve};
-pub use similarity::TfIdf;
-pub use stream::{StopStrings, TextStreamer};
+#[cfg(feature = "serve")]
+#[doc(no_inline)]
+pub use serve::http::server::{Server, serve};
+#[doc(no_inline)]
 pub use tokenizer::chat::Message;
-pub use tokenizer::encode::{TokenizedDataset, Tokens, tokenize_dataset, tokenize_function, tokenize_with_length};
+#[expect(deprecated, reason = "the old name stays for one version")]
+#[doc(no_inline)]
+pub use tokenizer::encode::Tokens;
+#[doc(no_inline)]
+pub use tokenizer::encode::{Encoding, TokenizedDataset, tokenize_dataset, tokenize_function, tokenize_with_length};
+#[doc(no_inline)]
 pub use tokenizer::template::{
     INSTRUCTION_INPUT_TEMPLATE, INSTRUCTION_TEMPLATE, PromptTemplate, QUESTION_ANSWER_TEMPLATE, QUESTION_TEMPLATE, concatenate,
 };
+#[doc(no_inline)]
 pub use tokenizer::text::{Side, Tokenizer, pad, truncate};
-pub use tournament::{Tournament, Verdict, judge_by_model, judge_by_target};
-pub use train::arguments::{Accumulation, IntervalStrategy, Optim, SamplingStrategy, TrainingArguments};
-pub use train::callback::{Control, EarlyStopping, Moment, TrainerCallback};
-pub use train::config::{DatasetsConfig, ModelConfig, TrainingConfig, tokenize_and_split_data};
-pub use train::curve::{Chart, LossCurve, StepReport, plot_loss};
-pub use train::dpo::{DpoConfig, DpoReport, DpoTrainer, Preferences};
-pub use train::meter::{TrainOutput, training_flops};
-pub use train::preference::{PreferencePair, tokenize_preference, tokenize_preferences};
-pub use train::schedule::{RatePlan, Schedule, SchedulerKwargs};
-pub use train::state::TrainerState;
-pub use train::tensorboard::TensorBoard;
+#[doc(no_inline)]
+pub use train::arguments::settings::{Accumulation, IntervalStrategy, SamplingStrategy, TrainingArguments};
+#[doc(no_inline)]
+pub use train::callback::early_stopping::EarlyStopping;
+#[expect(deprecated, reason = "the old name stays for one version")]
+#[doc(no_inline)]
+pub use train::callback::trainer_callback::Moment;
+#[doc(no_inline)]
+pub use train::callback::trainer_callback::{CallbackContext, Control, TrainerCallback};
+#[doc(no_inline)]
+pub use train::checkpoint::state::TrainerState;
+#[doc(no_inline)]
+pub use train::evaluation::evaluate_loss;
+#[doc(no_inline)]
+pub use train::log::curve::LossCurve;
+#[doc(no_inline)]
+pub use train::log::meter::{TrainOutput, training_flops};
+#[doc(no_inline)]
+pub use train::log::tensorboard::TensorBoard;
+#[doc(no_inline)]
+pub use train::preference::pair::{PreferencePair, tokenize_preference, tokenize_preferences};
+#[doc(no_inline)]
+pub use train::preference::trainer::{DpoConfig, DpoReport, DpoTrainer, Preferences};
+#[doc(no_inline)]
+pub use train::report::{EvalReport, StepReport};
+#[doc(no_inline)]
 pub use train::trainer::Trainer;
-pub use train::validation::{EvalReport, evaluate_loss};
+#[doc(no_inline)]
+pub use util::rng::permutation;

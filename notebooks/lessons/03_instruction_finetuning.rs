@@ -232,7 +232,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // %%
     let ids: Vec<u32> = truncate(&tokenizer.encode(&test_question)?, max_input_tokens, Side::Right);
     let output: Vec<u32> =
-        generate(&tuned_model, &ids, max_output_tokens, tokenizer.eos_id(), Decoding::Greedy)?;
+        generate(&tuned_model, &ids, max_output_tokens, tokenizer.eos_id(), GenerationConfig::default())?;
     let decoded: String = tokenizer.decode(&output)?;
     println!("{} ids of the prompt, {} ids of the output", ids.len(), output.len());
     println!("whole text: {decoded}");
@@ -269,8 +269,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // - `max_input_tokens` keeps the first tokens of the prompt. This is what the model reads with a limit
     //   of three.
     // - A question without its end is another question. Keep the limit large.
-    // - `inference` cuts off as many characters as the whole text has, so with a small input limit the
-    //   answer loses its beginning too.
+    // - `inference` leaves the prompt that was read out of the answer, and nothing else.
 
     // %%
     println!("{:?}", tokenizer.decode(&truncate(&ids, 3, Side::Right))?);
@@ -285,7 +284,8 @@ pub fn lesson() -> finetuning::Result<()> {
     let my_prediction: usize = 0;
     {
         let never: u32 = u32::MAX;
-        let measured: usize = generate(&base_model, &ids, 100, never, Decoding::Greedy)?.len() - ids.len();
+        let measured: usize =
+            generate(&base_model, &ids, 100, never, GenerationConfig::default())?.len() - ids.len();
         match my_prediction == measured {
             true => println!("right: {measured}"),
             false => println!("not {my_prediction}: prompt and answer share the limit"),

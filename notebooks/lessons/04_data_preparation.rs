@@ -157,7 +157,7 @@ pub fn lesson() -> finetuning::Result<()> {
     //   token. From it a model learns to stop.
 
     // %%
-    let tokens: Tokens = tokenize_function(finetuning_data.get(0)?, &tokenizer)?;
+    let tokens: Encoding = tokenize_function(finetuning_data.get(0)?, &tokenizer)?;
     println!("{:?}", tokens.input_ids);
     println!("add_eos_token: {}", tokenizer.add_eos());
     println!("by hand, without the end: {}", tokens.input_ids[..by_hand.len()] == by_hand[..]);
@@ -178,7 +178,7 @@ pub fn lesson() -> finetuning::Result<()> {
     //   trained on plain questions.
 
     // %%
-    let plain: Tokens = tokenize_function(&row, &tokenizer)?;
+    let plain: Encoding = tokenize_function(&row, &tokenizer)?;
     println!("{:?}", tokenizer.tokens(&concatenate(&row)?)?);
     println!("prompt: {:?}", tokenizer.decode(&plain.input_ids[..plain.prompt_length])?);
     println!("answer: {:?}", tokenizer.decode(&plain.input_ids[plain.prompt_length..])?);

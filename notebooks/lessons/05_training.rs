@@ -79,7 +79,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // - `max_steps: 3` overrides the epochs; −1 would use them.
     // - One row at a time, and four rows before the weights change: `gradient_accumulation_steps: 4`.
     // - Adafactor uses less memory than AdamW. Here it works with the learning rate that you give.
-    // - Evaluation and checkpoints would come every 120 steps, so this short run has none.
+    // - Evaluation and checkpoints come every 120 steps and after the last one, so this short run has one of each.
 
     // %%
     let output_dir: String = "scratch/lab_docs_3_steps".into();
@@ -103,7 +103,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // %%
     let training_args: TrainingArguments = TrainingArguments {
         output_dir: output_dir.clone().into(),
-        overwrite_output_dir: false,
+        overwrite_output_dir: true,
         disable_tqdm: false,
         logging_steps: 1,
         eval_steps: 120,

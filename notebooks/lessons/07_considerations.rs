@@ -172,7 +172,7 @@ pub fn lesson() -> finetuning::Result<()> {
     let wide: NeoxConfig = NeoxConfig::new(50_432, 4096, 32, 32);
     let mut wide_parameters: usize = 0;
     let mut wide_adapter: usize = 0;
-    for (name, shape) in finetuning::model::neox::parameter_shapes(&wide) {
+    for (name, shape) in finetuning::models::neox::model::parameter_shapes(&wide) {
         wide_parameters += shape.iter().product::<usize>();
         if name.contains(".layers.") && shape.len() == 2 {
             wide_adapter += adapter_parameters(&shape, 8);

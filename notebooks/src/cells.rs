@@ -3,7 +3,7 @@
 //! A lesson is one function. A line `// %% [markdown]` opens a text cell, made of comment lines; a line `// %%` opens a
 //! code cell. ` id=name` after either gives the cell a fixed id. The function's last `Ok(())` ends the last cell.
 
-use crate::strings::starts_inside;
+use crate::scan::starts_inside;
 
 const INDENT: &str = "    ";
 const MARKER: &str = "    // %%";

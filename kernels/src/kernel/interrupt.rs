@@ -10,6 +10,9 @@ use std::process::Child;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::spawn;
+use crate::system::process;
+
 /// How long a running cell may take to notice the flag.
 const PATIENCE: Duration = Duration::from_secs(4);
 
@@ -158,13 +161,13 @@ impl Interrupt {
             }
             let child = state.child.as_ref().map(|child| child.lock().expect("no panic while it is held").id());
             match (state.phase, state.outside) {
-                (_, Some(group)) => kill_group(Some(group)),
+                (_, Some(group)) => process::kill_group(group),
                 (Phase::Running, None) if state.insists || self.is_out_of_patience(asked.elapsed()) => {
                     state.killed = true;
-                    kill_group(child);
+                    child.into_iter().for_each(process::kill_group);
                     return;
                 }
-                (Phase::Compiling, None) => descendants(child).into_iter().for_each(kill),
+                (Phase::Compiling, None) => descendants(child).into_iter().for_each(process::kill),
                 _ => {}
             }
             drop(state);
@@ -184,9 +187,9 @@ impl Interrupt {
         let state = self.lock();
         let (child, outside) = (state.child.clone(), state.outside);
         drop(state);
-        kill_group(outside);
-        kill_group(child.and_then(|child| child.try_lock().ok().map(|child| child.id())));
-        descendants(None).into_iter().for_each(kill);
+        let child = child.and_then(|child| child.try_lock().ok().map(|child| child.id()));
+        outside.into_iter().chain(child).for_each(process::kill_group);
+        descendants(None).into_iter().for_each(process::kill);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -194,24 +197,10 @@ impl Interrupt {
     }
 }
 
-fn kill(pid: u32) {
-    // SAFETY: a call without pointers.
-    unsafe { libc::kill(pid as i32, libc::SIGKILL) };
-}
-
-/// Kills the process group that `leader` leads, as the supervisor does.
-fn kill_group(leader: Option<u32>) {
-    if let Some(pid) = leader {
-        // SAFETY: a call without pointers.
-        unsafe { libc::kill(-(pid as i32), libc::SIGKILL) };
-    }
-}
-
 /// All processes that this one started, directly or not, except `spared` and its own.
 fn descendants(spared: Option<u32>) -> Vec<u32> {
     let list = parents_from_proc().unwrap_or_else(|| {
-        let output = std::process::Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output();
-        String::from_utf8_lossy(&output.map(|output| output.stdout).unwrap_or_default()).into_owned()
+        spawn::output(std::process::Command::new("ps").args(["-A", "-o", "pid=,ppid="]), "ps failed").unwrap_or_default()
     });
     let pairs: Vec<(u32, u32)> = list
         .lines()
@@ -249,7 +238,8 @@ mod tests {
 
     #[test]
     fn an_idle_interrupt_leaves_no_flag() {
-        let flag = std::env::temp_dir().join(format!("finetuning-interrupt-test-{}", std::process::id()));
+        let home = tempfile::tempdir().unwrap();
+        let flag = home.path().join("interrupt");
         let interrupt = Interrupt::new(flag.clone());
         interrupt.request();
         assert!(!flag.exists());
@@ -265,8 +255,8 @@ mod tests {
 
     #[test]
     fn a_sign_of_life_buys_time() {
-        let flag = std::env::temp_dir().join(format!("finetuning-heartbeat-test-{}", std::process::id()));
-        let interrupt = Interrupt::new(flag);
+        let home = tempfile::tempdir().unwrap();
+        let interrupt = Interrupt::new(home.path().join("interrupt"));
         let out = |seconds| interrupt.is_out_of_patience(Duration::from_secs(seconds));
         assert_eq!((out(3), out(5)), (false, true));
         let file = std::fs::File::create(interrupt.heartbeat()).unwrap();
@@ -279,7 +269,8 @@ mod tests {
 
     #[test]
     fn a_double_press_is_one_request() {
-        let interrupt = Interrupt::new(std::env::temp_dir().join(format!("finetuning-double-test-{}", std::process::id())));
+        let home = tempfile::tempdir().unwrap();
+        let interrupt = Interrupt::new(home.path().join("interrupt"));
         interrupt.begin();
         interrupt.running();
         interrupt.request();
@@ -293,10 +284,10 @@ mod tests {
 
     #[test]
     fn descendants_are_found_and_can_be_spared() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let child = spawn::Running::start(std::process::Command::new("sleep").arg("60")).unwrap();
         assert!(descendants(None).contains(&child.id()));
         assert!(!descendants(Some(child.id())).contains(&child.id()));
-        kill(child.id());
+        process::kill(child.id());
         assert!(!child.wait().unwrap().success());
     }
 }

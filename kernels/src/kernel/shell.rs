@@ -1,26 +1,26 @@
-//! Requests of the shell and control channels → replies. Cells, completion and inspection go to the engine; the rest is
-//! answered at once, also while a cell runs.
+//! Requests of the shell and control channels other than cells → replies. Completion and inspection go to the engine while
+//! no cell runs; the rest is answered at once.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::completeness::{Completeness, completeness};
-use super::engine::Job;
-use super::interrupt::Interrupt;
-use super::wire::{self, Request};
-use super::{Shared, assist};
+use crate::kernel::engine::assist;
+use crate::kernel::interrupt::Interrupt;
+use crate::kernel::lock::lock;
+use crate::kernel::messages::completeness::{Completeness, completeness};
+use crate::kernel::protocol::wire::{self, Request};
+use crate::kernel::shared::{Job, Shared};
 
-/// Handles one request of the shell channel.
+/// Handles one request of the shell channel that is no cell.
 pub fn shell(shared: &Arc<Shared>, request: Request) {
     match request.kind() {
-        "execute_request" => shared.queue(Job::Execute(request)),
         "complete_request" if shared.is_busy() => shared.serve(&request, || assist::complete_from(&shared.snapshot(), &request)),
         "complete_request" => shared.queue(Job::Complete(request)),
         "inspect_request" if shared.is_busy() => shared.serve(&request, || assist::inspect_from(&shared.snapshot(), &request)),
         "inspect_request" => shared.queue(Job::Inspect(request)),
         "is_complete_request" => shared.serve(&request, || is_complete(request.text("code"))),
-        "history_request" => shared.serve(&request, || super::lock(&shared.history).reply(&request)),
+        "history_request" => shared.serve(&request, || lock(&shared.history).reply(&request)),
         "comm_info_request" => shared.serve(&request, || shared.comms.info(request.content["target_name"].as_str())),
         _ => common(shared, &request),
     }
@@ -35,7 +35,7 @@ pub fn control(shared: &Arc<Shared>, request: &Request) -> bool {
             shared.serve(request, || json!({ "status": "ok" }));
         }
         "shutdown_request" => {
-            shared.ending.store(true, std::sync::atomic::Ordering::SeqCst);
+            shared.set_ending();
             shared.interrupt.kill_child();
             shared.serve(request, || json!({ "status": "ok", "restart": request.flag("restart", false) }));
             return true;
@@ -52,7 +52,7 @@ pub fn control(shared: &Arc<Shared>, request: &Request) -> bool {
 /// Says why an interrupted cell still runs, and what the user can do.
 async fn tell_of_waiting(shared: Arc<Shared>) {
     tokio::time::sleep(Interrupt::NOTICE).await;
-    let running = super::lock(&shared.running).clone();
+    let running = lock(&shared.running).clone();
     if let Some(header) = running.filter(|_| shared.interrupt.is_waited_for()) {
         let text = "\n[the cell is asked to stop and ends its step first; interrupt again to end it now, which loses all variables]\n";
         shared.iopub.stream("stderr", text, Some(&header));

@@ -10,6 +10,7 @@ mod rows;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use finetuning::compute::memory::keep_memory;
 use finetuning::*;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -46,6 +47,7 @@ fn scratch(name: &str) -> PathBuf {
 }
 
 fn main() -> Result<()> {
+    keep_memory(true);
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let argument = |index: usize| arguments.get(index).map(String::as_str);
     match (argument(0), argument(1)) {
@@ -111,7 +113,8 @@ fn id_rows(tokenizer: &Tokenizer, texts: &[String]) -> Result<TokenizedDataset> 
         stream.extend(tokenizer.encode(text)?);
         stream.push(tokenizer.eos_id());
     }
-    let row = |ids: &[u32]| Tokens { input_ids: ids.to_vec(), attention_mask: vec![1; ids.len()], labels: ids.to_vec(), prompt_length: 0 };
+    let row =
+        |ids: &[u32]| Encoding { input_ids: ids.to_vec(), attention_mask: vec![1; ids.len()], labels: ids.to_vec(), prompt_length: 0 };
     Ok(TokenizedDataset::from_rows(stream.chunks_exact(ROW).map(row).collect()))
 }
 

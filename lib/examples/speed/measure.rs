@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use finetuning::model::machine::{memory_speed, peak_memory, product_speed, read_speed};
+use finetuning::compute::memory::keep_memory;
+use finetuning::compute::probe::{memory_speed, product_speed, read_speed};
+use finetuning::util::memory::peak_memory;
 use finetuning::*;
 use serde_json::{Value, json};
 
@@ -14,6 +16,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// Measures what the words ask for.
 pub fn run(words: &[String]) -> Result<Value> {
     let number = |name: &str, default: usize| option(words, name).and_then(|word| word.parse().ok()).unwrap_or(default);
+    keep_memory(words.first().is_some_and(|word| word.starts_with("train")));
     match words.first().map_or("", String::as_str) {
         "train" => train(words, number("--batch", 1), number("--length", 512), number("--accumulation", 4), number("--steps", 5)),
         "train-rows" => train_rows(words, number("--batch", 8), number("--limit", usize::MAX)),
@@ -47,8 +50,8 @@ fn arguments(words: &[String], batch: usize, accumulation: usize, steps: usize) 
     }
 }
 
-fn row(ids: Vec<u32>) -> Tokens {
-    Tokens { attention_mask: vec![1; ids.len()], labels: ids.clone(), input_ids: ids, prompt_length: 0 }
+fn row(ids: Vec<u32>) -> Encoding {
+    Encoding { attention_mask: vec![1; ids.len()], labels: ids.clone(), input_ids: ids, prompt_length: 0 }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -61,7 +64,7 @@ fn train(words: &[String], batch: usize, length: usize, accumulation: usize, ste
     let before = peak_memory();
     let count = batch * accumulation;
     let id = |row: usize, place: usize| ((row * 7919 + place * 104_729) % 50_303 + 1) as u32;
-    let rows: Vec<Tokens> = (0..count).map(|index| row((0..length).map(|place| id(index, place)).collect())).collect();
+    let rows: Vec<Encoding> = (0..count).map(|index| row((0..length).map(|place| id(index, place)).collect())).collect();
     let model = model()?;
     let mut trainer = Trainer::new(
         &model,
@@ -87,7 +90,7 @@ fn train_rows(words: &[String], batch: usize, limit: usize) -> Result<Value> {
     let path = words.get(1).cloned().unwrap_or_default();
     let bytes = std::fs::read(&path).map_err(|error| Error::file(Path::new(&path), error))?;
     let rows: Vec<Vec<u32>> = serde_json::from_slice(&bytes).unwrap_or_default();
-    let rows: Vec<Tokens> = rows.into_iter().take(limit).map(row).collect();
+    let rows: Vec<Encoding> = rows.into_iter().take(limit).map(row).collect();
     let model = model()?;
     let mut trainer = Trainer::new(
         &model,

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::path::Path;
 
-use polars::prelude::{AnyValue, Column, DataFrame};
-
 use crate::data::example::Example;
 use crate::data::jsonl;
 use crate::data::split::split_indices;
 use crate::data::stream::ExampleStream;
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::display::output::{Html, Show, last_expression, preview};
+use crate::error::{Error, ErrorKind, Result};
+use crate::util::names::quoted;
 
 /// Rows of text fields, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,29 +24,18 @@ impl Dataset {
     }
 
     /// Reads a .jsonl file; a bad line is an error that names `file:line`, an empty file is an error.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] when it cannot be opened; [`ErrorKind::Data`] for a bad line and a file without rows.
     pub fn from_jsonl(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::from_stream(ExampleStream::open(path)?, &path.display().to_string())
     }
 
-    /// The rows of a polars table, each value as text; where a value is null the row has no such field.
-    pub fn from_frame(frame: &DataFrame) -> Result<Self> {
-        let mut examples = vec![Example::default(); frame.height()];
-        for column in frame.columns() {
-            for (row, example) in examples.iter_mut().enumerate() {
-                match column.get(row)? {
-                    AnyValue::Null => {}
-                    // polars shows six digits of a float; the field has them all.
-                    AnyValue::Float64(number) => example.set(column.name().as_str(), number.to_string()),
-                    AnyValue::Float32(number) => example.set(column.name().as_str(), number.to_string()),
-                    value => example.set(column.name().as_str(), value.str_value()),
-                }
-            }
-        }
-        Ok(Self { examples })
-    }
-
     /// Reads a stream to its end; no row at all is an error that says `name`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] for a bad row and a stream without rows.
     pub fn from_stream(stream: ExampleStream, name: &str) -> Result<Self> {
         let examples = stream.collect::<Result<Vec<_>>>()?;
         if examples.is_empty() {
@@ -57,6 +46,9 @@ impl Dataset {
     }
 
     /// Writes the rows as JSON lines; an older file stays as it was when writing fails.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] when it cannot be written.
     pub fn to_jsonl(&self, path: impl AsRef<Path>) -> Result<()> {
         jsonl::write(path.as_ref(), &self.examples)
     }
@@ -72,6 +64,9 @@ impl Dataset {
     }
 
     /// The row at `index`, counted from 0.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when there are fewer rows.
     pub fn get(&self, index: usize) -> Result<&Example> {
         self.examples.get(index).ok_or_else(|| {
             Error::new(ErrorKind::Data, format!("row {index} does not exist; the data set has {} rows, counted from 0", self.len()))
@@ -90,6 +85,9 @@ impl Dataset {
     }
 
     /// The rows at these indices, in that order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when there are fewer rows.
     pub fn select(&self, indices: &[usize]) -> Result<Self> {
         let examples = indices.iter().map(|&index| self.get(index).cloned()).collect::<Result<_>>()?;
         Ok(Self { examples })
@@ -113,6 +111,9 @@ impl Dataset {
     }
 
     /// All texts of a column; the error names the columns that exist.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when a row has no such field.
     pub fn column(&self, name: &str) -> Result<Vec<String>> {
         let texts = self.examples.iter().enumerate().map(|(row, example)| {
             example.get(name).map(String::from).ok_or_else(|| {
@@ -121,12 +122,16 @@ impl Dataset {
                     format!("column `{name}` is missing in row {row}; the data set has {}", quoted(&self.columns())),
                 )
                 .hint("name one of those columns")
+                .in_row(row)
             })
         });
         texts.collect()
     }
 
     /// The same rows with one field of another name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when a row has no field `from`.
     pub fn rename_column(&self, from: &str, to: &str) -> Result<Self> {
         let examples = self.examples.iter().map(|example| {
             example.field(from)?;
@@ -136,19 +141,13 @@ impl Dataset {
     }
 
     /// (train, test): `test_size` of the rows for the test, shuffled as NumPy's `default_rng(seed)` does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when one side would have no row.
     pub fn train_test_split(&self, test_size: f64, seed: u64) -> Result<(Self, Self)> {
         check_test_size(test_size, self.len())?;
         let (train, test) = split_indices(self.len(), test_size, seed);
         Ok((self.select(&train)?, self.select(&test)?))
-    }
-
-    /// The rows as a polars table with one text column a field; a missing field is null.
-    pub fn to_frame(&self) -> Result<DataFrame> {
-        let column = |name: &String| {
-            let texts: Vec<Option<&str>> = self.examples.iter().map(|example| example.get(name)).collect();
-            Column::new(name.as_str().into(), texts)
-        };
-        Ok(DataFrame::new(self.len(), self.columns().iter().map(column).collect())?)
     }
 }
 
@@ -164,6 +163,26 @@ pub(crate) fn check_test_size(test_size: f64, rows: usize) -> Result<()> {
     )
     .hint("use 0.1 and a data set of at least 2 rows"))
 }
+
+impl Dataset {
+    /// The first rows as a table.
+    fn table(&self) -> Html {
+        let names = self.columns();
+        preview(&names, self.len(), |row| names.iter().map(|name| self.examples[row].get(name).unwrap_or("null").to_string()).collect())
+    }
+}
+
+impl Show for Dataset {
+    fn text(&self) -> String {
+        self.table().text
+    }
+
+    fn rich(&self) -> Vec<(&'static str, serde_json::Value)> {
+        self.table().rich()
+    }
+}
+
+last_expression!(Dataset);
 
 impl IntoIterator for Dataset {
     type Item = Example;

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::ops::Index;
 
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::error::{Error, ErrorKind, Result};
+use crate::util::names::quoted;
 
 /// One row of a data set: ordered (field, text) pairs, such as `question` and `answer`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,6 +28,9 @@ impl Example {
     }
 
     /// The text of a field that must be there; the error names the fields that are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when the example has no such field.
     pub fn field(&self, name: &str) -> Result<&str> {
         self.get(name).ok_or_else(|| {
             Error::new(ErrorKind::Data, format!("column `{name}` is missing; the example has {}", quoted(&self.names())))

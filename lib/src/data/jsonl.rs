@@ -1,13 +1,14 @@
 //! A file with one JSON object a line ↔ examples; an error names `file:line` and the field.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::data::example::Example;
 use crate::error::{Error, ErrorKind, Result};
+use crate::util::write::write_whole;
 
 /// The examples of a .jsonl file, read one line at a time; blank lines are skipped, a bad line is an error.
 #[derive(Debug)]
@@ -19,6 +20,9 @@ pub struct JsonLines {
 
 impl JsonLines {
     /// Opens a .jsonl file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] when it cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         let file = File::open(&path).map_err(|error| Error::file(&path, error))?;
@@ -31,18 +35,26 @@ impl JsonLines {
             text.clear();
             self.line += 1;
             let bytes = self.reader.read_line(&mut text).map_err(|error| {
-                Error::new(ErrorKind::Data, format!("{}:{}: {error}", self.path.display(), self.line)).hint("save the file as UTF-8 text")
+                let found = Error::new(ErrorKind::Data, error.to_string()).because(error);
+                self.place(found).hint("save the file as UTF-8 text")
             })?;
             if bytes == 0 {
                 return Ok(None);
             }
             if !text.trim().is_empty() {
-                return parse(&text).map(Some).map_err(|reason| {
-                    Error::new(ErrorKind::Data, format!("{}:{}: {reason}", self.path.display(), self.line))
+                return parse(&text).map(Some).map_err(|error| {
+                    self.place(error)
                         .hint("every line is one JSON object such as {\"question\": \"…\", \"answer\": \"…\"}; correct that line")
                 });
             }
         }
+    }
+}
+
+impl JsonLines {
+    /// The error with the file and the line that was read last.
+    fn place(&self, error: Error) -> Error {
+        error.at(format_args!("{}:{}", self.path.display(), self.line)).in_file(&self.path).in_row(self.line)
     }
 }
 
@@ -54,11 +66,11 @@ impl Iterator for JsonLines {
     }
 }
 
-fn parse(line: &str) -> std::result::Result<Example, String> {
+fn parse(line: &str) -> Result<Example> {
     match serde_json::from_str::<Value>(line) {
         Ok(Value::Object(object)) => Ok(Example::new(object.into_iter().map(|(name, value)| (name, text_of(value))))),
-        Ok(other) => Err(format!("expected a JSON object, found {}", kind_of(&other))),
-        Err(error) => Err(format!("not valid JSON at column {}: {error}", error.column())),
+        Ok(other) => Err(Error::new(ErrorKind::Data, format!("expected a JSON object, found {}", kind_of(&other)))),
+        Err(error) => Err(Error::new(ErrorKind::Data, format!("not valid JSON at column {}: {error}", error.column())).because(error)),
     }
 }
 
@@ -82,6 +94,9 @@ fn kind_of(value: &Value) -> &'static str {
 }
 
 /// Writes examples as JSON lines: to a temporary file first, so that a failure leaves an old file as it was.
+///
+/// # Errors
+/// [`ErrorKind::File`] when it cannot be written.
 pub fn write(path: &Path, examples: &[Example]) -> Result<()> {
     let mut bytes = Vec::new();
     for example in examples {
@@ -90,15 +105,4 @@ pub fn write(path: &Path, examples: &[Example]) -> Result<()> {
         bytes.push(b'\n');
     }
     write_whole(path, &bytes)
-}
-
-/// Writes a whole file or leaves the old one: temporary neighbour, flush to disk, rename.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let fail = |error| Error::file(path, error);
-    let temporary = path.with_extension(format!("{}.partial", std::process::id()));
-    let written = File::create(&temporary).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
-    written.and_then(|()| std::fs::rename(&temporary, path)).map_err(|error| {
-        let _ = std::fs::remove_file(&temporary);
-        fail(error)
-    })
 }

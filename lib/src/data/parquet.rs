@@ -21,10 +21,13 @@ pub struct ParquetRows {
 
 impl ParquetRows {
     /// Opens a .parquet file; compression is Snappy or none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] when it cannot be opened; [`ErrorKind::Data`] when it is no .parquet file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         let file = File::open(&path).map_err(|error| Error::file(&path, error))?;
-        let reader = SerializedFileReader::new(file).map_err(|error| bad(&path, None, &error))?;
+        let reader = SerializedFileReader::new(file).map_err(|error| bad(&path, None, error))?;
         Ok(Self { rows: RowIter::from_file_into(Box::new(reader)), path, row: 0 })
     }
 }
@@ -35,7 +38,7 @@ impl Iterator for ParquetRows {
     fn next(&mut self) -> Option<Self::Item> {
         let row = self.rows.next()?;
         self.row += 1;
-        Some(row.map(|row| example(&row)).map_err(|error| bad(&self.path, Some(self.row), &error)))
+        Some(row.map(|row| example(&row)).map_err(|error| bad(&self.path, Some(self.row), error)))
     }
 }
 
@@ -58,8 +61,15 @@ fn text(field: &Field) -> String {
     }
 }
 
-fn bad(path: &Path, row: Option<usize>, error: &ParquetError) -> Error {
+/// `row` counts from 1.
+fn bad(path: &Path, row: Option<usize>, error: ParquetError) -> Error {
     let place = row.map_or(String::new(), |row| format!(", row {row}"));
-    Error::new(ErrorKind::Data, format!("`{}`{place}: {error}", path.display()))
+    let bad = Error::new(ErrorKind::Data, format!("`{}`{place}: {error}", path.display()))
         .hint("fetch the file again, or convert it to JSON lines and name that file")
+        .in_file(path)
+        .because(error);
+    match row {
+        Some(row) => bad.in_row(row),
+        None => bad,
+    }
 }

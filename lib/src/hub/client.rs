@@ -14,12 +14,14 @@ use ureq::http::{HeaderMap, Request};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
 
-use crate::error::{Error, Result};
-use crate::hub::failure::{self, Place};
+use crate::error::{Error, ErrorKind, Result};
+use crate::hub::failure;
 use crate::hub::meter::Meter;
 use crate::hub::options::HubOptions;
 use crate::hub::payload::{Payload, Stop, body};
-use crate::interrupt;
+use crate::hub::trouble::{RepoRef, TransportError};
+use crate::util::interrupt;
+use crate::util::panic::caught;
 
 /// How often a request is tried.
 const ATTEMPTS: u32 = 5;
@@ -60,20 +62,7 @@ enum Event {
     Head(u16, HeaderMap),
     Chunk(Vec<u8>),
     End,
-    Failed(Trouble),
-}
-
-/// Why there was no answer; all but the last are worth another attempt.
-#[derive(Debug, Clone)]
-pub(crate) enum Trouble {
-    /// A status of 429 or 5xx, with the wait that the hub asks for.
-    Busy(u16, Option<Duration>),
-    /// The connection ended.
-    Cut(String),
-    /// Nothing came for so long.
-    Silent(Duration),
-    /// There is no connection.
-    Unreachable(String),
+    Failed(TransportError),
 }
 
 /// An answer whose body is still to be read.
@@ -91,7 +80,7 @@ impl Answer {
     }
 
     /// The next bytes; none at the end.
-    pub(crate) fn chunk(&self, doing: &dyn Fn() -> String) -> Result<std::result::Result<Option<Vec<u8>>, Trouble>> {
+    pub(crate) fn chunk(&self, doing: &dyn Fn() -> String) -> Result<Result<Option<Vec<u8>>, TransportError>> {
         match wait(&self.events, doing)? {
             Event::Chunk(bytes) => Ok(Ok(Some(bytes))),
             Event::Failed(trouble) => Ok(Err(trouble)),
@@ -100,7 +89,7 @@ impl Answer {
     }
 
     /// The whole body, which must be short.
-    pub(crate) fn bytes(&self, doing: &dyn Fn() -> String) -> Result<std::result::Result<Vec<u8>, Trouble>> {
+    pub(crate) fn bytes(&self, doing: &dyn Fn() -> String) -> Result<Result<Vec<u8>, TransportError>> {
         let mut bytes = Vec::new();
         loop {
             match self.chunk(doing)? {
@@ -118,7 +107,7 @@ fn wait(events: &Receiver<Event>, doing: &dyn Fn() -> String) -> Result<Event> {
         match events.recv_timeout(Duration::from_millis(100)) {
             Ok(event) => return Ok(event),
             Err(RecvTimeoutError::Timeout) => interrupt::check(doing())?,
-            Err(RecvTimeoutError::Disconnected) => return Ok(Event::Failed(Trouble::Cut("the connection was lost".to_string()))),
+            Err(RecvTimeoutError::Disconnected) => return Ok(Event::Failed(TransportError::Cut("the connection was lost".to_string()))),
         }
     }
 }
@@ -132,12 +121,12 @@ pub(crate) struct Attempts {
 
 impl Attempts {
     /// Waits before the next attempt, or says why there is none.
-    pub(crate) fn again(&mut self, trouble: &Trouble, place: &Place) -> Result<()> {
+    pub(crate) fn again(&mut self, trouble: &TransportError, place: &RepoRef) -> Result<()> {
         self.left -= 1;
-        let asked = if let Trouble::Busy(_, asked) = trouble { *asked } else { None };
-        let hopeless = matches!(trouble, Trouble::Unreachable(_)) || asked.is_some_and(|time| time > LONGEST);
+        let asked = if let TransportError::Busy(_, asked) = trouble { *asked } else { None };
+        let hopeless = matches!(trouble, TransportError::Unreachable(_)) || asked.is_some_and(|time| time > LONGEST);
         if hopeless || self.left == 0 {
-            return Err(failure::gave_up(trouble, place, ATTEMPTS - self.left));
+            return Err(failure::retries_exhausted(trouble, place, ATTEMPTS - self.left));
         }
         let delay = asked.unwrap_or(self.delay);
         self.delay *= 2;
@@ -190,7 +179,7 @@ impl Client {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Interrupted`]; [`crate::ErrorKind::Name`] when the hub refuses or cannot be asked.
-    pub(crate) fn send(&self, call: &Call, place: &Place) -> Result<Answer> {
+    pub(crate) fn send(&self, call: &Call, place: &RepoRef) -> Result<Answer> {
         let mut attempts = self.attempts();
         loop {
             match self.once(call, place)? {
@@ -201,7 +190,7 @@ impl Client {
     }
 
     /// The JSON that answers a call.
-    pub(crate) fn json(&self, call: &Call, place: &Place) -> Result<Value> {
+    pub(crate) fn json(&self, call: &Call, place: &RepoRef) -> Result<Value> {
         let mut attempts = self.attempts();
         loop {
             let bytes = match self.once(call, place)? {
@@ -209,14 +198,14 @@ impl Client {
                 Err(trouble) => Err(trouble),
             };
             match bytes {
-                Ok(bytes) => return serde_json::from_slice(&bytes).map_err(|error| failure::no_json(place, &error)),
+                Ok(bytes) => return serde_json::from_slice(&bytes).map_err(|error| failure::no_json(place, error)),
                 Err(trouble) => attempts.again(&trouble, place)?,
             }
         }
     }
 
-    /// One attempt; a refusal is an error, a failure that may pass is a [`Trouble`].
-    pub(crate) fn once(&self, call: &Call, place: &Place) -> Result<std::result::Result<Answer, Trouble>> {
+    /// One attempt; a refusal is an error, a failure that may pass is a [`TransportError`].
+    pub(crate) fn once(&self, call: &Call, place: &RepoRef) -> Result<Result<Answer, TransportError>> {
         let mut url = call.url.clone();
         for _ in 0..=REDIRECTS {
             let answer = match self.ask(call, &url, place)? {
@@ -235,7 +224,7 @@ impl Client {
                 }
                 (429 | 500 | 502 | 503 | 504, _) => {
                     let asked = answer.header("retry-after").and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
-                    return Ok(Err(Trouble::Busy(answer.status, asked)));
+                    return Ok(Err(TransportError::Busy(answer.status, asked)));
                 }
                 _ => return Err(self.refused(answer, place)?),
             }
@@ -243,14 +232,14 @@ impl Client {
         Err(failure::circle(place, &url))
     }
 
-    fn refused(&self, answer: Answer, place: &Place) -> Result<Error> {
+    fn refused(&self, answer: Answer, place: &RepoRef) -> Result<Error> {
         let body =
             if answer.header("x-error-message").is_some() { Vec::new() } else { answer.bytes(&|| place.doing())?.unwrap_or_default() };
         Ok(failure::refused(answer.status, &answer.headers, &String::from_utf8_lossy(&body), place, self.token.is_some()))
     }
 
     /// Sends to one server and waits for its head.
-    fn ask(&self, call: &Call, url: &str, place: &Place) -> Result<std::result::Result<Answer, Trouble>> {
+    fn ask(&self, call: &Call, url: &str, place: &RepoRef) -> Result<Result<Answer, TransportError>> {
         let mut request = Request::builder().method(call.method).uri(url);
         for (name, value) in &call.headers {
             request = request.header(name, value);
@@ -265,9 +254,14 @@ impl Client {
         let sent = Arc::new(AtomicU64::new(0));
         let (flag, counter) = (stopped.0.clone(), sent.clone());
         std::thread::spawn(move || {
-            let answered = body(payload, &mut request, flag, counter).and_then(|body| agent.run(request.body(body)?));
-            if let Err(error) = answered.and_then(|response| tell(response, &events)) {
-                let _ = events.send(Event::Failed(trouble(error, timeout)));
+            let work = || {
+                let answered = body(payload, &mut request, flag, counter).and_then(|body| agent.run(request.body(body)?));
+                answered.and_then(|response| tell(response, &events))
+            };
+            match caught(ErrorKind::Name, || Ok(work())) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => drop(events.send(Event::Failed(trouble(error, timeout)))),
+                Err(panic) => drop(events.send(Event::Failed(TransportError::Cut(panic.message().to_string())))),
             }
         });
         let doing = || {
@@ -279,13 +273,13 @@ impl Client {
         match wait(&receiver, &doing)? {
             Event::Head(status, headers) => Ok(Ok(Answer { status, headers, url: url.to_string(), events: receiver })),
             Event::Failed(trouble) => Ok(Err(trouble)),
-            Event::Chunk(_) | Event::End => Ok(Err(Trouble::Cut("no head".to_string()))),
+            Event::Chunk(_) | Event::End => Ok(Err(TransportError::Cut("no head".to_string()))),
         }
     }
 }
 
 /// Passes an answer on, until nobody listens.
-fn tell(response: ureq::http::Response<ureq::Body>, events: &SyncSender<Event>) -> std::result::Result<(), ureq::Error> {
+fn tell(response: ureq::http::Response<ureq::Body>, events: &SyncSender<Event>) -> Result<(), ureq::Error> {
     let (head, body) = response.into_parts();
     if events.send(Event::Head(head.status.as_u16(), head.headers)).is_err() {
         return Ok(());
@@ -305,24 +299,24 @@ fn tell(response: ureq::http::Response<ureq::Body>, events: &SyncSender<Event>) 
     }
 }
 
-fn trouble(error: ureq::Error, timeout: Duration) -> Trouble {
+fn trouble(error: ureq::Error, timeout: Duration) -> TransportError {
     match error {
-        ureq::Error::Timeout(_) => Trouble::Silent(timeout),
-        ureq::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => Trouble::Silent(timeout),
+        ureq::Error::Timeout(_) => TransportError::Silent(timeout),
+        ureq::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => TransportError::Silent(timeout),
         // What rustls says of a certificate comes as InvalidData; a name that nobody knows has no kind of its own.
         ureq::Error::Io(error)
             if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::InvalidData)
                 || error.to_string().contains("lookup") =>
         {
-            Trouble::Unreachable(error.to_string())
+            TransportError::Unreachable(error.to_string())
         }
         error @ (ureq::Error::HostNotFound
         | ureq::Error::ConnectionFailed
         | ureq::Error::BadUri(_)
         | ureq::Error::Tls(_)
         | ureq::Error::Rustls(_)
-        | ureq::Error::Http(_)) => Trouble::Unreachable(error.to_string()),
-        error => Trouble::Cut(error.to_string()),
+        | ureq::Error::Http(_)) => TransportError::Unreachable(error.to_string()),
+        error => TransportError::Cut(error.to_string()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::interrupt;
+use crate::util::interrupt;
 
 /// A checksum in the making.
 pub(crate) enum Checksum {

@@ -6,17 +6,17 @@
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hf_hub::{Cache, Repo};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::hub::client::{Call, Client, Trouble};
+use crate::hub::client::{Call, Client};
 use crate::hub::digest::Checksum;
-use crate::hub::failure::{self, Place, escape};
+use crate::hub::failure;
 use crate::hub::meter::{Meter, megabytes};
-use crate::interrupt;
+use crate::hub::trouble::{RepoRef, TransportError, escape};
+use crate::util::{interrupt, notice, write};
 
 /// The folder of one repository in the cache.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn new(cache: PathBuf, place: &Place) -> Self {
+    pub(crate) fn new(cache: PathBuf, place: &RepoRef) -> Self {
         let repo = place.repo();
         let name = repo.folder_name();
         Self { folder: cache.join(&name), locks: cache.join(".locks").join(&name), cache: Cache::new(cache), repo }
@@ -61,7 +61,7 @@ impl Store {
     }
 
     /// The right to write a content, which one process has at a time.
-    fn lock(&self, tag: &str, place: &Place) -> Result<File> {
+    fn lock(&self, tag: &str, place: &RepoRef) -> Result<File> {
         let path = self.locks.join(format!("{tag}.lock"));
         let fail = |error| Error::file(&path, error);
         make_parent(&path)?;
@@ -95,15 +95,10 @@ fn make_parent(path: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|error| Error::file(folder, error).hint("choose another cache with HF_HUB_CACHE"))
 }
 
-/// Makes a file aside and renames it, so that nobody finds half of one or none.
+/// Makes a file aside and renames it (see [`write::replace`]).
 fn replace(path: &Path, make: impl Fn(&Path) -> io::Result<()>) -> Result<()> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
     make_parent(path)?;
-    let aside = path.with_file_name(format!(".{}-{}.aside", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
-    make(&aside).and_then(|()| std::fs::rename(&aside, path)).map_err(|error| {
-        let _ = std::fs::remove_file(&aside);
-        Error::file(path, error)
-    })
+    write::replace(path, make).map_err(|error| Error::file(path, error))
 }
 
 /// What the hub says about a file.
@@ -119,7 +114,7 @@ struct Facts {
 /// # Errors
 /// [`ErrorKind::Interrupted`]; [`ErrorKind::Name`] when the hub has no such file or cannot be asked; [`ErrorKind::File`] when the
 /// content differs from its checksum twice, or the disk is full.
-pub(crate) fn fetch(client: &Client, store: &Store, commit: &str, place: &Place, file: &str, force: bool) -> Result<PathBuf> {
+pub(crate) fn fetch(client: &Client, store: &Store, commit: &str, place: &RepoRef, file: &str, force: bool) -> Result<PathBuf> {
     let place = &place.file(file);
     let path = store.snapshot(commit).join(file);
     if !force && path.exists() {
@@ -136,13 +131,13 @@ pub(crate) fn fetch(client: &Client, store: &Store, commit: &str, place: &Place,
                 return Err(Error::new(ErrorKind::File, format!("{place}: what came differs from its checksum {}, twice", facts.tag))
                     .hint("run this again; if it stays, a proxy or the server changes the file: check HF_ENDPOINT"));
             }
-            eprintln!("{place}: what came differs from its checksum and is fetched anew");
+            notice::warn(format_args!("{place}: what came differs from its checksum and is fetched anew"));
         }
     }
     store.link(commit, file, &facts.tag)
 }
 
-fn facts(client: &Client, commit: &str, place: &Place, file: &str) -> Result<Facts> {
+fn facts(client: &Client, commit: &str, place: &RepoRef, file: &str) -> Result<Facts> {
     let url = format!("{}/resolve/{commit}/{}", place.page(), escape(file));
     let answer = client.send(&Call { stay: true, ..Call::new("HEAD", url) }, place)?;
     let header = |names: [&str; 2]| names.iter().find_map(|name| answer.header(name)).map(String::from);
@@ -156,7 +151,7 @@ fn facts(client: &Client, commit: &str, place: &Place, file: &str) -> Result<Fac
 }
 
 /// Brings a content into its place; false when it differs from its checksum, and then nothing of it stays.
-fn download(client: &Client, facts: &Facts, blob: &Path, place: &Place, force: bool) -> Result<bool> {
+fn download(client: &Client, facts: &Facts, blob: &Path, place: &RepoRef, force: bool) -> Result<bool> {
     let partial = blob.with_file_name(format!("{}.incomplete", facts.tag));
     let disk = |error: io::Error, there: u64| disk_error(&partial, error, there, facts.size);
     let mut file = File::options().append(true).create(true).open(&partial).map_err(|error| disk(error, 0))?;
@@ -212,7 +207,7 @@ fn download(client: &Client, facts: &Facts, blob: &Path, place: &Place, force: b
         }
         whole = there >= facts.size;
         if !whole {
-            let early = || Trouble::Cut(format!("{} of {} bytes came", there, facts.size));
+            let early = || TransportError::Cut(format!("{} of {} bytes came", there, facts.size));
             attempts.again(&trouble.unwrap_or_else(early), place)?;
         }
     }
@@ -232,5 +227,7 @@ fn disk_error(path: &Path, error: io::Error, there: u64, size: u64) -> Error {
     }
     let message = format!("`{}`: the disk is full: {} of {} are written and kept", path.display(), megabytes(there), megabytes(size));
     Error::new(ErrorKind::File, message)
+        .in_file(path)
+        .because(error)
         .hint(format!("free {} and run this again, it goes on from there; HF_HUB_CACHE moves the cache", megabytes(size - there)))
 }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::display::{Html, LiveDisplay, escape, in_our_kernel};
+use crate::display::output::{Html, LiveDisplay, escape, in_our_kernel};
+use crate::util::notice;
 
 /// Files smaller than this many bytes show no progress.
 const LARGE: u64 = 1 << 20;
@@ -41,7 +42,7 @@ impl Meter {
             let html = format!("<progress value=\"{bytes}\" max=\"{}\"></progress> {}", self.total, escape(&text));
             self.live.update(&Html { html, text });
         } else {
-            eprintln!("{text}");
+            notice::info(text);
         }
     }
 

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ureq::SendBody;
 
+use crate::error::Result;
+
 /// What a request carries.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Payload {
@@ -54,7 +56,7 @@ pub(crate) fn body(
     request: &mut ureq::http::request::Builder,
     stopped: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
-) -> std::result::Result<SendBody<'static>, ureq::Error> {
+) -> Result<SendBody<'static>, ureq::Error> {
     let (bytes, length): (Box<dyn Read + Send>, u64) = match payload {
         Payload::Empty => return Ok(SendBody::none()),
         Payload::Bytes(bytes) => {

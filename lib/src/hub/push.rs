@@ -10,14 +10,15 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::hub::check_repository;
 use crate::hub::client::{Call, Client};
 use crate::hub::digest::sha256;
-use crate::hub::failure::{self, Place, RepoKind};
+use crate::hub::failure;
 use crate::hub::meter::Meter;
+use crate::hub::name::check_repository;
 use crate::hub::options::HubOptions;
 use crate::hub::payload::Payload;
-use crate::interrupt;
+use crate::hub::trouble::{RepoKind, RepoRef};
+use crate::util::interrupt;
 
 /// How many files one request describes.
 const BATCH: usize = 256;
@@ -72,7 +73,7 @@ pub(crate) fn push(name: &str, kind: RepoKind, folder: &Path, message: &str, opt
     let hub = &options.hub;
     let client = client(name, kind, hub)?;
     let endpoint = client.endpoint.clone();
-    let place = Place { endpoint, name: name.to_string(), kind, revision: hub.revision.clone(), file: None, verb: "publishing" };
+    let place = RepoRef { endpoint, name: name.to_string(), kind, revision: hub.revision.clone(), file: None, verb: "publishing" };
     create(&client, &place, options.private)?;
     let files = without_readme(&client, &place, &files)?;
     let mut entries = Vec::new();
@@ -129,7 +130,7 @@ fn client(name: &str, kind: RepoKind, hub: &HubOptions) -> Result<Client> {
     Ok(client)
 }
 
-fn create(client: &Client, place: &Place, private: bool) -> Result<()> {
+fn create(client: &Client, place: &RepoRef, private: bool) -> Result<()> {
     let (owner, name) = place.name.split_once('/').unwrap_or(("", &place.name));
     let mut wanted = json!({ "name": name, "organization": owner, "private": private });
     if place.kind == RepoKind::Dataset {
@@ -140,7 +141,7 @@ fn create(client: &Client, place: &Place, private: bool) -> Result<()> {
 }
 
 /// The files that are to be written: a card that somebody wrote stays.
-fn without_readme<'a>(client: &Client, place: &Place, files: &'a [Upload]) -> Result<Vec<&'a Upload>> {
+fn without_readme<'a>(client: &Client, place: &RepoRef, files: &'a [Upload]) -> Result<Vec<&'a Upload>> {
     let url = format!("{}/revision/{}", place.api(), place.url_revision());
     let answer = client.json(&Call::new("GET", url), place)?;
     let old = answer["siblings"].as_array().into_iter().flatten().any(|file| file["rfilename"] == "README.md");
@@ -148,7 +149,7 @@ fn without_readme<'a>(client: &Client, place: &Place, files: &'a [Upload]) -> Re
 }
 
 /// Asks which files are large, and which the repository ignores.
-fn preupload<'a>(client: &Client, place: &Place, files: &[&'a Upload]) -> Result<Vec<Entry<'a>>> {
+fn preupload<'a>(client: &Client, place: &RepoRef, files: &[&'a Upload]) -> Result<Vec<Entry<'a>>> {
     let mut described = Vec::new();
     let mut sizes = Vec::new();
     for file in files {
@@ -176,7 +177,7 @@ fn preupload<'a>(client: &Client, place: &Place, files: &[&'a Upload]) -> Result
 }
 
 /// Puts large files into the store; those that are there already are not sent.
-fn store(client: &Client, place: &Place, entries: &[&Entry]) -> Result<()> {
+fn store(client: &Client, place: &RepoRef, entries: &[&Entry]) -> Result<()> {
     let objects: Vec<_> = entries.iter().map(|entry| json!({ "oid": entry.large, "size": entry.size })).collect();
     let wanted = json!({ "operation": "upload", "transfers": ["basic", "multipart"], "hash_algo": "sha256", "objects": objects,
         "ref": { "name": place.revision } });
@@ -211,7 +212,7 @@ fn lfs_call(url: impl Into<String>, value: &Value) -> Call {
 }
 
 /// Sends one file, in one piece or in as many parts as the hub says.
-fn send(client: &Client, place: &Place, entry: &Entry, oid: &str, action: &Value) -> Result<()> {
+fn send(client: &Client, place: &RepoRef, entry: &Entry, oid: &str, action: &Value) -> Result<()> {
     let url = action["href"].as_str().ok_or_else(|| failure::lacks(place, "place to upload to"))?;
     let path = entry.file.path.clone();
     let part = |start: u64, length: u64| Payload::Part { path: path.clone(), start, length };
@@ -257,7 +258,7 @@ fn finish(client: &Client, size: u64) -> Result<()> {
 }
 
 /// One line for the message and one for each file.
-fn commit(client: &Client, place: &Place, entries: &[Entry], message: &str) -> Result<String> {
+fn commit(client: &Client, place: &RepoRef, entries: &[Entry], message: &str) -> Result<String> {
     let mut lines = json!({ "key": "header", "value": { "summary": message, "description": "" } }).to_string();
     for Entry { file, size, large } in entries {
         let line = match large {

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::error::{Error, ErrorKind, Result};
 use crate::hub::client::{Call, Client};
-use crate::hub::failure::{self, Place, RepoKind};
+use crate::hub::failure;
 use crate::hub::fetch::{Store, fetch};
 use crate::hub::options::HubOptions;
+use crate::hub::trouble::{RepoKind, RepoRef};
+use crate::util::names::quoted;
 
 const WEIGHTS: &str = "model.safetensors";
 const SHARDS: &str = "model.safetensors.index.json";
@@ -19,7 +21,7 @@ const DESCRIPTIONS: [&str; 6] =
 
 /// One hub repository at one revision.
 pub(crate) struct Repository {
-    place: Place,
+    place: RepoRef,
     store: Store,
     force: bool,
     gguf: Option<String>,
@@ -48,7 +50,7 @@ impl Repository {
             return Err(Error::new(ErrorKind::Name, format!("`{revision}` is no revision"))
                 .hint("give a branch, a tag or a commit; the default is `main`"));
         }
-        let place = Place { endpoint, name: name.to_string(), kind, revision, file: None, verb: "fetching" };
+        let place = RepoRef { endpoint, name: name.to_string(), kind, revision, file: None, verb: "fetching" };
         Ok(Self {
             store: Store::new(options.cache(), &place),
             place,
@@ -185,7 +187,10 @@ impl Repository {
 fn shards(index: &Path) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(index).map_err(|error| Error::file(index, error))?;
     let value: Value = serde_json::from_str(&text).map_err(|error| {
-        Error::new(ErrorKind::Model, format!("`{}`: {error}", index.display())).hint("fetch it again with force_download")
+        Error::new(ErrorKind::Model, format!("`{}`: {error}", index.display()))
+            .hint("fetch it again with force_download")
+            .in_file(index)
+            .because(error)
     })?;
     let files = value["weight_map"].as_object().into_iter().flat_map(|map| map.values());
     let mut names: Vec<String> = files.filter_map(|shard| shard.as_str().map(String::from)).collect();

@@ -5,11 +5,15 @@ use std::path::PathBuf;
 use candle_core::DType;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::causal::{AutoModelForCausalLM, AutoTokenizer, CausalLm};
+use crate::models::causal::CausalLm;
+use crate::pretrained::auto::{AutoModelForCausalLM, AutoTokenizer};
 use crate::tokenizer::text::Tokenizer;
 
 /// The environment variable that holds the key of the service.
 pub const API_KEY: &str = "FINETUNING_API_KEY";
+
+/// The fewest letters of a key where other computers can try keys.
+const SHORTEST_KEY: usize = 8;
 
 /// Where a service listens and what it allows.
 #[derive(Clone)]
@@ -67,6 +71,9 @@ impl std::fmt::Debug for ServeConfig {
 
 impl ServeConfig {
     /// Refuses what cannot work or would open the models to everybody.
+    ///
+    /// # Errors
+    /// When a limit is 0, the key cannot be sent or is short, or there is none where other computers can ask.
     pub fn validate(&self) -> Result<()> {
         let limits = [("max_batch", self.max_batch), ("max_tokens", self.max_tokens), ("max_body", self.max_body)];
         if let Some((field, _)) = limits.iter().find(|(_, value)| *value == 0) {
@@ -76,6 +83,10 @@ impl ServeConfig {
         if self.api_key.as_ref().is_some_and(|key| key.is_empty() || !key.chars().all(|c| c.is_ascii_graphic())) {
             return Err(Error::new(ErrorKind::Service, "the key is empty, or holds a space or a letter that no key may have")
                 .hint(format!("set {API_KEY} again, without quotation marks and line breaks")));
+        }
+        if self.api_key.as_ref().is_some_and(|key| key.len() < SHORTEST_KEY) && !self.is_loopback() {
+            let message = format!("`{}` can be reached from other computers, and the key has fewer than {SHORTEST_KEY} letters", self.host);
+            return Err(Error::new(ErrorKind::Service, message).hint(format!("set {API_KEY} to a long random text")));
         }
         if self.api_key.is_none() && !self.is_loopback() {
             let message = format!("`{}` can be reached from other computers, and there is no key", self.host);
@@ -111,11 +122,17 @@ impl ServedModel {
     }
 
     /// The model of a `builtin:` name, a folder or a hub repository, under that name.
+    ///
+    /// # Errors
+    /// When no model has this name, or it cannot be read.
     pub fn load(name: &str) -> Result<Self> {
         Ok(Self::new(name, &AutoModelForCausalLM::from_pretrained(name)?, &AutoTokenizer::from_pretrained(name)?))
     }
 
     /// [`ServedModel::load`] with the matrices in F16 or BF16: half the memory, and more tokens a second.
+    ///
+    /// # Errors
+    /// As [`ServedModel::load`].
     pub fn load_as(name: &str, dtype: DType) -> Result<Self> {
         Ok(Self::new(name, &AutoModelForCausalLM::from_pretrained_as(name, dtype)?, &AutoTokenizer::from_pretrained(name)?))
     }

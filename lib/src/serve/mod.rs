@@ -1,17 +1,9 @@
-//! Models → an OpenAI-compatible service with a playground: [`server`] listens, [`routes`] answers, [`engine`] writes all
-//! texts of a model together.
+//! Models → an OpenAI-compatible service with a playground: [`config`] is what is served, `engine` writes, [`http`] speaks with
+//! clients, `page` is the playground.
 //!
-//! `request` reads what a client asks, `reply` writes what it gets, `refusal` says why it gets nothing; `guard` decides who may
-//! ask, `metrics` counts, `runs` reads the training runs that the page shows.
+//! Imports: error, util, display, tokenizer, models, generate, train, pretrained.
 
 pub mod config;
 pub(crate) mod engine;
-mod guard;
-mod metrics;
-mod refusal;
-mod reply;
-mod request;
-mod routes;
-mod runs;
-pub mod server;
-mod tokens;
+pub(crate) mod page;
+pub mod http;

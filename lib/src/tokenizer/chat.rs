@@ -12,8 +12,9 @@ use minijinja::{Environment, ErrorKind as Fault, UndefinedBehavior, context, esc
 use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::error::{Error, ErrorKind, Result};
 use crate::tokenizer::text::Tokenizer;
+use crate::util::names::quoted;
 
 /// Who may speak. Many templates leave a message of another role out and say nothing.
 pub const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
@@ -23,6 +24,7 @@ const STEPS: u64 = 20_000_000;
 
 /// One turn of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Message {
     /// One of [`ROLES`].
     pub role: String,
@@ -89,6 +91,7 @@ impl Tokenizer {
     }
 
     /// Whether there is any template, also one that cannot be chosen or does not work.
+    #[cfg(feature = "serve")]
     pub(crate) fn brings_chat_template(&self) -> bool {
         self.folder().join("chat_template.jinja").exists() || !self.configuration()["chat_template"].is_null()
     }

@@ -10,32 +10,125 @@ use crate::tokenizer::text::{Side, Tokenizer, truncate};
 /// Rows longer than this are cut, as in the course.
 pub const MAX_LENGTH: usize = 2048;
 
-/// One tokenized row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tokens {
+/// The label of a place that is not learnt: PyTorch's `ignore_index` of −100, in the 32 bits of an id. No vocabulary reaches it.
+pub const IGNORE_INDEX: u32 = -100i32 as u32;
+
+/// One tokenized row; the first three have one length.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Encoding {
     /// The ids of prompt and completion.
     pub input_ids: Vec<u32>,
-    /// 1 for every id that counts, 0 for padding.
+    /// 1 for every id that counts, 0 for padding, which stands on one side or on both.
     pub attention_mask: Vec<u32>,
-    /// What the model learns to predict: the ids themselves; the model shifts them by one.
+    /// What the model learns to predict: the ids themselves; the model shifts them by one. [`IGNORE_INDEX`] is not learnt.
     pub labels: Vec<u32>,
-    /// How many of the ids belong to the prompt.
+    /// How many of the ids belong to the prompt, padding before it included.
     pub prompt_length: usize,
+}
+
+/// The former name of [`Encoding`].
+#[deprecated(since = "0.1.0", note = "it is called `Encoding`")]
+pub type Tokens = Encoding;
+
+impl Encoding {
+    /// A row that is learnt whole: labels are the ids, nothing is padded, no id belongs to a prompt.
+    pub fn from_ids(ids: Vec<u32>) -> Self {
+        Self { attention_mask: vec![1; ids.len()], labels: ids.clone(), input_ids: ids, prompt_length: 0 }
+    }
+
+    /// The same row with other labels, as PyTorch writes them: −100 is not learnt.
+    ///
+    /// # Errors
+    /// When there are not as many labels as ids, or one is negative and not −100.
+    pub fn with_labels(self, labels: &[i64]) -> Result<Self> {
+        let label = |(place, &label): (usize, &i64)| match label {
+            -100 => Ok(IGNORE_INDEX),
+            label => u32::try_from(label).map_err(|_| bad_label(place, label, "0 or more")),
+        };
+        let row = Self { labels: labels.iter().enumerate().map(label).collect::<Result<_>>()?, ..self };
+        row.check_lengths().map(|()| row)
+    }
+
+    /// The places of the ids that are no padding.
+    ///
+    /// # Errors
+    /// When the mask has another length than the ids, or a 0 between ones.
+    pub fn real(&self) -> Result<std::ops::Range<usize>> {
+        self.check_lengths()?;
+        let start = self.attention_mask.iter().position(|&mask| mask == 1).unwrap_or(self.attention_mask.len());
+        let end = self.attention_mask.iter().rposition(|&mask| mask == 1).map_or(start, |last| last + 1);
+        match self.attention_mask[start..end].iter().position(|&mask| mask != 1) {
+            Some(hole) => Err(Error::new(
+                ErrorKind::Data,
+                format!("attention_mask at position {} is {}, between ones", start + hole, self.attention_mask[start + hole]),
+            )
+            .hint("a mask is 0 at padding only, on one side; to read an id and not learn it, give it the label −100")),
+            None => Ok(start..end),
+        }
+    }
+
+    /// Refuses a row that a model of `vocabulary` ids and `positions` places cannot read or learn.
+    ///
+    /// # Errors
+    /// When labels or mask have another length than the ids, an id or a label is no id of the vocabulary (labels may be
+    /// [`IGNORE_INDEX`]), or more places are read than the model has.
+    pub fn check(&self, vocabulary: usize, positions: usize) -> Result<()> {
+        let real = self.real()?;
+        if let Some(place) = self.input_ids.iter().position(|&id| id as usize >= vocabulary) {
+            return Err(Error::new(
+                ErrorKind::Data,
+                format!("token id {} at position {place} is outside of the model's vocabulary of {vocabulary}", self.input_ids[place]),
+            )
+            .hint("load tokenizer and model by the same name"));
+        }
+        if let Some(place) = self.labels.iter().position(|&label| label != IGNORE_INDEX && label as usize >= vocabulary) {
+            let label = i64::from(self.labels[place]);
+            // What an i32 of PyTorch would have been.
+            let label = if label > i64::from(i32::MAX) { label - (1 << 32) } else { label };
+            return Err(bad_label(place, label, &format!("below the model's vocabulary of {vocabulary}")));
+        }
+        if real.len() > positions + 1 {
+            return Err(Error::new(ErrorKind::Data, format!("{} tokens, the model has {positions} positions", real.len()))
+                .hint(format!("set model.max_length to {positions} in the training_config")));
+        }
+        Ok(())
+    }
+
+    fn check_lengths(&self) -> Result<()> {
+        for (name, length) in [("labels", self.labels.len()), ("attention_mask", self.attention_mask.len())] {
+            if length != self.input_ids.len() {
+                return Err(Error::new(ErrorKind::Data, format!("{name} has a length of {length}, input_ids of {}", self.input_ids.len()))
+                    .hint(format!("give {name} one number for each id")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn bad_label(place: usize, label: i64, allowed: &str) -> Error {
+    Error::new(ErrorKind::Data, format!("the label at position {place} is {label}; it must be {allowed}, or −100 where nothing is learnt"))
+        .hint("labels are ids of the model's own tokenizer; load tokenizer and model by the same name")
 }
 
 /// Tokenized rows, ready for the trainer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TokenizedDataset {
-    rows: Vec<Tokens>,
+    rows: Vec<Encoding>,
 }
 
 /// The tokens of one example: the columns joined, at most [`MAX_LENGTH`] ids, cut on the left.
-pub fn tokenize_function(example: &Example, tokenizer: &Tokenizer) -> Result<Tokens> {
+///
+/// # Errors
+/// As [`tokenize_with_length`].
+pub fn tokenize_function(example: &Example, tokenizer: &Tokenizer) -> Result<Encoding> {
     tokenize_with_length(example, tokenizer, MAX_LENGTH)
 }
 
-/// [`tokenize_function`] with another maximal length.
-pub fn tokenize_with_length(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<Tokens> {
+/// [`tokenize_function`] with another maximal length, in ids.
+///
+/// # Errors
+/// When `max_length` is 0, the example has no known columns, or its text is empty.
+pub fn tokenize_with_length(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<Encoding> {
     if max_length == 0 {
         return Err(Error::new(ErrorKind::Tokenizer, "max_length is 0; it must be at least 1")
             .hint("use 2048, or the model's max_position_embeddings"));
@@ -49,10 +142,13 @@ pub fn tokenize_with_length(example: &Example, tokenizer: &Tokenizer, max_length
     let cut = ids.len().saturating_sub(max_length);
     let input_ids = truncate(&ids, max_length, Side::Left);
     let prompt_length = tokenizer.encode_prompt(prompt)?.len().saturating_sub(cut).min(input_ids.len());
-    Ok(Tokens { attention_mask: vec![1; input_ids.len()], labels: input_ids.clone(), input_ids, prompt_length })
+    Ok(Encoding { prompt_length, ..Encoding::from_ids(input_ids) })
 }
 
 /// Every row of a data set through [`tokenize_with_length`]; an error names the row.
+///
+/// # Errors
+/// As [`tokenize_with_length`].
 pub fn tokenize_dataset(data: &Dataset, tokenizer: &Tokenizer, max_length: usize) -> Result<TokenizedDataset> {
     let mut rows = Vec::with_capacity(data.len());
     for (row, example) in data.iter().enumerate() {
@@ -64,7 +160,7 @@ pub fn tokenize_dataset(data: &Dataset, tokenizer: &Tokenizer, max_length: usize
 
 impl TokenizedDataset {
     /// A data set of these rows.
-    pub fn from_rows(rows: Vec<Tokens>) -> Self {
+    pub fn from_rows(rows: Vec<Encoding>) -> Self {
         Self { rows }
     }
 
@@ -79,7 +175,10 @@ impl TokenizedDataset {
     }
 
     /// The row at `index`, counted from 0.
-    pub fn get(&self, index: usize) -> Result<&Tokens> {
+    ///
+    /// # Errors
+    /// When there is no such row.
+    pub fn get(&self, index: usize) -> Result<&Encoding> {
         self.rows.get(index).ok_or_else(|| {
             Error::new(ErrorKind::Data, format!("row {index} does not exist; the data set has {} rows, counted from 0", self.len()))
                 .hint("choose a smaller index")
@@ -87,8 +186,13 @@ impl TokenizedDataset {
     }
 
     /// The rows in order.
-    pub fn rows(&self) -> &[Tokens] {
+    pub fn rows(&self) -> &[Encoding] {
         &self.rows
+    }
+
+    /// The rows, given away.
+    pub fn into_rows(self) -> Vec<Encoding> {
+        self.rows
     }
 
     /// Number of ids in all rows.
@@ -97,6 +201,9 @@ impl TokenizedDataset {
     }
 
     /// (train, test), split as [`Dataset::train_test_split`] splits the texts.
+    ///
+    /// # Errors
+    /// When a side would be empty.
     pub fn train_test_split(&self, test_size: f64, seed: u64) -> Result<(Self, Self)> {
         check_test_size(test_size, self.len())?;
         let (train, test) = split_indices(self.len(), test_size, seed);

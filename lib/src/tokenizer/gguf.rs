@@ -41,6 +41,7 @@ const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N
 
 /// `tokenizer.json` and `tokenizer_config.json`, as a file of ours has them.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Documents {
     /// `tokenizer.json`.
     pub tokenizer: Value,
@@ -61,14 +62,18 @@ impl Tokenizer {
 }
 
 /// The tokenizer of a `.gguf` file in the words of the two files.
+///
+/// # Errors
+/// [`ErrorKind::Tokenizer`] when the file has no tokenizer that this crate knows; [`ErrorKind::File`] when it cannot be read.
 pub fn documents(path: &Path) -> Result<Documents> {
     let refuse = |reason: String| {
         Error::new(ErrorKind::Tokenizer, format!("`{}`: {reason}", path.display()))
             .hint("put the model's tokenizer.json and tokenizer_config.json beside the file")
     };
     let mut reader = BufReader::new(File::open(path).map_err(|error| Error::file(path, error))?);
-    let content = Content::read(&mut reader)
-        .map_err(|error| refuse(format!("not a whole GGUF file: {}", error.to_string().lines().next().unwrap_or_default())))?;
+    let content = Content::read(&mut reader).map_err(|error| {
+        refuse(format!("not a whole GGUF file: {}", error.to_string().lines().next().unwrap_or_default())).because(Error::from(error))
+    })?;
     let metadata = Metadata(&content.metadata);
     metadata.documents().map_err(refuse)
 }

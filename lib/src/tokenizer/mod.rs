@@ -1,5 +1,7 @@
 //! Text ↔ ids: [`text`] encodes and decodes, [`template`] fills prompts, [`chat`] lays out conversations, [`encode`] turns rows
 //! into training tokens.
+//!
+//! Imports: error, util, data.
 
 pub mod chat;
 pub mod encode;

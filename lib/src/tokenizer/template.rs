@@ -1,7 +1,8 @@
 //! An example → prompt text: the templates of the lessons and the choice by column names.
 
 use crate::data::example::Example;
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::error::{Error, ErrorKind, Result};
+use crate::util::names::quoted;
 
 /// A question that waits for its answer.
 pub const QUESTION_TEMPLATE: &str = "### Question:\n{question}\n\n### Answer:";
@@ -50,6 +51,9 @@ impl PromptTemplate {
     }
 
     /// Fills the places from the example's fields; text of the fields is taken as it is, braces included.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when the example lacks a field that the template names, or a brace stays open.
     pub fn format(&self, example: &Example) -> Result<String> {
         let mut filled = String::with_capacity(self.text.len());
         let mut rest = self.text.as_str();
@@ -70,11 +74,17 @@ impl PromptTemplate {
 /// The text of an example by its columns: question + answer, instruction + response, input + output, or text.
 ///
 /// The first pair that the example has is joined without a separator, as the course's `tokenize_function` does.
+///
+/// # Errors
+/// [`ErrorKind::Data`] when the example has none of these columns.
 pub fn concatenate(example: &Example) -> Result<String> {
     prompt_and_completion(example).map(|(prompt, completion)| prompt.to_string() + completion)
 }
 
 /// The two halves of [`concatenate`]; an example with only `text` has an empty prompt.
+///
+/// # Errors
+/// [`ErrorKind::Data`] when the example has none of these columns.
 pub fn prompt_and_completion(example: &Example) -> Result<(&str, &str)> {
     for (prompt, completion) in [("question", "answer"), ("instruction", "response"), ("input", "output")] {
         if let (Some(prompt), Some(completion)) = (example.get(prompt), example.get(completion)) {

@@ -38,6 +38,9 @@ impl Tokenizer {
     /// The end-of-sequence token is `eos_token` of the configuration, else `<|endoftext|>`; it also pads, as in the
     /// course. Special tokens that the configuration
     /// does not name are those of `special_tokens_map.json`, which older checkpoints have.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] when a file cannot be read; [`ErrorKind::Tokenizer`] when it is no tokenizer, or its end-of-sequence token is unknown.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let path = folder.join("tokenizer.json");
         let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, error))?;
@@ -49,7 +52,10 @@ impl Tokenizer {
     /// From the content of `tokenizer.json`, that of the two files beside it, and the `path` to name in errors.
     pub(crate) fn assembled(bytes: &[u8], configuration: Value, older: &Value, folder: &Path, path: &Path) -> Result<Self> {
         let inner = Inner::from_bytes(bytes).map_err(|error| {
-            Error::new(ErrorKind::Tokenizer, format!("`{}` is not a tokenizer: {error}", path.display())).hint("fetch the checkpoint again")
+            Error::new(ErrorKind::Tokenizer, format!("`{}` is not a tokenizer: {error}", path.display()))
+                .hint("fetch the checkpoint again")
+                .in_file(path)
+                .because(error)
         })?;
         let text = |token: &Value| token.as_str().or(token["content"].as_str()).map(String::from);
         let special: Vec<(String, String)> = SPECIAL
@@ -69,14 +75,21 @@ impl Tokenizer {
     }
 
     /// The ids of a text, without any special token.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Tokenizer`] when the tokenizer refuses the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode(text, false).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("encode: {error}")))?;
+        let encoding =
+            self.inner.encode(text, false).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("encode: {error}")).because(error))?;
         Ok(encoding.get_ids().to_vec())
     }
 
     /// The ids of a text that a model goes on from: [`Tokenizer::encode`] after the tokens that the model expects before a
     /// text, such as Llama's `<s>`, unless the text begins with them. With [`Tokenizer::ending`], what `tokenizer(text)` of
     /// transformers gives.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
     pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>> {
         let (before, ids) = (&self.around[0], self.encode(text)?);
         Ok(if ids.starts_with(before) { ids } else { [before.as_slice(), &ids].concat() })
@@ -94,21 +107,39 @@ impl Tokenizer {
     }
 
     /// The ids of each text.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
     pub fn encode_batch(&self, texts: &[impl AsRef<str>]) -> Result<Vec<Vec<u32>>> {
         texts.iter().map(|text| self.encode(text.as_ref())).collect()
     }
 
     /// The text of ids; special tokens are left out.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Tokenizer`] when the tokenizer refuses the ids.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner.decode(ids, true).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("decode: {error}")))
+        self.inner.decode(ids, true).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("decode: {error}")).because(error))
+    }
+
+    /// The text of a special token, which [`Tokenizer::decode`] leaves out; `None` for any other id.
+    pub(crate) fn special_token(&self, id: u32) -> Option<String> {
+        let text = self.inner.id_to_token(id)?;
+        self.inner.get_added_vocabulary().is_special_token(&text).then_some(text)
     }
 
     /// The text of each row of ids.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::decode`].
     pub fn decode_batch(&self, rows: &[Vec<u32>]) -> Result<Vec<String>> {
         rows.iter().map(|ids| self.decode(ids)).collect()
     }
 
     /// The pieces into which a text is cut, each as text.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
     pub fn tokens(&self, text: &str) -> Result<Vec<String>> {
         self.encode(text)?.iter().map(|&id| self.decode(&[id])).collect()
     }
@@ -156,7 +187,10 @@ fn around(inner: &Inner) -> std::result::Result<[Vec<u32>; 2], tokenizers::Error
 fn optional_json(path: &Path) -> Result<Value> {
     let Ok(bytes) = std::fs::read(path) else { return Ok(Value::Null) };
     serde_json::from_slice(&bytes).map_err(|error| {
-        Error::new(ErrorKind::Tokenizer, format!("`{}` is not valid JSON: {error}", path.display())).hint("fetch the checkpoint again")
+        Error::new(ErrorKind::Tokenizer, format!("`{}` is not valid JSON: {error}", path.display()))
+            .hint("fetch the checkpoint again")
+            .in_file(path)
+            .because(error)
     })
 }
 

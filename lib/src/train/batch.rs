@@ -1,145 +1,218 @@
-//! Tokenized rows → micro-batches: ids one after the other, targets shifted by one, a weight for every predicted token.
+//! Tokenized rows → micro-batches: ids one after the other, labels shifted by one, a loss weight for every predicted token.
 //!
-//! Rows are not padded: attention keeps them apart by their lengths, so a batch of any rows costs what its tokens cost.
+//! Here ids and labels are checked, so that a batch holds none that a model would read past its end for. Rows are not padded
+//! (padding on either side is left out): attention keeps them apart by their lengths, so a batch of any rows costs what its
+//! tokens cost.
 
-use crate::data::split::Pcg64;
-use crate::model::decoder::Lesson;
-use crate::model::head::Targets;
-use crate::tokenizer::encode::Tokens;
+use crate::error::{Error, Result};
+use crate::models::causal::CausalLm;
+use crate::models::config::Config;
+use crate::models::decoder::TrainBatch;
+use crate::tokenizer::encode::{Encoding, IGNORE_INDEX};
+use crate::train::arguments::settings::{Accumulation, TrainingArguments};
+use compute::cpu::loss::Targets;
 
-/// Rows of any lengths, N input ids in all; a weight of 0 marks what is not learnt (prompt, masked positions).
+/// Input ids of a step that are computed together: enough for all threads, few enough for the caches.
+pub const GROUP: usize = 512;
+
+/// Rows of any lengths, N input ids in all; a weight of 0 marks what is not learnt (prompt, label −100).
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Batch {
     /// Input ids of each row.
-    pub lengths: Vec<usize>,
-    /// Input ids.
-    pub inputs: Vec<u32>,
-    /// The id that follows each input.
-    pub targets: Vec<u32>,
-    /// 1 where the target counts, else 0.
-    pub weights: Vec<f32>,
-    /// Ids of the rows, the last ones too, which are only ever targets.
-    pub tokens: usize,
+    lengths: Vec<usize>,
+    /// Input ids `(N)`.
+    inputs: Vec<u32>,
+    /// The id to predict after each input `(N)`; any where the weight is 0.
+    labels: Vec<u32>,
+    /// What the loss of each label counts `(N)`; 0 is not learnt.
+    loss_weights: Vec<f32>,
+    /// Ids of the rows, the last ones too, which are only ever predicted.
+    tokens: usize,
+    /// What the batch adds to what a step's loss is divided by.
+    num_items: f64,
 }
 
 impl Batch {
     /// Joins rows; `completion_only` leaves the prompts' tokens out of the loss.
-    pub fn new(rows: &[&Tokens], completion_only: bool) -> Self {
+    ///
+    /// # Errors
+    /// When a row is none that the model can read or learn (see [`Encoding::check`]); the error names it, counted from 0.
+    pub fn new(rows: &[&Encoding], completion_only: bool, config: &Config) -> Result<Self> {
         let mut batch = Self::default();
-        for row in rows {
-            batch.tokens += row.input_ids.len();
-            // Padding on the right cannot reach a real position.
-            let real = row.attention_mask.iter().rposition(|&mask| mask == 1).map_or(0, |last| last + 1);
-            let Some(length) = real.checked_sub(1).filter(|length| *length > 0) else { continue };
-            batch.lengths.push(length);
-            batch.inputs.extend_from_slice(&row.input_ids[..length]);
-            batch.targets.extend_from_slice(&row.labels[1..real]);
-            batch.weights.extend((1..real).map(|position| {
-                let learnt = row.attention_mask[position] == 1 && !(completion_only && position < row.prompt_length);
-                f32::from(u8::from(learnt))
-            }));
+        for (index, row) in rows.iter().enumerate() {
+            batch.push(row, 1.0, completion_only, config).map_err(|error| error.at(format_args!("row {index}")))?;
         }
-        batch
+        Ok(batch)
     }
 
-    /// The same rows in batches of at most `tokens` input ids, or of one longer row: the same sum of losses, computed in
-    /// pieces that stay in the processor's caches and are not too small for its threads.
-    pub fn regroup(batches: &[Self], tokens: usize) -> Vec<Self> {
-        let mut groups: Vec<Self> = Vec::new();
-        for batch in batches {
-            let mut start = 0;
-            for &length in &batch.lengths {
-                let own = start..start + length;
-                start += length;
-                if groups.last().is_none_or(|group| group.inputs.len() + length > tokens) {
-                    groups.push(Self::default());
-                }
-                let Some(group) = groups.last_mut() else { continue };
-                group.lengths.push(length);
-                group.inputs.extend_from_slice(&batch.inputs[own.clone()]);
-                group.targets.extend_from_slice(&batch.targets[own.clone()]);
-                group.weights.extend_from_slice(&batch.weights[own]);
+    /// The micro-batches of a step: rows, each with the weight of its losses. By tokens they are grouped as suits the machine,
+    /// and every predicted token is an item; by means they are cut as they were asked for, each is divided by its own tokens
+    /// and is one item.
+    ///
+    /// # Errors
+    /// As [`Batch::new`].
+    pub fn micro_batches(
+        rows: &[(&Encoding, f32)],
+        completion_only: bool,
+        arguments: &TrainingArguments,
+        model: &CausalLm,
+    ) -> Result<Vec<Self>> {
+        let (config, size) = (model.config(), arguments.per_device_train_batch_size);
+        if arguments.accumulation == Accumulation::Tokens {
+            return Self::group(rows.iter().copied(), completion_only, config, largest_group(model, arguments));
+        }
+        let mean = |(index, part): (usize, &[(&Encoding, f32)])| {
+            let mut batch = Self::default();
+            for (place, (row, weight)) in part.iter().enumerate() {
+                let at = |error: Error| error.at(format_args!("row {}", index * size + place));
+                batch.push(row, *weight, completion_only, config).map_err(at)?;
             }
-        }
-        groups
+            if batch.num_items > 0.0 {
+                batch.scale((1.0 / batch.num_items) as f32);
+                batch.num_items = 1.0;
+            }
+            Ok(batch)
+        };
+        rows.chunks(size).enumerate().map(mean).collect()
     }
 
-    /// Number of predicted tokens that count.
-    pub fn predicted(&self) -> f64 {
-        self.weights.iter().map(|&weight| f64::from(weight)).sum()
+    /// Rows, each with the weight of its losses, in batches of at most `tokens` input ids, or of one longer row: the same sum
+    /// of losses, computed in pieces that stay in the processor's caches and are not too small for its threads.
+    ///
+    /// # Errors
+    /// As [`Batch::new`].
+    pub fn group<'a>(
+        rows: impl IntoIterator<Item = (&'a Encoding, f32)>,
+        completion_only: bool,
+        config: &Config,
+        tokens: usize,
+    ) -> Result<Vec<Self>> {
+        let mut groups: Vec<Self> = Vec::new();
+        for (index, (row, weight)) in rows.into_iter().enumerate() {
+            let inputs = inputs(row).map_err(|error| error.at(format_args!("row {index}")))?;
+            if groups.last().is_none_or(|group| group.inputs.len() + inputs > tokens) {
+                groups.push(Self::default());
+            }
+            let Some(group) = groups.last_mut() else { continue };
+            group.push(row, weight, completion_only, config).map_err(|error| error.at(format_args!("row {index}")))?;
+        }
+        Ok(groups)
+    }
+
+    fn push(&mut self, row: &Encoding, weight: f32, completion_only: bool, config: &Config) -> Result<()> {
+        row.check(config.vocab_size(), config.max_position_embeddings())?;
+        let real = row.real()?;
+        self.tokens += row.input_ids.len();
+        if real.len() < 2 {
+            return Ok(());
+        }
+        self.lengths.push(real.len() - 1);
+        self.inputs.extend_from_slice(&row.input_ids[real.start..real.end - 1]);
+        for place in real.start + 1..real.end {
+            let learnt = is_learnt(row, place, completion_only);
+            self.labels.push(if learnt { row.labels[place] } else { 0 });
+            self.loss_weights.push(if learnt { weight } else { 0.0 });
+            self.num_items += f64::from(u8::from(learnt));
+        }
+        Ok(())
+    }
+
+    /// Multiplies all loss weights.
+    pub fn scale(&mut self, factor: f32) {
+        if factor != 1.0 {
+            self.loss_weights.iter_mut().for_each(|weight| *weight *= factor);
+        }
+    }
+
+    /// Number of predicted tokens; of a micro-batch whose mean is taken, 1.
+    pub fn num_items(&self) -> f64 {
+        self.num_items
+    }
+
+    /// Ids of the rows, the last ones and padding included.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Input ids of each row.
+    pub fn lengths(&self) -> &[usize] {
+        &self.lengths
+    }
+
+    /// Input ids of all rows, `(N)`.
+    pub fn inputs(&self) -> &[u32] {
+        &self.inputs
     }
 
     /// What each position should predict.
     pub fn targets(&self, smoothing: f32) -> Targets<'_> {
-        Targets { ids: &self.targets, weights: &self.weights, smoothing }
+        Targets { labels: &self.labels, weights: &self.loss_weights, smoothing }
     }
 
     /// The batch for a backward pass without noise, smoothing or checkpointing.
-    pub fn lesson(&self) -> Lesson<'_> {
-        Lesson { inputs: &self.inputs, lengths: &self.lengths, targets: self.targets(0.0), checkpointing: false, noise: 0.0 }
+    pub fn as_train_batch(&self) -> TrainBatch<'_> {
+        TrainBatch { inputs: &self.inputs, lengths: &self.lengths, targets: self.targets(0.0), checkpointing: false, noise: 0.0 }
     }
 }
 
-/// The row order of an epoch: shuffled by seed and epoch; `group` sorts runs of 50 batches by length, longest first.
-pub fn epoch_order(rows: &[Tokens], batch_size: usize, group: bool, seed: u64, epoch: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..rows.len()).collect();
-    let mut random = Pcg64::new(seed.wrapping_mul(0x9e37_79b9).wrapping_add(epoch as u64));
-    for last in (1..order.len()).rev() {
-        order.swap(last, (random.next_f64() * (last + 1) as f64) as usize);
-    }
-    if group {
-        for run in order.chunks_mut(50 * batch_size) {
-            run.sort_by_key(|&row| std::cmp::Reverse(rows[row].input_ids.len()));
-            // Batches of similar rows, but not from long to short.
-            let mut batches: Vec<Vec<usize>> = run.chunks(batch_size).map(<[usize]>::to_vec).collect();
-            let last = batches.len() - 1;
-            for index in (1..last).rev() {
-                batches.swap(index, (random.next_f64() * (index + 1) as f64) as usize);
-            }
-            run.copy_from_slice(&batches.concat());
-        }
-    }
-    order
+/// Ids that are computed together at most, but for a longer row: [`GROUP`], or with `packing` the model's positions.
+pub fn largest_group(model: &CausalLm, arguments: &TrainingArguments) -> usize {
+    if arguments.packing { model.config().max_position_embeddings().max(GROUP) } else { GROUP }
+}
+
+/// Input ids of a row: all but padding and the last one.
+///
+/// # Errors
+/// As [`Encoding::real`].
+pub fn inputs(row: &Encoding) -> Result<usize> {
+    Ok(row.real()?.len().saturating_sub(1))
+}
+
+/// Tokens of a row that its loss predicts: 0 for a row of one token, of a prompt alone, or with every label −100.
+///
+/// # Errors
+/// As [`Encoding::real`].
+pub fn predictions(row: &Encoding, completion_only: bool) -> Result<usize> {
+    let real = row.real()?;
+    Ok(real.skip(1).filter(|&place| is_learnt(row, place, completion_only)).count())
+}
+
+fn is_learnt(row: &Encoding, place: usize, completion_only: bool) -> bool {
+    row.labels[place] != IGNORE_INDEX && !(completion_only && place < row.prompt_length)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::config::NeoxConfig;
 
-    fn tokens(ids: &[u32], prompt_length: usize) -> Tokens {
-        Tokens { input_ids: ids.to_vec(), attention_mask: vec![1; ids.len()], labels: ids.to_vec(), prompt_length }
+    fn config() -> Config {
+        NeoxConfig { max_position_embeddings: 16, ..NeoxConfig::new(32, 8, 1, 2) }.into()
     }
 
     #[test]
-    fn targets_are_shifted_and_rows_are_not_padded() {
-        let (long, mut short) = (tokens(&[5, 6, 7, 8], 2), tokens(&[9, 4, 0, 0], 1));
-        short.attention_mask = vec![1, 1, 0, 0];
-        let batch = Batch::new(&[&long, &short, &tokens(&[3], 0)], false);
-        assert_eq!((batch.lengths.as_slice(), batch.tokens), ([3, 1].as_slice(), 9));
-        assert_eq!(batch.inputs, [5, 6, 7, 9]);
-        assert_eq!(batch.targets, [6, 7, 8, 4]);
-        assert_eq!(batch.weights, [1.0, 1.0, 1.0, 1.0]);
-        assert_eq!(Batch::new(&[&long, &short], true).weights, [0.0, 1.0, 1.0, 1.0]);
+    fn labels_are_shifted_and_padding_is_left_out() {
+        let long = Encoding { prompt_length: 2, ..Encoding::from_ids(vec![5, 6, 7, 8]) };
+        let short = Encoding { attention_mask: vec![0, 1, 1, 0], prompt_length: 2, ..Encoding::from_ids(vec![0, 9, 4, 0]) };
+        let batch = Batch::new(&[&long, &short, &Encoding::from_ids(vec![3])], false, &config()).unwrap();
+        assert_eq!((batch.lengths(), batch.tokens()), ([3, 1].as_slice(), 9));
+        assert_eq!(batch.inputs(), [5, 6, 7, 9]);
+        assert_eq!(batch.labels, [6, 7, 8, 4]);
+        assert_eq!(batch.loss_weights, [1.0, 1.0, 1.0, 1.0]);
+        assert_eq!(Batch::new(&[&long, &short], true, &config()).unwrap().loss_weights, [0.0, 1.0, 1.0, 1.0]);
+        let skipped = long.clone().with_labels(&[-100, 6, -100, 8]).unwrap();
+        assert_eq!(Batch::new(&[&skipped], false, &config()).unwrap().loss_weights, [1.0, 0.0, 1.0]);
+        assert_eq!([predictions(&skipped, true).unwrap(), predictions(&long, false).unwrap()], [1, 3]);
     }
 
     #[test]
-    fn regrouped_rows_are_the_same_rows() {
-        let rows: Vec<Tokens> = [4, 3, 9, 2].iter().map(|&length| tokens(&(0..length).collect::<Vec<_>>(), 0)).collect();
-        let batches = [Batch::new(&[&rows[0], &rows[1], &rows[2]], false), Batch::new(&[&rows[3]], false)];
-        let groups = Batch::regroup(&batches, 6);
+    fn groups_hold_the_same_rows_in_order() {
+        let rows: Vec<Encoding> = [4, 3, 9, 2].iter().map(|&length| Encoding::from_ids((0..length).collect())).collect();
+        let groups = Batch::group(rows.iter().map(|row| (row, 1.0)), false, &config(), 6).unwrap();
         assert_eq!(groups.iter().map(|batch| batch.lengths.clone()).collect::<Vec<_>>(), [vec![3, 2], vec![8], vec![1]]);
-        let inputs = |batches: &[Batch]| batches.iter().flat_map(|batch| batch.inputs.clone()).collect::<Vec<u32>>();
-        assert_eq!(inputs(&groups), inputs(&batches));
-    }
-
-    #[test]
-    fn every_epoch_visits_every_row_once() {
-        let rows: Vec<Tokens> = (0..103).map(|i| tokens(&vec![1; 1 + i % 7], 0)).collect();
-        for group in [false, true] {
-            let mut order = epoch_order(&rows, 4, group, 42, 1);
-            assert_ne!(order, epoch_order(&rows, 4, group, 42, 2));
-            order.sort_unstable();
-            assert_eq!(order, (0..103).collect::<Vec<_>>());
-        }
+        let whole = Batch::new(&rows.iter().collect::<Vec<_>>(), false, &config()).unwrap();
+        let inputs: Vec<u32> = groups.iter().flat_map(|batch| batch.inputs.clone()).collect();
+        assert_eq!(inputs, whole.inputs);
+        assert_eq!(groups.iter().map(Batch::tokens).sum::<usize>(), whole.tokens());
     }
 }

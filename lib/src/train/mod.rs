@@ -1,27 +1,24 @@
-//! Tokens → a trained model: [`trainer`] is the loop, every other file is one of its parts.
+//! Rows → a trained model.
+//!
+//! On the data's path: [`sampler`] says which rows a step takes, [`objective`] makes [`batch`]es of them, [`step`] is the one
+//! training step of every objective, [`run`] what it changes, [`report`] what it says, and [`trainer`] the loop around it with
+//! logs, evaluations and checkpoints. [`preference`] is the second objective (DPO). Beside it: [`arguments`] are the settings,
+//! [`check`] refuses what cannot work, [`evaluation`] is the loss on held-out rows, [`callback`] code of the caller's own,
+//! [`checkpoint`] a run on disk, [`log`] what people look at meanwhile.
+//!
+//! Imports: compute, data, display, error, models, nn, optim, tokenizer, util.
 
 pub mod arguments;
-pub mod arguments_json;
 pub mod batch;
 pub mod callback;
+pub mod check;
 pub mod checkpoint;
-pub mod config;
-pub mod crc32c;
-pub mod curve;
-pub mod dpo;
-pub mod history;
-pub mod lock;
-pub mod loss_scale;
-pub mod manifest;
-pub mod meter;
-pub mod optimizer;
+pub mod evaluation;
+pub mod log;
+pub mod objective;
 pub mod preference;
-pub mod schedule;
-pub mod state;
+pub mod report;
+pub mod run;
+pub mod sampler;
 pub mod step;
-pub mod tensorboard;
 pub mod trainer;
-pub mod update;
-pub mod update_composed;
-pub mod validate;
-pub mod validation;

@@ -1,196 +1,117 @@
-//! Rows → micro-batches → summed gradients → clip → update: one turn of the [`Trainer`]'s loop.
+//! Rows of a step → changed weights and a report: the one training step of every objective.
 
 use std::time::Instant;
 
-use candle_core::{DType, Device, Tensor};
-
 use crate::error::{Error, ErrorKind, Result};
-use crate::interrupt;
-use crate::model::causal::CausalLm;
-use crate::model::decoder::Lesson;
-use crate::model::head::Targets;
-use crate::tokenizer::encode::Tokens;
-use crate::train::arguments::{Accumulation, SamplingStrategy};
-use crate::train::batch::{Batch, epoch_order};
-use crate::train::curve::StepReport;
-use crate::train::meter::training_flops;
-use crate::train::optimizer::gradient_norm;
-use crate::train::trainer::Trainer;
-use crate::train::validation::bad_gradients;
+use crate::models::causal::CausalLm;
+use crate::models::decoder::TrainBatch;
+use crate::optim::gradients::Gradients;
+use crate::train::arguments::settings::TrainingArguments;
+use crate::train::batch::Batch;
+use crate::train::log::meter::training_flops;
+use crate::train::objective::{Objective, StepTask};
+use crate::train::report::StepReport;
+use crate::train::run::Run;
+use crate::util::interrupt;
 
-/// Input ids of a step that are computed together: enough for all threads, few enough for the caches.
-pub(crate) const GROUP: usize = 512;
+/// One optimizer step: backward on each micro-batch's summed loss, divided once by what was counted, clipped, checked; the
+/// report is added to the run's history.
+///
+/// # Errors
+/// When a row is none that the model can read, the loss or a gradient is not finite, a device fails, or after an interrupt.
+/// The weights are then as they were, and the same step can be taken again.
+pub fn training_step<'a, O: Objective>(run: &'a mut Run, objective: &O, rows: &[&O::Row]) -> Result<&'a StepReport> {
+    // One pool and one number format for all that a step computes.
+    let model = run.model.autocast(run.arguments.product_type());
+    let report = model.pool().run(|| take(run, &model, objective, rows))?;
+    Ok(run.add(report))
+}
 
-impl Trainer {
-    /// One optimizer step on the next rows of the epoch's order.
-    pub fn step(&mut self) -> Result<&StepReport> {
-        let batches = self.micro_batches(self.history.len());
-        self.update(batches)
+fn take<O: Objective>(run: &mut Run, model: &CausalLm, objective: &O, rows: &[&O::Row]) -> Result<StepReport> {
+    let (started, step, rates) = (Instant::now(), run.history.len(), run.rates());
+    let Run { optimizer, arguments, .. } = run;
+    let weights = model.weights();
+    model.set_seed(arguments.seed.wrapping_add((step as u64) << 20));
+
+    // Rows → micro-batches, and what their loss is divided by.
+    let StepTask { sequences, completion_only, loss, metrics } = objective.task(model, rows, arguments)?;
+    let mut micro_batches = Batch::micro_batches(&sequences, completion_only, arguments, model)?;
+    let num_items = loss.map_or_else(|| micro_batches.iter().map(Batch::num_items).sum(), |(_, num_items)| num_items);
+    if num_items == 0.0 {
+        return Err(Error::new(ErrorKind::Data, format!("the {} rows of the step have nothing to predict", rows.len()))
+            .hint("give rows of two tokens or more with labels, and with completion_only_loss an answer behind the prompt"));
     }
 
-    /// One optimizer step on rows of your choice, cut into micro-batches.
-    pub fn step_on(&mut self, rows: &[Tokens]) -> Result<&StepReport> {
-        let batch = |rows: &[Tokens]| Batch::new(&rows.iter().collect::<Vec<_>>(), self.arguments.completion_only_loss);
-        let batches: Vec<Batch> = rows.chunks(self.arguments.per_device_train_batch_size).map(batch).collect();
-        self.update(batches)
-    }
+    // What a step that failed has left is not added to.
+    Gradients::take(weights).recycle(weights);
+    micro_batches.iter_mut().for_each(|batch| batch.scale(optimizer.loss_scale.factor));
 
-    /// Micro-batches → summed gradients → clip → update; the report is added to the history.
-    fn update(&mut self, batches: Vec<Batch>) -> Result<&StepReport> {
-        let started = Instant::now();
-        pass_ids(&self.model)?;
-        let step = self.history.len();
-        self.model.set_seed(self.arguments.seed.wrapping_add((step as u64) << 20));
-        let tokens = batches.iter().map(|batch| batch.tokens).sum();
-        let flops = batches.iter().map(|batch| training_flops(&self.model, &batch.lengths)).sum();
-        let batches = match self.arguments.accumulation {
-            Accumulation::Tokens => Batch::regroup(&batches, self.piece()),
-            Accumulation::Means => batches,
-        };
-        let dtype = self.arguments.product_type();
-        let (loss, share, norm) = loop {
-            let factor = f64::from(self.optimizer.loss_scale.factor);
-            let (loss, share) = self.arguments.autocast(|| self.gradients(&batches, factor))?;
-            let norm = gradient_norm(self.model.weights())? / (share * factor);
-            if norm.is_finite() && loss.is_finite() {
-                break (loss, share, norm);
-            }
-            if !self.optimizer.loss_scale.shrink() {
-                return Err(self.exploded(loss / share, norm));
-            }
-        };
-        let plan = self.arguments.rate_plan(self.total_steps());
-        let clip = match self.arguments.max_grad_norm {
-            limit if limit > 0.0 => (limit / (norm + 1e-6)).min(1.0),
-            _ => 1.0,
-        };
-        let before = Instant::now();
-        let scale = clip / (share * f64::from(self.optimizer.loss_scale.factor));
-        self.optimizer.step(self.model.weights(), plan.rate(step), scale as f32)?;
-        self.optimizer.loss_scale.grow(dtype);
-        let optimizer_seconds = before.elapsed().as_secs_f64();
-        self.history.push(StepReport {
-            step: step + 1,
-            epoch: (step + 1) as f64 / self.steps_per_epoch() as f64,
-            loss: loss / share,
-            learning_rate: plan.rate(step + 1),
-            grad_norm: norm,
-            tokens,
-            flops,
-            seconds: started.elapsed().as_secs_f64(),
-            optimizer_seconds,
-            eval_loss: None,
-        });
-        self.count();
-        Ok(&self.history[step])
-    }
-
-    /// Sums the gradients of `factor · loss` over micro-batches; returns the loss and what it is to be divided by.
-    fn gradients(&self, batches: &[Batch], factor: f64) -> Result<(f64, f64)> {
-        // What a step that failed has left.
-        self.model.weights().iter().for_each(|(_, parameter)| parameter.recycle(parameter.take_gradient()));
-        let (mut loss, mut share) = (0.0, 0.0);
-        for batch in batches {
-            interrupt::check(format_args!("in step {}; `train` goes on from the step's start", self.history.len() + 1))?;
-            let predicted = batch.predicted();
-            let (sum, part) = match self.arguments.accumulation {
-                Accumulation::Tokens => (self.backward(batch, factor)?, predicted),
-                Accumulation::Means => (self.backward(batch, factor / predicted.max(1.0))?, 1.0),
-            };
-            loss += sum / factor;
-            share += part;
+    // Forward and backward; in f16 again with half the loss scale while gradients overflow.
+    let (loss, norm, gradients, scale) = loop {
+        let mut sum = 0.0;
+        for batch in &micro_batches {
+            interrupt::check(format_args!("in step {}; `train` goes on from the step's start", step + 1))?;
+            sum += model.decoder().backward(model.backend(), train_batch(batch, arguments))?;
         }
-        Ok((loss, share.max(1.0)))
-    }
-
-    fn exploded(&self, loss: f64, norm: f64) -> Error {
-        let (step, names) = (self.history.len(), bad_gradients(self.model.weights()));
-        let names = match names.len() {
-            0 => String::new(),
-            count => format!(
-                "; gradients that are not finite ({count}): {}{}",
-                names[..count.min(5)].join(", "),
-                if count > 5 { ", …" } else { "" }
-            ),
-        };
-        let message =
-            format!("step {}: the loss is {loss} and the gradient norm {norm}; the weights are as after step {step}{names}", step + 1);
-        Error::new(ErrorKind::Training, message).hint("lower learning_rate, or raise warmup_steps")
-    }
-
-    /// Adds a micro-batch's gradients of `scale · summed loss`; returns that loss.
-    fn backward(&self, batch: &Batch, scale: f64) -> Result<f64> {
-        let weights: Vec<f32> = batch.weights.iter().map(|weight| weight * scale as f32).collect();
-        let targets = Targets { weights: &weights, ..batch.targets(self.arguments.label_smoothing_factor as f32) };
-        let noise = self.arguments.neftune_noise_alpha.unwrap_or(0.0);
-        self.model.backward(Lesson { targets, checkpointing: self.arguments.gradient_checkpointing, noise, ..batch.lesson() })
-    }
-
-    /// Brings the state's totals to the history's.
-    pub(super) fn count(&mut self) {
-        let tokens = self.history.iter().map(|step| step.tokens).sum();
-        self.state.global_step = self.history.len();
-        self.state.epoch = self.history.last().map_or(0.0, |step| step.epoch);
-        self.state.num_input_tokens_seen = tokens;
-        self.state.total_flos = self.model.floating_point_ops(tokens);
-    }
-
-    /// Ids that are computed together at most, but for a longer row.
-    fn piece(&self) -> usize {
-        if self.arguments.packing { self.model.config().max_position_embeddings().max(GROUP) } else { GROUP }
-    }
-
-    /// The most ids that may come together.
-    pub(super) fn largest_piece(&self) -> usize {
-        let mut lengths: Vec<usize> = self.train_rows.rows().iter().map(|row| row.input_ids.len().saturating_sub(1)).collect();
-        lengths.sort_unstable_by(|a, b| b.cmp(a));
-        let longest = |count: usize| lengths.iter().take(count).sum::<usize>();
-        match self.arguments.accumulation {
-            Accumulation::Tokens => longest(self.rows_per_step()).min(self.piece()).max(longest(1)),
-            Accumulation::Means => longest(self.arguments.per_device_train_batch_size),
+        let gradients = Gradients::take(weights);
+        let scale = f64::from(optimizer.loss_scale.factor);
+        let loss = loss.map_or(sum / scale, |(loss, _)| loss) / num_items;
+        let norm = gradients.norm()? / (num_items * scale);
+        if norm.is_finite() && loss.is_finite() {
+            break (loss, norm, gradients, scale);
         }
-    }
-
-    pub(super) fn rows_per_step(&self) -> usize {
-        self.arguments.per_device_train_batch_size * self.arguments.gradient_accumulation_steps
-    }
-
-    pub(super) fn steps_per_epoch(&self) -> usize {
-        self.train_rows.len().div_ceil(self.rows_per_step())
-    }
-
-    /// Steps of the whole run.
-    pub fn total_steps(&self) -> usize {
-        match self.arguments.max_steps {
-            -1 => ((self.arguments.num_train_epochs * self.steps_per_epoch() as f64).ceil() as usize).max(1),
-            steps => steps.max(0) as usize,
+        if !optimizer.loss_scale.shrink() {
+            return Err(exploded(step, loss, norm, &gradients.not_finite(weights)));
         }
-    }
+        gradients.recycle(weights);
+        micro_batches.iter_mut().for_each(|batch| batch.scale(0.5));
+    };
 
-    /// The rows of a step: a function of seed and step alone, so that a resumed run sees the same ones.
-    fn micro_batches(&mut self, step: usize) -> Vec<Batch> {
-        let epoch = step / self.steps_per_epoch();
-        let (size, arguments) = (self.arguments.per_device_train_batch_size, &self.arguments);
-        if self.order.0 != epoch {
-            let rows = self.train_rows.rows();
-            let order = match arguments.train_sampling_strategy {
-                SamplingStrategy::Sequential => (0..rows.len()).collect(),
-                _ => epoch_order(rows, size, arguments.groups_by_length(), arguments.data_seed.unwrap_or(arguments.seed), epoch),
-            };
-            self.order = (epoch, order);
-        }
-        let start = step % self.steps_per_epoch() * self.rows_per_step();
-        let end = (start + self.rows_per_step()).min(self.order.1.len());
-        let rows = |indices: &[usize]| indices.iter().map(|&row| &self.train_rows.rows()[row]).collect::<Vec<&Tokens>>();
-        self.order.1[start..end].chunks(size).map(|indices| Batch::new(&rows(indices), arguments.completion_only_loss)).collect()
+    // Clip and update.
+    let clip = match arguments.max_grad_norm {
+        limit if limit > 0.0 => (limit / (norm + 1e-6)).min(1.0),
+        _ => 1.0,
+    };
+    let before = Instant::now();
+    optimizer.step_with(weights, gradients, rates.rate(step), (clip / (num_items * scale)) as f32)?;
+    optimizer.loss_scale.grow(arguments.product_type());
+    let optimizer_seconds = before.elapsed().as_secs_f64();
+
+    // Report.
+    let lengths: Vec<usize> = micro_batches.iter().flat_map(Batch::lengths).copied().collect();
+    Ok(StepReport {
+        step: step + 1,
+        epoch: (step + 1) as f64 / run.steps_per_epoch as f64,
+        loss,
+        learning_rate: rates.rate(step + 1),
+        grad_norm: norm,
+        tokens: micro_batches.iter().map(Batch::tokens).sum(),
+        flops: training_flops(model, &lengths),
+        seconds: started.elapsed().as_secs_f64(),
+        optimizer_seconds,
+        eval_loss: None,
+        metrics,
+    })
+}
+
+/// What a backward pass is told of a micro-batch.
+fn train_batch<'a>(batch: &'a Batch, arguments: &TrainingArguments) -> TrainBatch<'a> {
+    TrainBatch {
+        targets: batch.targets(arguments.label_smoothing_factor as f32),
+        checkpointing: arguments.gradient_checkpointing,
+        noise: arguments.neftune_noise_alpha.unwrap_or(0.0),
+        ..batch.as_train_batch()
     }
 }
 
-/// Makes candle's next tensors have larger ids than the weights. A gradient is found by its tensor's id, and the stock
-/// kernel links each cell with a counter of its own, so that a weight of an earlier cell could share the id of a new one.
-pub(crate) fn pass_ids(model: &CausalLm) -> Result<()> {
-    let number = |tensor: &Tensor| format!("{:?}", tensor.id()).chars().filter(char::is_ascii_digit).collect::<String>().parse::<usize>();
-    let highest = model.weights().iter().filter_map(|(_, var)| number(var.as_tensor()).ok()).max().unwrap_or(0);
-    while number(&Tensor::zeros(1, DType::U8, &Device::Cpu)?).is_ok_and(|id| id <= highest) {}
-    Ok(())
+fn exploded(step: usize, loss: f64, norm: f64, names: &[&str]) -> Error {
+    let names = match names.len() {
+        0 => String::new(),
+        count => {
+            format!("; gradients that are not finite ({count}): {}{}", names[..count.min(5)].join(", "), if count > 5 { ", …" } else { "" })
+        }
+    };
+    let message =
+        format!("step {}: the loss is {loss} and the gradient norm {norm}; the weights are as after step {step}{names}", step + 1);
+    Error::new(ErrorKind::Training, message).hint("lower learning_rate, or raise warmup_steps")
 }

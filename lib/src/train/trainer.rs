@@ -1,93 +1,107 @@
-//! (model, arguments, training rows, test rows) → a trained model: the loop of transformers' `Trainer`.
+//! (model, arguments, rows) → a trained model: the loop of transformers' `Trainer`, for any objective.
 //!
 //! [`crate::train::step`] is one turn of it; here are its logs, evaluations and checkpoints, and how it goes on after a stop.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use crate::display::{LiveDisplay, in_our_kernel, show};
+use crate::display::output::{LiveDisplay, in_our_kernel};
 use crate::error::{Error, ErrorKind, Result};
-use crate::interrupt;
-use crate::model::causal::CausalLm;
-use crate::model::machine::available_memory;
-use crate::model::simd::keep_memory;
-use crate::tokenizer::encode::TokenizedDataset;
-use crate::train::arguments::TrainingArguments;
-use crate::train::callback::{Control, EarlyStopping, Moment, TrainerCallback};
-use crate::train::checkpoint::{self, Contents};
-use crate::train::curve::{LossCurve, StepReport};
-use crate::train::lock::FolderLock;
-use crate::train::meter::TrainOutput;
-use crate::train::optimizer::Optimizer;
-use crate::train::state::TrainerState;
-use crate::train::tensorboard::TensorBoard;
-use crate::train::validation::{self, EvalReport};
-use crate::train::{arguments_json, manifest};
+use crate::models::causal::CausalLm;
+use crate::tokenizer::encode::{Encoding, TokenizedDataset};
+use crate::train::arguments::json;
+use crate::train::arguments::settings::{IntervalStrategy, TrainingArguments};
+use crate::train::callback::early_stopping::EarlyStopping;
+use crate::train::callback::trainer_callback::{CallbackContext, Control, TrainerCallback};
+use crate::train::check;
+use crate::train::checkpoint::manifest;
+use crate::train::checkpoint::state::TrainerState;
+use crate::train::checkpoint::store;
+use crate::train::log::curve::LossCurve;
+use crate::train::log::line::{eval_line, step_line};
+use crate::train::log::meter::TrainOutput;
+use crate::train::log::tensorboard::TensorBoard;
+use crate::train::objective::{NextToken, Objective};
+use crate::train::report::{EvalReport, StepReport};
+use crate::train::run::Run;
+use crate::train::sampler::Sampler;
+use crate::train::step::training_step;
+use crate::util::interrupt;
+use crate::util::lock::FolderLock;
 
 /// Trains a model in place. After an interrupt or an error, `train` goes on where it stopped.
 #[derive(Debug)]
-pub struct Trainer {
-    pub(super) model: CausalLm,
-    pub(super) arguments: TrainingArguments,
-    pub(super) train_rows: TokenizedDataset,
-    eval_rows: TokenizedDataset,
-    pub(super) optimizer: Optimizer,
-    pub(super) history: Vec<StepReport>,
-    pub(super) state: TrainerState,
+pub struct Trainer<O: Objective = NextToken> {
+    run: Run,
+    objective: O,
+    train_rows: Vec<O::Row>,
+    eval_rows: Vec<O::Row>,
+    sampler: Sampler,
     callbacks: Vec<Box<dyn TrainerCallback>>,
     /// What is still to do after the last step: an interrupt may come before it.
     pending: Option<Control>,
     /// When the state was last written into the output folder.
     stated: Instant,
-    /// The row order of one epoch, made when it is first needed.
-    pub(super) order: (usize, Vec<usize>),
 }
 
 impl Trainer {
-    /// A trainer that shares the model's weights with the caller's variable.
+    /// A trainer that shares the model's weights with the caller's variable. Rows with nothing to predict are left out, aloud.
+    ///
+    /// # Errors
+    /// When an argument, a row or a weight cannot work, memory does not suffice, or `output_dir` holds another run.
     pub fn new(
         model: &CausalLm,
         arguments: TrainingArguments,
         train_dataset: TokenizedDataset,
         eval_dataset: TokenizedDataset,
     ) -> Result<Self> {
-        arguments.validate()?;
-        arguments.check_device(model.device())?;
-        model.check_trainable()?;
-        for (name, rows, needed) in [("train_dataset", &train_dataset, true), ("eval_dataset", &eval_dataset, arguments.evaluates())] {
-            validation::check_rows(name, rows, needed, model)?;
-        }
-        validation::check_weights(model)?;
+        check::arguments(&arguments, model)?;
+        let rows = |name: &str, data: TokenizedDataset, needed: bool| -> Result<Vec<Encoding>> {
+            let kept = check::learnable(name, data.rows(), needed, arguments.completion_only_loss, model)?;
+            Ok(if kept.len() < data.len() { kept.into_iter().cloned().collect() } else { data.into_rows() })
+        };
+        let (train, eval) = (rows("train_dataset", train_dataset, true)?, rows("eval_dataset", eval_dataset, arguments.evaluates())?);
+        check::weights(model)?;
+        Self::with_objective(NextToken, model, arguments, train, eval)
+    }
+
+    /// One optimizer step on rows of your choice.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`]; and when none of the rows has anything to predict.
+    pub fn step_on(&mut self, rows: &[Encoding]) -> Result<&StepReport> {
+        training_step(&mut self.run, &self.objective, &rows.iter().collect::<Vec<_>>())
+    }
+}
+
+impl<O: Objective> Trainer<O> {
+    /// A trainer with arguments, rows and weights that were checked.
+    pub(crate) fn with_objective(
+        objective: O,
+        model: &CausalLm,
+        arguments: TrainingArguments,
+        train_rows: Vec<O::Row>,
+        eval_rows: Vec<O::Row>,
+    ) -> Result<Self> {
         let fresh = !arguments.overwrite_output_dir && arguments.resume_from_checkpoint.is_none();
-        if fresh && arguments.saves() && !checkpoint::list(&arguments.output_dir).is_empty() {
+        if fresh && arguments.saves() && !store::list(&arguments.output_dir).is_empty() {
             return Err(Error::new(ErrorKind::Training, format!("`{}` already holds checkpoints", arguments.output_dir.display())).hint(
                 "choose another output_dir, set overwrite_output_dir: true, or go on with resume_from_checkpoint: Some(\"latest\".into())",
             ));
         }
-        let optimizer = Optimizer::new(arguments.optimizer_settings(), model.weights())?;
-        let state = TrainerState::new(&arguments, 1, 1);
-        let mut trainer = Self {
-            model: model.clone(),
-            arguments,
-            train_rows: train_dataset,
-            eval_rows: eval_dataset,
-            optimizer,
-            history: Vec::new(),
-            state,
-            callbacks: Vec::new(),
-            pending: None,
-            stated: Instant::now(),
-            order: (usize::MAX, Vec::new()),
-        };
-        trainer.state = trainer.first_state();
-        trainer.check_memory()?;
-        if trainer.arguments.early_stopping_patience > 0 {
-            let (patience, threshold) = (trainer.arguments.early_stopping_patience, trainer.arguments.early_stopping_threshold);
-            trainer.add_callback(EarlyStopping::new(patience, threshold));
+        let lengths = train_rows.iter().map(|row| objective.lengths(row)).collect::<Result<Vec<_>>>()?;
+        let run = Run::new(model, arguments, train_rows.len())?;
+        check::memory_of_steps(&run, &lengths)?;
+        let sampler = Sampler::new(lengths.iter().map(|row| row.first().copied().unwrap_or(0)).collect());
+        let mut trainer =
+            Self { run, objective, train_rows, eval_rows, sampler, callbacks: Vec::new(), pending: None, stated: Instant::now() };
+        let TrainingArguments { early_stopping_patience, early_stopping_threshold, .. } = trainer.run.arguments;
+        if early_stopping_patience > 0 {
+            trainer.add_callback(EarlyStopping::new(early_stopping_patience, early_stopping_threshold));
         }
-        if trainer.arguments.report_to.iter().any(|name| name == "tensorboard") {
+        if trainer.run.arguments.report_to.iter().any(|name| name == "tensorboard") {
             trainer.add_callback(TensorBoard::default());
         }
         Ok(trainer)
@@ -98,53 +112,58 @@ impl Trainer {
         self.callbacks.push(Box::new(callback));
     }
 
-    fn check_memory(&self) -> Result<()> {
-        if !self.model.device().is_cpu() {
-            return Ok(());
-        }
-        let (tokens, bytes) = (self.largest_piece(), self.optimizer.bytes());
-        let needed = validation::needed_bytes(&self.model, tokens, self.arguments.gradient_checkpointing, bytes);
-        validation::check_memory(needed, available_memory(), tokens)
+    /// One optimizer step on the next rows of the epoch's order.
+    ///
+    /// # Errors
+    /// As [`training_step`].
+    pub fn step(&mut self) -> Result<&StepReport> {
+        let indices = self.sampler.rows(self.run.history.len(), &self.run.arguments);
+        let rows: Vec<&O::Row> = indices.iter().map(|&row| &self.train_rows[row]).collect();
+        training_step(&mut self.run, &self.objective, &rows)
     }
 
-    fn first_state(&self) -> TrainerState {
-        TrainerState::new(&self.arguments, self.total_steps(), self.steps_per_epoch())
-    }
-
-    /// Trains to the last step, with a live loss curve in our kernel and log lines elsewhere.
+    /// Trains to the last step, with a live loss curve in our kernel and log lines elsewhere. The last step is evaluated and
+    /// saved as well, where the run does that at all.
     ///
     /// A run that writes checkpoints has its output folder to itself meanwhile.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`]; when a checkpoint cannot be read or written, or a callback fails.
     pub fn train(&mut self) -> Result<TrainOutput> {
-        let output = self.arguments.output_dir.clone();
-        let _lock = self.arguments.saves().then(|| FolderLock::take(&output)).transpose()?;
-        if self.history.is_empty() {
-            match self.arguments.resume_from_checkpoint.clone() {
+        let output = self.run.arguments.output_dir.clone();
+        let _lock = self.run.arguments.saves().then(|| FolderLock::take(&output)).transpose()?;
+        if self.run.history.is_empty() {
+            match self.run.arguments.resume_from_checkpoint.clone() {
                 Some(name) if name == Path::new("latest") => drop(self.resume_newest()?),
                 Some(folder) => self.resume(folder)?,
                 None => {}
             }
         }
-        if self.arguments.saves() {
-            checkpoint::tidy(&output)?;
-            self.arguments.save(output.join(arguments_json::FILE))?;
+        let (taken, total) = (self.run.history.len(), self.run.total_steps);
+        if taken >= total && self.pending.is_none() {
+            println!(
+                "nothing to train: {taken} of {total} steps are taken; for more, raise max_steps or num_train_epochs in a new trainer"
+            );
         }
-        let live = in_our_kernel() && !self.arguments.disable_tqdm;
-        keep_memory(true);
-        let result = self.train_on(self.total_steps(), live);
-        keep_memory(false);
-        result
+        if self.run.arguments.saves() {
+            store::tidy(&output)?;
+            self.run.arguments.save(output.join(json::FILE))?;
+        }
+        let live = in_our_kernel() && !self.run.arguments.disable_tqdm;
+        self.train_to(total, live)
     }
 
-    fn train_on(&mut self, total_steps: usize, live: bool) -> Result<TrainOutput> {
+    fn train_to(&mut self, total_steps: usize, live: bool) -> Result<TrainOutput> {
         let mut display = LiveDisplay::new();
         let mut drawn = Instant::now() - Duration::from_secs(1);
         let mut stop = self.tell(|callback, moment| callback.on_train_begin(moment))?.stop;
         loop {
             let control = match self.pending {
                 Some(control) => control,
-                None if stop || self.history.len() >= total_steps => break,
+                None if stop || self.run.history.len() >= total_steps => break,
                 None => {
-                    interrupt::check(format_args!("after step {} of {total_steps}; `train` goes on from there", self.history.len()))?;
+                    let taken = self.run.history.len();
+                    interrupt::check(format_args!("after step {taken} of {total_steps}; `train` goes on from there"))?;
                     self.step()?;
                     self.pending = Some(Control::default());
                     let control = self.tell(|callback, moment| callback.on_step_end(moment))?;
@@ -155,28 +174,40 @@ impl Trainer {
             stop |= self.after_step(control, live)?.stop;
             self.pending = None;
             if live && drawn.elapsed() > Duration::from_millis(250) {
-                display.update(&LossCurve { history: self.history.clone(), total_steps });
+                display.update(&LossCurve { history: self.run.history.clone(), total_steps });
                 drawn = Instant::now();
             }
         }
         if live {
-            display.update(&LossCurve { history: self.history.clone(), total_steps });
+            display.update(&LossCurve { history: self.run.history.clone(), total_steps });
         }
-        let output = TrainOutput::new(&self.history, &self.model);
+        let output = TrainOutput::new(&self.run.history, &self.run.model);
         self.log_end(&output)?;
         self.tell(|callback, moment| callback.on_train_end(moment))?;
-        if let (true, Some(folder)) = (self.arguments.load_best_model_at_end, &self.state.best_model_checkpoint) {
-            let folder = Path::new(folder);
-            manifest::verify(folder)?;
-            self.model.load_weights(folder)?;
-            println!("best model: {} with eval_loss {:.4}", folder.display(), self.saved_loss().unwrap_or(f64::NAN));
+        if self.run.arguments.load_best_model_at_end {
+            self.load_best()?;
         }
         Ok(output)
     }
 
+    /// Takes the best checkpoint's weights, and says so, or that there is none.
+    fn load_best(&mut self) -> Result<()> {
+        let Some(folder) = &self.run.state.best_model_checkpoint else {
+            let step = self.run.history.len();
+            println!("load_best_model_at_end: no evaluation was saved; the weights are those after step {step}");
+            return Ok(());
+        };
+        let folder = Path::new(folder);
+        manifest::verify(folder)?;
+        self.run.model.load_weights(folder)?;
+        println!("best model: {} with eval_loss {:.4}", folder.display(), self.run.best_saved_loss().unwrap_or(f64::NAN));
+        Ok(())
+    }
+
     /// Asks all callbacks; what they want is joined.
-    fn tell(&mut self, ask: impl Fn(&mut dyn TrainerCallback, &Moment) -> Result<Control>) -> Result<Control> {
-        let moment = Moment { state: &self.state, arguments: &self.arguments, model: &self.model, history: &self.history };
+    fn tell(&mut self, ask: impl Fn(&mut dyn TrainerCallback, &CallbackContext) -> Result<Control>) -> Result<Control> {
+        let Run { state, arguments, model, history, .. } = &self.run;
+        let moment = CallbackContext { state, arguments, model, history };
         let mut control = Control::default();
         for callback in &mut self.callbacks {
             control |= ask(callback.as_mut(), &moment)?;
@@ -184,39 +215,30 @@ impl Trainer {
         Ok(control)
     }
 
-    /// Logs, evaluates and saves when it is time, or when a callback asks for it.
+    /// Logs, evaluates and saves when it is time, after the last step, or when a callback asks for it.
     fn after_step(&mut self, asked: Control, live: bool) -> Result<Control> {
-        let (step, epoch, arguments) = (self.history.len(), self.steps_per_epoch(), &self.arguments);
+        let Run { arguments, steps_per_epoch: epoch, total_steps, .. } = &self.run;
+        let (step, epoch) = (self.run.history.len(), *epoch);
+        let last = step >= *total_steps;
         let log = asked.log || step == 1 && arguments.logging_first_step;
         let log = log || arguments.logging_strategy.due(step, arguments.logging_steps, epoch);
-        let evaluate = asked.evaluate || arguments.eval_strategy.due(step, arguments.eval_steps, epoch);
-        let save = asked.save || arguments.save_strategy.due(step, arguments.save_steps, epoch);
+        let log = log || last && arguments.logging_strategy == IntervalStrategy::Epoch;
+        let evaluate = asked.evaluate || arguments.eval_strategy.due(step, arguments.eval_steps, epoch) || last && arguments.evaluates();
+        let save = asked.save || arguments.save_strategy.due(step, arguments.save_steps, epoch) || last && arguments.saves();
         let mut control = asked;
-        let used = self.arguments.rate_plan(self.total_steps()).rate(step - 1);
-        if log && self.state.log_steps(&self.history, used).is_some() {
+        let used = self.run.rates().rate(step - 1);
+        if let Some(entry) = log.then(|| self.run.state.log_steps(&self.run.history, used)).flatten() {
             if !live {
-                self.print_log();
+                println!("{}", step_line(&self.run.history[step - 1], entry));
             }
             control |= self.tell(|callback, moment| callback.on_log(moment))?;
         }
-        if evaluate && self.history[step - 1].eval_loss.is_none() {
-            let before = Instant::now();
-            let report = self.evaluate()?;
-            self.history[step - 1].eval_loss = Some(report.loss);
-            let (rows, size) = (self.eval_rows.len(), self.arguments.per_device_eval_batch_size);
-            self.state.log_evaluation(&report, rows, size, before.elapsed().as_secs_f64());
-            if !live {
-                println!("{{'eval_loss': {:.4}, 'epoch': {:.2}}}", report.loss, self.state.epoch);
-            }
-            let logged = self.tell(|callback, moment| callback.on_log(moment));
-            let evaluated = self.tell(|callback, moment| callback.on_evaluate(moment));
-            // Before an error of a callback ends the call: the evaluation is not done again.
-            self.state.remember_best(report.loss);
-            control |= logged?;
-            control |= evaluated?;
+        if evaluate && self.run.history[step - 1].eval_loss.is_none() {
+            control |= self.evaluate_step(live)?;
         }
         if save {
-            self.save_and_prune(control.stop)?;
+            let memories = self.memories();
+            self.run.save_and_prune(memories, control.stop)?;
             control |= self.tell(|callback, moment| callback.on_save(moment))?;
         }
         if (log || evaluate) && self.stated.elapsed() > Duration::from_secs(1) {
@@ -225,160 +247,149 @@ impl Trainer {
         Ok(control)
     }
 
+    /// Evaluates after the last step that was taken, and logs it.
+    fn evaluate_step(&mut self, live: bool) -> Result<Control> {
+        let before = Instant::now();
+        let report = self.evaluate()?;
+        if let Some(last) = self.run.history.last_mut() {
+            last.eval_loss = Some(report.loss);
+        }
+        let (rows, size) = (self.eval_rows.len(), self.run.arguments.per_device_eval_batch_size);
+        self.run.state.log_evaluation(&report, rows, size, before.elapsed().as_secs_f64());
+        if !live {
+            println!("{}", eval_line(&report, self.run.state.epoch));
+        }
+        let logged = self.tell(|callback, moment| callback.on_log(moment));
+        let evaluated = self.tell(|callback, moment| callback.on_evaluate(moment));
+        // Before an error of a callback ends the call: the evaluation is not done again.
+        self.run.state.remember_best(report.loss);
+        let mut control = logged?;
+        control |= evaluated?;
+        Ok(control)
+    }
+
     /// Writes the state into the output folder, where a dashboard reads how the run goes.
     fn state_aloud(&mut self) -> Result<()> {
         self.stated = Instant::now();
-        if self.arguments.saves() { self.state.save(&self.arguments.output_dir) } else { Ok(()) }
-    }
-
-    fn print_log(&self) {
-        let logged = self.state.log_history.last().and_then(|entry| entry["loss"].as_f64());
-        if let (Some(last), Some(loss)) = (self.history.last(), logged) {
-            // The rate after the step, as the course prints it; the file has the one that was used.
-            println!(
-                "{{'loss': {loss:.4}, 'grad_norm': {:.4}, 'learning_rate': {:.3e}, 'epoch': {:.2}}}",
-                last.grad_norm, last.learning_rate, last.epoch
-            );
-        }
+        if self.run.arguments.saves() { self.run.state.save(&self.run.arguments.output_dir) } else { Ok(()) }
     }
 
     fn log_end(&mut self, output: &TrainOutput) -> Result<()> {
         let a_second = |count: usize| count as f64 / output.train_runtime.max(1e-9);
-        self.state.log(json!({
-            "train_runtime": output.train_runtime, "train_samples_per_second": a_second(output.global_step * self.rows_per_step()),
+        let rows = output.global_step * self.run.arguments.rows_per_step();
+        self.run.state.log(json!({
+            "train_runtime": output.train_runtime, "train_samples_per_second": a_second(rows),
             "train_steps_per_second": a_second(output.global_step), "total_flos": output.total_flos, "train_loss": output.training_loss,
         }));
         self.state_aloud()?;
         self.tell(|callback, moment| callback.on_log(moment)).map(drop)
     }
 
-    fn save_and_prune(&mut self, stop: bool) -> Result<()> {
-        let (output, step) = (self.arguments.output_dir.clone(), self.history.len());
-        let folder = output.join(format!("checkpoint-{step}"));
-        let best = self.saved_loss();
-        if self.history[step - 1].eval_loss.is_some_and(|loss| loss.is_finite() && best.is_none_or(|best| loss < best)) {
-            self.state.best_model_checkpoint = Some(folder.display().to_string());
+    /// What callbacks and the objective remember, by their names.
+    fn memories(&self) -> Map<String, Value> {
+        let callbacks = self.callbacks.iter().filter_map(|callback| Some((callback.name(), callback.state()?)));
+        callbacks.chain(self.objective.settings()).map(|(name, memory)| (name.to_string(), memory)).collect()
+    }
+
+    fn recall(&mut self, memories: &Map<String, Value>) {
+        self.pending = None;
+        if let Some((name, ours)) = self.objective.settings()
+            && let Some(theirs) = memories.get(name).filter(|theirs| **theirs != ours)
+        {
+            println!("resume: {name} is {}; the checkpoint was written with {}", ours["args"], theirs["args"]);
         }
-        self.write_checkpoint(&output, stop)?;
-        let best = self.state.best_model_checkpoint.as_ref().map(PathBuf::from);
-        checkpoint::prune(&output, self.arguments.save_total_limit, step, best.as_deref())
-    }
-
-    /// Loss of the best checkpoint.
-    fn saved_loss(&self) -> Option<f64> {
-        let step = self.state.best_model_checkpoint.as_ref()?.rsplit_once('-')?.1.parse::<usize>().ok()?;
-        self.history.get(step.checked_sub(1)?)?.eval_loss
-    }
-
-    fn write_checkpoint(&self, output: &Path, stop: bool) -> Result<PathBuf> {
-        let mut state = self.state.clone();
-        let stop = stop || self.history.len() >= self.total_steps();
-        let args = json!({ "should_epoch_stop": false, "should_evaluate": false, "should_log": false, "should_save": true, "should_training_stop": stop });
-        state.stateful_callbacks.insert("TrainerControl".into(), json!({ "args": args, "attributes": {} }));
-        for callback in &self.callbacks {
-            if let Some(memory) = callback.memory() {
-                state.stateful_callbacks.insert(callback.name().into(), memory);
+        for callback in &mut self.callbacks {
+            if let Some(memory) = memories.get(callback.name()) {
+                callback.load_state(memory);
             }
         }
-        let Self { model, optimizer, history, arguments, .. } = self;
-        checkpoint::save(output, Contents { model, optimizer, history, state: &state, arguments })
     }
 
     /// Loss over all evaluation rows, dropout off.
+    ///
+    /// # Errors
+    /// When there are no such rows, or after an interrupt.
     pub fn evaluate(&self) -> Result<EvalReport> {
-        let TrainingArguments { per_device_eval_batch_size, completion_only_loss, label_smoothing_factor, .. } = self.arguments;
-        let (model, rows, smoothing) = (&self.model, &self.eval_rows, label_smoothing_factor);
-        self.arguments.autocast(|| validation::smoothed_loss(model, rows, per_device_eval_batch_size, completion_only_loss, smoothing))
+        let Run { model, arguments, .. } = &self.run;
+        self.objective.evaluate(&model.autocast(arguments.product_type()), &self.eval_rows, arguments)
     }
 
-    /// Takes over a checkpoint of an earlier run with the same arguments; `train` then goes on as if never stopped.
+    /// Takes over a checkpoint of an earlier run with the same arguments, a folder or a name in `output_dir`; `train` then goes
+    /// on as if never stopped.
     ///
-    /// A damaged checkpoint is refused with the name of the file, and nothing changes.
+    /// # Errors
+    /// When it does not exist, is damaged (the file is named) or is another model's; nothing changes then.
     pub fn resume(&mut self, folder: impl AsRef<Path>) -> Result<()> {
-        let loaded = checkpoint::load(folder.as_ref(), &self.model, &mut self.optimizer)?;
-        let (ours, theirs) = (self.arguments.to_json(), loaded.arguments.to_json());
-        let free = ["output_dir", "overwrite_output_dir", "resume_from_checkpoint", "disable_tqdm", "report_to", "save_total_limit"];
-        for (name, value) in ours.as_object().into_iter().flatten().filter(|(name, _)| !free.contains(&name.as_str())) {
-            if *value != theirs[name] {
-                println!("resume: {name} is {value}; the checkpoint was written with {}", theirs[name]);
-            }
-        }
-        (self.history, self.pending) = (loaded.history, None);
-        self.state = self.first_state();
-        self.state.log_history = loaded.state.log_history;
-        self.count();
-        let output = self.arguments.output_dir.clone();
-        let saved = |step: usize| output.join(format!("checkpoint-{step}"));
-        let mut best: Option<(f64, usize)> = None;
-        for (loss, step) in self.history.iter().filter_map(|report| Some((report.eval_loss?, report.step))) {
-            if self.state.best_metric.is_none_or(|best| loss < best) {
-                (self.state.best_metric, self.state.best_global_step) = (Some(loss), Some(step));
-            }
-            if best.is_none_or(|(best, _)| loss < best) && saved(step).exists() {
-                best = Some((loss, step));
-            }
-        }
-        self.state.best_model_checkpoint = best.map(|(_, step)| saved(step).display().to_string());
-        for callback in &mut self.callbacks {
-            if let Some(memory) = loaded.state.stateful_callbacks.get(callback.name()) {
-                callback.remember(memory);
-            }
-        }
+        let memories = self.run.load(folder.as_ref())?;
+        self.recall(&memories);
         Ok(())
     }
 
     /// [`Trainer::resume`] from the newest whole checkpoint in `output_dir`; returns it, or none where there is none.
-    /// Damaged ones are named and skipped.
+    /// Damaged ones are named and skipped, those of runs that began earlier are left alone.
+    ///
+    /// # Errors
+    /// When there are checkpoints and none is whole, or another process trains in the folder.
     pub fn resume_latest(&mut self) -> Result<Option<PathBuf>> {
-        let _lock = FolderLock::take(&self.arguments.output_dir)?;
+        let _lock = FolderLock::take(&self.run.arguments.output_dir)?;
         self.resume_newest()
     }
 
     fn resume_newest(&mut self) -> Result<Option<PathBuf>> {
-        checkpoint::tidy(&self.arguments.output_dir)?;
-        let mut damaged = None;
-        for (_, folder) in checkpoint::list(&self.arguments.output_dir).into_iter().rev() {
-            match manifest::verify(&folder) {
-                Ok(()) => return self.resume(&folder).map(|()| Some(folder)),
-                Err(error) => println!("skipped: {}", damaged.insert(error)),
-            }
-        }
-        damaged.map_or(Ok(None), |error| Err(error.at("no checkpoint of the run is whole")))
+        let Some((folder, memories)) = self.run.load_newest()? else { return Ok(None) };
+        self.recall(&memories);
+        Ok(Some(folder))
     }
 
     /// Writes `checkpoint-<step>` with everything that [`Trainer::resume`] needs; returns its path.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
     pub fn save_checkpoint(&self, output_dir: impl AsRef<Path>) -> Result<PathBuf> {
-        self.write_checkpoint(output_dir.as_ref(), false)
+        self.run.save(output_dir.as_ref(), self.memories(), false)
     }
 
     /// Writes the model as a checkpoint folder that `from_pretrained` and transformers open, with `training_args.json`.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
     pub fn save_model(&self, folder: impl AsRef<Path>) -> Result<()> {
-        self.model.save_pretrained(&folder)?;
-        self.arguments.save(folder.as_ref().join(arguments_json::FILE))
+        self.run.model.save_pretrained(&folder)?;
+        self.run.arguments.save(folder.as_ref().join(json::FILE))
+    }
+
+    /// Steps of the whole run.
+    pub fn total_steps(&self) -> usize {
+        self.run.total_steps
     }
 
     /// The model in training.
     pub fn model(&self) -> &CausalLm {
-        &self.model
+        &self.run.model
     }
 
     /// All steps so far.
     pub fn history(&self) -> &[StepReport] {
-        &self.history
+        &self.run.history
     }
 
     /// Logs and totals, as `trainer_state.json` of a checkpoint has them.
     pub fn state(&self) -> &TrainerState {
-        &self.state
+        &self.run.state
     }
 
     /// The settings.
     pub fn arguments(&self) -> &TrainingArguments {
-        &self.arguments
+        &self.run.arguments
     }
-}
 
-/// Shows the loss of a run (see [`crate::train::curve::plot_loss`]).
-pub fn show_loss(history: &[StepReport]) {
-    show(&crate::train::curve::plot_loss(history));
+    /// What it learns.
+    pub fn objective(&self) -> &O {
+        &self.objective
+    }
+
+    /// What a step on rows of the caller's own needs.
+    pub(super) fn parts(&mut self) -> (&mut Run, &O) {
+        (&mut self.run, &self.objective)
+    }
 }

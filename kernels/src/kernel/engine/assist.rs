@@ -1,0 +1,95 @@
+//! Completion and inspection, from evcxr when it is free and from a list of known names while a cell runs.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use evcxr::{CommandContext, EvalOutputs};
+use serde_json::{Map, Value, json};
+
+use crate::kernel::messages::cursor;
+use crate::kernel::protocol::wire::Request;
+use crate::kernel::shared::Snapshot;
+
+const KEYWORDS: [&str; 36] = [
+    "as", "async", "await", "break", "const", "continue", "crate", "dyn", "else", "enum", "extern", "false", "fn", "for", "if", "impl",
+    "in", "let", "loop", "match", "mod", "move", "mut", "pub", "ref", "return", "self", "static", "struct", "trait", "true", "type",
+    "unsafe", "use", "where", "while",
+];
+
+/// The reply to `complete_request`.
+pub fn complete(context: &mut CommandContext, request: &Request) -> Value {
+    let code = request.text("code");
+    let cursor = cursor::byte_offset(code, request.number("cursor_pos", usize::MAX));
+    let Ok(Ok(found)) = catch_unwind(AssertUnwindSafe(|| context.completions(code, cursor))) else {
+        return complete_from(&Snapshot::of(context), request);
+    };
+    let (start, end) = (cursor::char_offset(code, found.start_offset), cursor::char_offset(code, found.end_offset));
+    let (mut matches, mut kinds) = (Vec::<Value>::new(), Vec::new());
+    for completion in found.completions {
+        // A call comes with its arguments; the name is enough.
+        let text = completion.code.split('(').next().unwrap_or_default().to_string();
+        let hidden = text.is_empty() || text.starts_with("evcxr_") || text.starts_with("Evcxr");
+        if !hidden && !matches.contains(&text.as_str().into()) {
+            kinds.push(json!({ "start": start, "end": end, "text": text, "type": completion.kind, "signature": completion.label }));
+            matches.push(text.into());
+        }
+    }
+    json!({ "status": "ok", "matches": matches, "cursor_start": start, "cursor_end": end, "metadata": { "_jupyter_types_experimental": kinds } })
+}
+
+/// The reply to `complete_request` from known names alone.
+pub fn complete_from(snapshot: &Snapshot, request: &Request) -> Value {
+    let code = request.text("code");
+    let cursor = cursor::byte_offset(code, request.number("cursor_pos", usize::MAX));
+    let word = cursor::word_at(code, cursor);
+    let begun = &code[word.start..cursor];
+    let after_dot = code[..word.start].ends_with(['.', ':']);
+    let names = snapshot.variables.iter().map(|(name, _)| name.as_str()).chain(snapshot.items.iter().map(String::as_str)).chain(KEYWORDS);
+    let mut matches: Vec<&str> = names.filter(|name| !begun.is_empty() && !after_dot && name.starts_with(begun)).collect();
+    matches.sort_unstable();
+    matches.dedup();
+    let (start, end) = (cursor::char_offset(code, word.start), cursor::char_offset(code, word.end));
+    json!({ "status": "ok", "matches": matches, "cursor_start": start, "cursor_end": end, "metadata": {} })
+}
+
+/// The reply to `inspect_request`: the documentation of the name at the cursor, or of the function whose call it is in.
+pub fn inspect(context: &mut CommandContext, request: &Request) -> Value {
+    let code = request.text("code");
+    let cursor = cursor::byte_offset(code, request.number("cursor_pos", usize::MAX));
+    for place in [Some(cursor), cursor::callee(code, cursor)].into_iter().flatten() {
+        let chain = cursor::chain_at(code, place);
+        if chain.is_empty() {
+            continue;
+        }
+        let end = cursor::word_at(code, place).end;
+        // A method is only found when its call begins.
+        let call = format!("{chain}(");
+        for text in [&code[..end], chain, &call] {
+            if let Ok(Ok((plain, markdown))) = catch_unwind(AssertUnwindSafe(|| context.hover_at(text, text.len())))
+                && plain != "No documentation found"
+                && !plain.trim().is_empty()
+            {
+                return json!({ "status": "ok", "found": true, "data": { "text/plain": plain, "text/markdown": markdown }, "metadata": {} });
+            }
+        }
+    }
+    inspect_from(&Snapshot::of(context), request)
+}
+
+/// The reply to `inspect_request` from known names alone: the type of a variable.
+pub fn inspect_from(snapshot: &Snapshot, request: &Request) -> Value {
+    let code = request.text("code");
+    let word = &code[cursor::word_at(code, cursor::byte_offset(code, request.number("cursor_pos", usize::MAX)))];
+    match snapshot.variables.iter().find(|(name, _)| name == word) {
+        Some((name, kind)) => json!({ "status": "ok", "found": true, "data": { "text/plain": format!("{name}: {kind}") }, "metadata": {} }),
+        None => json!({ "status": "ok", "found": false, "data": {}, "metadata": {} }),
+    }
+}
+
+/// What a cell returned, as Jupyter's data by MIME type.
+pub fn mime_bundle(outputs: &EvalOutputs) -> Value {
+    let data = outputs.content_by_mime_type.iter().map(|(mime, text)| {
+        let value = if mime.ends_with("json") { serde_json::from_str(text).ok() } else { None };
+        (mime.clone(), value.unwrap_or_else(|| text.trim_end_matches('\n').into()))
+    });
+    Value::Object(data.collect::<Map<String, Value>>())
+}

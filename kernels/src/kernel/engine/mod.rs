@@ -1,0 +1,15 @@
+//! Cells → results: evcxr and all that is translated on the way to it and back.
+//!
+//! In: jobs. Out: replies, results, errors and outputs on iopub.
+//! Imports: interrupt, lock, messages, prepare, process, protocol, shared, spawn, system.
+
+pub mod assist;
+pub mod outside;
+pub mod output;
+pub mod progress;
+
+pub mod repl;
+
+pub mod evaluate;
+
+pub mod queue;

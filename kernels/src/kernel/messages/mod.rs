@@ -1,0 +1,14 @@
+//! What is said to the user, and what the user's text says.
+//!
+//! In: the text of a cell, errors of rustc, panics, bytes for a terminal. Out: directives, names at a cursor, tracebacks,
+//! pictures. Nothing here knows sockets or processes.
+//! Imports: syntax.
+
+pub mod completeness;
+pub mod cursor;
+pub mod directive;
+pub mod errors;
+pub mod lost;
+pub mod rules;
+pub mod screen;
+pub mod width;

@@ -1,0 +1,17 @@
+//! What `cargo lab` does, a file for each command.
+//!
+//! In: the folders of the repository and what the words of the command line ask for. Out: lines on the terminal, files; or
+//! what went wrong and what to type.
+//! Imports: client, failure, kernel, machine, paths, project, spawn, system.
+
+pub mod bench;
+pub mod build;
+pub mod check;
+pub mod doctor;
+pub mod export;
+pub mod kernel;
+pub mod run;
+pub mod serve;
+pub mod setup;
+
+pub mod open;

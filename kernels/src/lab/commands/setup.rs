@@ -1,0 +1,60 @@
+//! `cargo lab setup`: a fresh copy of the repository → everything ready for the lessons.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use notebooks::course;
+use notebooks::ipynb::KERNEL_DISPLAY_NAME;
+
+use crate::kernel::prepare::companion::wants_cuda;
+use crate::kernel::prepare::unpack::checksum;
+use crate::lab::failure::Failure;
+use crate::lab::machine::steps::{Done, step};
+use crate::lab::machine::{companion, jupyter, kernelspec, python, resources};
+use crate::lab::paths::Paths;
+use crate::spawn;
+
+/// Sets everything up.
+pub fn setup(paths: &Paths) -> Result<(), Failure> {
+    resources::check_writable(paths)?;
+    // What may be missing on the machine comes before what takes long.
+    step("Python environment", || python::prepare(paths))?;
+    step("companion crate", || companion::build(&paths.root, wants_cuda()))?;
+    step("kernel and settings", || configure(paths))?;
+    step("outputs of the lessons", || trust(paths))
+}
+
+fn configure(paths: &Paths) -> Result<Done, Failure> {
+    if jupyter::is_installed(paths) {
+        return Ok(Done::Fresh);
+    }
+    kernelspec::write(&jupyter::kernelspec_folder(paths), KERNEL_DISPLAY_NAME, false)?;
+    let path = jupyter::settings_file(paths);
+    let write = std::fs::create_dir_all(path.parent().expect("a file in a folder"))
+        .and_then(|()| std::fs::write(&path, format!("{:#}\n", jupyter::settings())));
+    write.map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(Done::Made("installed".into()))
+}
+
+/// Signs the lessons as they are, so that JupyterLab shows their pictures before a cell was run.
+///
+/// # Errors
+/// None: unsigned, a lesson shows the text twins of its pictures until it is run.
+fn trust(paths: &Paths) -> Result<Done, Failure> {
+    let lessons: Vec<PathBuf> =
+        course::lessons(&paths.notebooks)?.into_iter().map(|lesson| lesson.notebook).filter(|file| file.exists()).collect();
+    let bytes: Vec<u8> = lessons.iter().flat_map(|file| std::fs::read(file).unwrap_or_default()).collect();
+    let (stamp, text) = (paths.lab.join("jupyter/signed.stamp"), format!("{:08x}", checksum(&bytes)));
+    if std::fs::read_to_string(&stamp).is_ok_and(|old| old == text) {
+        return Ok(Done::Fresh);
+    }
+    let mut command = Command::new(python::venv_python(paths));
+    command.args(["-m", "jupyter", "trust"]).args(&lessons);
+    jupyter::own_folders(&mut command, paths);
+    python::own_packages_only(&mut command);
+    if !spawn::succeeds(&mut command) {
+        return Ok(Done::Made("not signed".into()));
+    }
+    let _ = std::fs::write(&stamp, text);
+    Ok(Done::Made("signed".into()))
+}

@@ -1,0 +1,54 @@
+//! The path of a dynamic library → functions in it, which live as long as the process.
+
+use std::ffi::{OsStr, c_void};
+
+use libloading::Library;
+
+/// A library that is never unloaded: its thread locals and hooks may be used until the end.
+#[derive(Clone, Copy)]
+pub struct Loaded(&'static Library);
+
+impl Loaded {
+    /// Loads a library that this project or evcxr has compiled.
+    ///
+    /// # Errors
+    /// The file is missing or no library.
+    pub fn open(path: impl AsRef<OsStr>) -> Result<Loaded, libloading::Error> {
+        // SAFETY: the initialisers of a library that rustc compiled are those of the Rust runtime.
+        let library = unsafe { Library::new(path.as_ref()) }?;
+        Ok(Loaded(Box::leak(Box::new(library))))
+    }
+
+    /// The function of the support library with this name; none when there is no such function.
+    pub fn hook(self, name: &str) -> Option<extern "C" fn()> {
+        // SAFETY: every function that the support library exports has this type (`assets/child/support.rs`).
+        unsafe { self.0.get::<extern "C" fn()>(name.as_bytes()).ok() }.map(|hook| *hook)
+    }
+
+    /// The compiled cell with this name.
+    ///
+    /// # Errors
+    /// The library has no such function.
+    pub fn cell(self, name: &str) -> Result<Cell, libloading::Error> {
+        // SAFETY: evcxr has generated the function, with this type.
+        unsafe { Ok(Cell(*self.0.get::<extern "C" fn(*mut c_void) -> *mut c_void>(name.as_bytes())?)) }
+    }
+}
+
+/// A compiled cell.
+pub struct Cell(extern "C" fn(*mut c_void) -> *mut c_void);
+
+/// The variables of the cells; each cell takes it and hands back the next one.
+pub struct Variables(*mut c_void);
+
+impl Variables {
+    /// None yet: the first cell makes the store.
+    pub fn new() -> Variables {
+        Variables(std::ptr::null_mut())
+    }
+
+    /// Runs a cell.
+    pub fn run(&mut self, cell: &Cell) {
+        self.0 = (cell.0)(self.0);
+    }
+}

@@ -1,0 +1,9 @@
+//! `lab` from the outside: what it answers, what it writes, what it starts.
+
+mod export;
+mod launcher;
+mod notebook;
+mod run;
+
+/// The program.
+const LAB: &str = env!("CARGO_BIN_EXE_lab");

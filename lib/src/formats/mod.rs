@@ -1,0 +1,11 @@
+//! Files of weights ↔ named weights.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`safetensors`] | `model.safetensors`, whole or in shards |
+//! | `gguf` | `.gguf`: its metadata and its packed matrices |
+//!
+//! Imports: compute, error, util, nn, models.
+
+pub(crate) mod gguf;
+pub mod safetensors;

@@ -1,0 +1,11 @@
+//! A model → the same with low-rank adapters, and the files that PEFT reads.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`adapter`] | adapters on a model: fresh, taken off, merged |
+//! | [`peft`] | their files |
+//!
+//! Imports: error, util, nn, models, formats.
+
+pub mod adapter;
+pub mod peft;

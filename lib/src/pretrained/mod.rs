@@ -1,0 +1,14 @@
+//! A name → a model; a model → a folder or a repository.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`auto`] | a name → a tokenizer or a model |
+//! | [`save`] | a model → a checkpoint folder, and back into the same model |
+//! | `publish` | a model or a data set → a repository of the hub, with the feature `hub` |
+//!
+//! Imports: error, util, hub, nn, source, data, tokenizer, models, formats, lora.
+
+pub mod auto;
+#[cfg(feature = "hub")]
+pub mod publish;
+pub mod save;

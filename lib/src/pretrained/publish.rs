@@ -1,0 +1,120 @@
+//! A model, an adapter or a data set → a repository of the hub with a card of what is known about it.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::data::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::hub::card::Card;
+use crate::hub::push::{PushOptions, push};
+use crate::hub::trouble::RepoKind;
+use crate::models::causal::CausalLm;
+use crate::util::write::write_whole;
+
+/// The file of a data set's rows; its name says which part it is.
+const ROWS: &str = "data/train.jsonl";
+
+/// A folder that goes when it is dropped.
+struct Staging(PathBuf);
+
+impl Staging {
+    fn new() -> Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("finetuning-push-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).map_err(|error| Error::file(&path, error).hint("TMPDIR names another folder"))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A name that the hub can follow, rather than a folder or a `builtin:` name.
+fn hub_name(name: &str) -> Option<&str> {
+    let plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains([':', '\\', ' ']);
+    (name.split('/').count() == 2 && name.split('/').all(plain) && !Path::new(name).exists()).then_some(name)
+}
+
+impl CausalLm {
+    /// Publishes the model with its tokenizer, or its adapter alone, as `owner/name`; a card with what is known about it is
+    /// written where the repository has none. Returns the commit's page, such as
+    /// `https://huggingface.co/owner/name/commit/…`.
+    ///
+    /// # Errors
+    /// As [`CausalLm::save_pretrained`]; without a token that may write; when the hub cannot be asked or refuses. An
+    /// interrupt leaves the repository as it was.
+    pub fn push_to_hub(&self, name: &str, options: &PushOptions) -> Result<String> {
+        let staging = Staging::new()?;
+        self.save_pretrained(&staging.0)?;
+        write_whole(&staging.0.join("README.md"), self.card(name, options).markdown().as_bytes())?;
+        let message = if self.lora().is_some() { "Upload adapter" } else { "Upload model" };
+        push(name, RepoKind::Model, &staging.0, message, options)
+    }
+
+    fn card(&self, name: &str, options: &PushOptions) -> Card {
+        let config = self.config();
+        let base = match self.lora() {
+            Some(lora) => Some(lora.base_model_name_or_path.clone()),
+            None => self.origin(),
+        };
+        let base = base.as_deref().and_then(hub_name).filter(|base| *base != name);
+        let adapter = self.lora();
+        let library = if adapter.is_some() { "peft" } else { "transformers" };
+        let card = Card::new(name.rsplit('/').next().unwrap_or(name)).fact("license", options.license.as_deref());
+        let card = card.fact("base_model", base).fact("library_name", Some(library)).fact("pipeline_tag", Some("text-generation"));
+        let kind = config.to_value("float32")["model_type"].as_str().unwrap_or("unknown").to_string();
+        let shape = format!(
+            "A causal language model of type `{kind}` with {} parameters: {} layers of width {}, {} tokens, {} positions.",
+            self.parameter_count(),
+            config.num_hidden_layers(),
+            config.hidden_size(),
+            config.vocab_size(),
+            config.max_position_embeddings()
+        );
+        let card = match adapter {
+            None => card.paragraph(&shape),
+            Some(lora) => card.list("tags", &["lora"]).paragraph(&format!(
+                "A LoRA adapter of rank {} (alpha {}) on {} with {} parameters for a model of type `{kind}`.",
+                lora.r,
+                lora.lora_alpha,
+                lora.target_modules.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+                self.trainable_parameter_count()
+            )),
+        };
+        card.paragraph(&format!("```rust\nlet model = AutoModelForCausalLM::from_pretrained(\"{name}\")?;\n```"))
+    }
+}
+
+impl Dataset {
+    /// Publishes the rows as `data/train.jsonl` of the data set `owner/name`; a card is written where the repository has none.
+    /// Returns the commit's page.
+    ///
+    /// # Errors
+    /// As [`CausalLm::push_to_hub`].
+    pub fn push_to_hub(&self, name: &str, options: &PushOptions) -> Result<String> {
+        let staging = Staging::new()?;
+        let rows = staging.0.join(ROWS);
+        std::fs::create_dir_all(staging.0.join("data")).map_err(|error| Error::file(&rows, error))?;
+        self.to_jsonl(&rows)?;
+        let columns: Vec<String> = self.columns().iter().map(|column| format!("`{column}`")).collect();
+        let size = match self.len() {
+            0..1_000 => "n<1K",
+            1_000..10_000 => "1K<n<10K",
+            10_000..100_000 => "10K<n<100K",
+            100_000..1_000_000 => "100K<n<1M",
+            1_000_000..10_000_000 => "1M<n<10M",
+            _ => "10M<n<100M",
+        };
+        let parts = format!("configs:\n- config_name: default\n  data_files:\n  - split: train\n    path: {ROWS}\n");
+        let card = Card::new(name.rsplit('/').next().unwrap_or(name)).fact("license", options.license.as_deref());
+        let card = card.list("size_categories", &[size]).yaml(&parts);
+        let card = card.paragraph(&format!("{} rows with the fields {}.", self.len(), columns.join(", ")));
+        let card = card.paragraph(&format!("```rust\nlet data = load_dataset(\"{name}\")?;\n```"));
+        write_whole(&staging.0.join("README.md"), card.markdown().as_bytes())?;
+        push(name, RepoKind::Dataset, &staging.0, "Upload data set", options)
+    }
+}

@@ -1,0 +1,52 @@
+//! `builtin:` names → the files that ship with the repository.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{ErrorKind, Result};
+use crate::util::names::unknown;
+
+/// The prefix of names that need no network.
+pub const BUILTIN: &str = "builtin:";
+
+/// The folder with `models`, `data` and `pictures`: `FINETUNING_ASSETS`, else `notebooks` of the repository that this
+/// crate was compiled in.
+pub fn root() -> PathBuf {
+    match std::env::var_os("FINETUNING_ASSETS") {
+        Some(path) => PathBuf::from(path),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../notebooks"),
+    }
+}
+
+/// The folder of a builtin model.
+///
+/// # Errors
+/// [`ErrorKind::Name`] when there is none by this name; the message lists those there are.
+pub fn model(name: &str) -> Result<PathBuf> {
+    find(name, "models", "model", "")
+}
+
+/// The file of a builtin data set.
+///
+/// # Errors
+/// [`ErrorKind::Name`] when there is none by this name; the message lists those there are.
+pub fn data(name: &str) -> Result<PathBuf> {
+    find(name, "data", "data set", ".jsonl")
+}
+
+fn find(name: &str, folder: &str, what: &str, suffix: &str) -> Result<PathBuf> {
+    let folder = root().join(folder);
+    let path = folder.join(format!("{name}{suffix}"));
+    let plain = !name.is_empty() && !name.contains(['/', '\\']) && !name.starts_with('.');
+    if plain && path.exists() {
+        return Ok(path);
+    }
+    let mut names: Vec<String> = std::fs::read_dir(&folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str().and_then(|name| name.strip_suffix(suffix)).map(|name| format!("{BUILTIN}{name}")))
+        .collect();
+    names.sort();
+    Err(unknown(ErrorKind::Name, &format!("builtin {what}"), &format!("{BUILTIN}{name}"), &names)
+        .hint("use one of these names; `cargo lab doctor` checks that the files are there"))
+}

@@ -1,0 +1,87 @@
+//! A folder of files ↔ `manifest.json`: the size and the CRC-32C of each, so that a damaged one is found and named.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::util::crc32c::crc32c;
+use crate::util::write::write_whole;
+
+/// The file's name.
+pub const FILE: &str = "manifest.json";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Manifest {
+    files: BTreeMap<String, Entry>,
+    /// When the run that wrote the folder began, in microseconds since 1970; 0 in older checkpoints.
+    #[serde(default)]
+    run: u64,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Entry {
+    bytes: u64,
+    crc32c: u32,
+}
+
+/// Writes the manifest of the files that a folder holds, read back from it; `run` is when their run began.
+///
+/// # Errors
+/// When a file cannot be read or the manifest not be written.
+pub fn write(folder: &Path, run: u64) -> Result<()> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| Error::file(folder, error))?.flatten() {
+        if entry.path().is_file() {
+            files.insert(entry.file_name().to_string_lossy().into_owned(), read(&entry.path())?);
+        }
+    }
+    let text = serde_json::to_string_pretty(&Manifest { files, run }).unwrap_or_default();
+    write_whole(&folder.join(FILE), format!("{text}\n").as_bytes())
+}
+
+/// When the run that wrote a folder began, in microseconds since 1970; none where its manifest cannot be read.
+pub fn run(folder: &Path) -> Option<u64> {
+    let manifest: Manifest = serde_json::from_slice(&std::fs::read(folder.join(FILE)).ok()?).ok()?;
+    Some(manifest.run)
+}
+
+/// Compares a folder with its manifest; the error names the first file that differs.
+///
+/// # Errors
+/// When the manifest or a file of it is missing or has other bytes.
+pub fn verify(folder: &Path) -> Result<()> {
+    let path = folder.join(FILE);
+    let damaged = |path: &Path, reason: String| {
+        Error::new(ErrorKind::Training, format!("`{}` {reason}", path.display()))
+            .hint("resume from another checkpoint of the run; `resume_latest` takes the newest whole one")
+    };
+    let bytes = std::fs::read(&path).map_err(|error| damaged(&path, format!("is missing, so the checkpoint is not whole ({error})")))?;
+    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| damaged(&path, format!("is damaged: {error}")))?;
+    for (name, expected) in &manifest.files {
+        let path = folder.join(name);
+        let found = read(&path).map_err(|_| damaged(&path, "is missing; the manifest names it".into()))?;
+        if found.bytes != expected.bytes {
+            return Err(damaged(&path, format!("has {} bytes; {} were written", found.bytes, expected.bytes)));
+        }
+        if found != *expected {
+            return Err(damaged(&path, "has other bytes than were written: its checksum differs".into()));
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Entry> {
+    let fail = |error| Error::file(path, error);
+    let mut file = File::open(path).map_err(fail)?;
+    let (mut buffer, mut entry) = (vec![0; 1 << 20], Entry { bytes: 0, crc32c: 0 });
+    loop {
+        match file.read(&mut buffer).map_err(fail)? {
+            0 => return Ok(entry),
+            count => entry = Entry { bytes: entry.bytes + count as u64, crc32c: crc32c(entry.crc32c, &buffer[..count]) },
+        }
+    }
+}

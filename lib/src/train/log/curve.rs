@@ -1,0 +1,240 @@
+//! Step reports → the loss curve: a picture that grows while training runs.
+
+use std::fmt::Write;
+
+#[cfg(feature = "plot")]
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::Value;
+
+use crate::display::output::{Show, escape, last_expression};
+#[cfg(feature = "plot")]
+use crate::display::raster::Canvas;
+use crate::train::report::StepReport;
+
+/// The state of a run as a picture: progress, speed, and the curve of training and evaluation loss.
+#[derive(Debug, Clone)]
+pub struct LossCurve {
+    /// All steps so far.
+    pub history: Vec<StepReport>,
+    /// Steps of the whole run.
+    pub total_steps: usize,
+}
+
+const WIDTH: f64 = 640.0;
+const HEIGHT: f64 = 300.0;
+const LEFT: f64 = 56.0;
+const RIGHT: f64 = 624.0;
+const TOP: f64 = 54.0;
+const BOTTOM: f64 = 262.0;
+const RADIUS: f64 = 3.0;
+const DARK: u32 = 0x222222;
+const GREY: u32 = 0x555555;
+const PALE: u32 = 0xe3e3e3;
+const TRAINING: u32 = 0xc2410c;
+const EVALUATION: u32 = 0x1d4ed8;
+
+impl LossCurve {
+    /// Where the run is, and how it goes: the two lines above the curve.
+    fn headlines(&self) -> [String; 2] {
+        let Some(last) = self.history.last() else { return ["no step yet".into(), String::new()] };
+        let (tokens, seconds) =
+            self.history.iter().fold((0, 0.0), |(tokens, seconds), step| (tokens + step.tokens, seconds + step.seconds));
+        let left = seconds / last.step.max(1) as f64 * self.total_steps.saturating_sub(last.step) as f64;
+        let loss = self.smooth().last().copied().unwrap_or(last.loss);
+        let eval = self.history.iter().rev().find_map(|step| step.eval_loss).map(|loss| format!(" · eval {loss:.4}"));
+        let time = if left >= 0.5 { format!("{} left", duration(left)) } else { duration(seconds) };
+        [
+            format!("step {}/{} · epoch {:.2} · loss {loss:.4}{}", last.step, self.total_steps, last.epoch, eval.unwrap_or_default()),
+            format!(
+                "{:.0} tokens/s · {time} · gradient {:.2} · learning rate {}",
+                tokens as f64 / seconds.max(1e-9),
+                last.grad_norm,
+                if last.learning_rate == 0.0 { "0".to_string() } else { format!("{:.1e}", last.learning_rate) }
+            ),
+        ]
+    }
+
+    pub(crate) fn headline(&self) -> String {
+        let [first, second] = self.headlines();
+        if second.is_empty() { first } else { format!("{first} · {second}") }
+    }
+
+    /// The losses averaged over a few steps, so that the eye sees the trend.
+    fn smooth(&self) -> Vec<f64> {
+        let window = (self.history.len() / 40).max(1);
+        let mean = |end: usize| {
+            let part = &self.history[end.saturating_sub(window - 1)..=end];
+            part.iter().map(|step| step.loss).sum::<f64>() / part.len() as f64
+        };
+        (0..self.history.len()).map(mean).collect()
+    }
+
+    /// The picture as SVG; works on light and dark pages.
+    pub fn svg(&self) -> String {
+        let mut svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\"><rect width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"6\" fill=\"#ffffff\"/>"
+        );
+        for shape in self.shapes() {
+            let _ = match shape {
+                Shape::Line { points, colour, width } => {
+                    let points: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+                    let points = points.join(" ");
+                    write!(svg, "<polyline points=\"{points}\" fill=\"none\" stroke=\"#{colour:06x}\" stroke-width=\"{width}\"/>")
+                }
+                Shape::Disc { x, y, colour } => write!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{RADIUS}\" fill=\"#{colour:06x}\"/>"),
+                Shape::Words { x, y, anchor, text, colour } => {
+                    let anchor = ["start", "middle", "end"][(anchor * 2.0) as usize];
+                    let text = escape(&text);
+                    write!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"#{colour:06x}\">{text}</text>")
+                }
+            };
+        }
+        svg + "</svg>"
+    }
+
+    /// The picture as a PNG file, for viewers that draw no SVG.
+    #[cfg(feature = "plot")]
+    pub fn png(&self) -> Vec<u8> {
+        let mut canvas = Canvas::new(WIDTH as usize, HEIGHT as usize);
+        for shape in self.shapes() {
+            match shape {
+                Shape::Line { points, colour, width } => canvas.line(&points, colour, width),
+                Shape::Disc { x, y, colour } => canvas.disc((x, y), RADIUS, colour),
+                Shape::Words { x, y, anchor, text, colour } => canvas.words((x, y), anchor, &text, colour),
+            }
+        }
+        canvas.png()
+    }
+
+    /// What the picture consists of, in the order of drawing.
+    fn shapes(&self) -> Vec<Shape> {
+        let smooth = self.smooth();
+        let evals: Vec<(usize, f64)> = self.history.iter().filter_map(|step| step.eval_loss.map(|loss| (step.step, loss))).collect();
+        let values = || smooth.iter().copied().chain(evals.iter().map(|(_, loss)| *loss));
+        let high = values().fold(f64::NEG_INFINITY, f64::max);
+        let low = values().fold(f64::INFINITY, f64::min);
+        let (low, high) = if high > low { (low, high) } else { (low.min(0.0) - 0.5, high.max(0.0) + 0.5) };
+        let x = |step: usize| LEFT + (RIGHT - LEFT) * step as f64 / self.total_steps.max(1) as f64;
+        let y = |loss: f64| BOTTOM - (BOTTOM - TOP) * (loss - low) / (high - low);
+        let words = |x, y, anchor, text: &str, colour| Shape::Words { x, y, anchor, text: text.into(), colour };
+        let [first, second] = self.headlines();
+        let mut shapes = vec![words(16.0, 22.0, 0.0, &first, DARK), words(16.0, 38.0, 0.0, &second, GREY)];
+        for tick in 0..=4 {
+            let loss = low + (high - low) * f64::from(tick) / 4.0;
+            shapes.push(Shape::Line { points: vec![(LEFT, y(loss)), (RIGHT, y(loss))], colour: PALE, width: 1.0 });
+            shapes.push(words(LEFT - 6.0, y(loss) + 4.0, 1.0, &format!("{loss:.2}"), GREY));
+            let step = self.total_steps * tick as usize / 4;
+            shapes.push(words(x(step), BOTTOM + 16.0, 0.5, &step.to_string(), GREY));
+        }
+        // A picture has few columns; more points than that only make it heavy.
+        let stride = (self.history.len() / 300).max(1);
+        let points = self.history.iter().zip(&smooth).step_by(stride).map(|(step, loss)| (x(step.step), y(*loss))).collect();
+        shapes.push(Shape::Line { points, colour: TRAINING, width: 2.0 });
+        let points: Vec<(f64, f64)> = evals.iter().map(|(step, loss)| (x(*step), y(*loss))).collect();
+        shapes.push(Shape::Line { points: points.clone(), colour: EVALUATION, width: 2.0 });
+        shapes.extend(points.iter().map(|&(x, y)| Shape::Disc { x, y, colour: EVALUATION }));
+        shapes.push(words(LEFT, BOTTOM + 32.0, 0.0, "training loss", TRAINING));
+        shapes.push(words(LEFT + 100.0, BOTTOM + 32.0, 0.0, "evaluation loss", EVALUATION));
+        shapes.push(words(RIGHT, BOTTOM + 32.0, 1.0, "step", GREY));
+        shapes
+    }
+
+    /// The picture for every viewer: HTML that falls back from SVG to PNG to words where a sanitizer takes them away, then
+    /// both alone. Nothing is fetched.
+    #[cfg(feature = "plot")]
+    pub(crate) fn pictures(&self) -> Vec<(&'static str, Value)> {
+        let (svg, png) = (self.svg(), STANDARD.encode(self.png()));
+        let html = format!(
+            "<picture><source type=\"image/svg+xml\" srcset=\"data:image/svg+xml;base64,{}\"><img src=\"data:image/png;base64,{png}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" alt=\"{}\"></picture>",
+            STANDARD.encode(&svg),
+            escape(&self.headline())
+        );
+        vec![("text/html", html.into()), ("image/svg+xml", svg.into()), ("image/png", png.into())]
+    }
+
+    /// The picture for viewers that draw SVG; the feature `plot` adds the others.
+    #[cfg(not(feature = "plot"))]
+    pub(crate) fn pictures(&self) -> Vec<(&'static str, Value)> {
+        vec![("image/svg+xml", self.svg().into())]
+    }
+}
+
+/// A part of the picture; colours are red, green and blue.
+enum Shape {
+    Line {
+        points: Vec<(f64, f64)>,
+        colour: u32,
+        width: f64,
+    },
+    Disc {
+        x: f64,
+        y: f64,
+        colour: u32,
+    },
+    /// `anchor`: 0 begins at the point, 0.5 has it in the middle, 1 ends there.
+    Words {
+        x: f64,
+        y: f64,
+        anchor: f64,
+        text: String,
+        colour: u32,
+    },
+}
+
+/// Seconds as `50 s`, `4 min 10 s` or `2 h 5 min`.
+fn duration(seconds: f64) -> String {
+    match seconds.round() as u64 {
+        short @ ..100 => format!("{short} s"),
+        middle @ ..6000 => format!("{} min {} s", middle / 60, middle % 60),
+        long => format!("{} h {} min", long / 3600, long / 60 % 60),
+    }
+}
+
+impl Show for LossCurve {
+    fn text(&self) -> String {
+        self.headline()
+    }
+
+    fn rich(&self) -> Vec<(&'static str, Value)> {
+        self.pictures()
+    }
+}
+
+last_expression!(LossCurve);
+
+#[cfg(all(test, feature = "plot"))]
+mod tests {
+    use super::*;
+    use crate::display::raster::tests::decode;
+
+    fn history() -> Vec<StepReport> {
+        let report = |step: usize| StepReport {
+            step,
+            loss: 4.0 - step as f64 * 0.03,
+            eval_loss: step.is_multiple_of(50).then_some(2.0),
+            ..Default::default()
+        };
+        (1..=100).map(report).collect()
+    }
+
+    #[test]
+    fn the_png_holds_the_curve() {
+        let curve = LossCurve { history: history(), total_steps: 100 };
+        let (width, height, dots) = decode(&curve.png());
+        assert_eq!((width as f64, height as f64), (WIDTH, HEIGHT));
+        // The points of both lines, as the SVG has them.
+        for shape in curve.shapes() {
+            let Shape::Line { points, colour, .. } = shape else { continue };
+            for (x, y) in points.iter().filter(|(x, _)| (LEFT..RIGHT).contains(x)) {
+                let near = |dx: usize, dy: usize| dots[(*y as usize + dy - 1) * width + *x as usize + dx - 1];
+                let found = |colour: u32| (0..9).any(|place| near(place % 3, place / 3) == colour);
+                // The grid lies under the curve, and the curve under the evaluations.
+                let under = colour == PALE || (colour == TRAINING && found(EVALUATION));
+                assert!(found(colour) || under, "{colour:06x} is not at {x}, {y}");
+            }
+        }
+        assert!(dots.iter().filter(|dot| **dot == TRAINING).count() > 500);
+        // An empty run has a picture as well.
+        decode(&LossCurve { history: Vec::new(), total_steps: 0 }.png());
+    }
+}

@@ -1,0 +1,80 @@
+//! What a run learns: rows of a step → sequences whose weighted losses have the gradient of the step's loss.
+//!
+//! [`NextToken`] is the plain objective, of all tokens or of completions only; preferences of answers have theirs in
+//! [`crate::train::preference::objective`].
+
+use std::fmt::Debug;
+
+use serde_json::Value;
+
+use crate::error::Result;
+use crate::models::causal::CausalLm;
+use crate::tokenizer::encode::Encoding;
+use crate::train::arguments::settings::TrainingArguments;
+use crate::train::batch::inputs;
+use crate::train::evaluation::smoothed_loss;
+use crate::train::report::{EvalReport, Metrics};
+
+/// What a step computes: `Σ weight · loss` of the sequences has the gradient of the step's summed loss.
+#[derive(Debug)]
+pub struct StepTask<'a> {
+    /// What the model reads, each with the weight of its tokens' losses.
+    pub sequences: Vec<(&'a Encoding, f32)>,
+    /// Leaves the prompts' tokens out of the loss.
+    pub completion_only: bool,
+    /// The summed loss and what it is divided by, where they are not `Σ weight · loss` itself and the items of the batches.
+    pub loss: Option<(f64, f64)>,
+    /// The objective's own means.
+    pub metrics: Metrics,
+}
+
+/// How a trainer learns from rows of some kind.
+pub trait Objective: Debug + Send + Sync {
+    /// What a data set consists of.
+    type Row: Debug + Send + Sync;
+
+    /// Input ids of each sequence that a row becomes.
+    ///
+    /// # Errors
+    /// When the row is not well formed.
+    fn lengths(&self, row: &Self::Row) -> Result<Vec<usize>>;
+
+    /// What there is to learn from the rows of a step.
+    ///
+    /// # Errors
+    /// When a row is none that the model can read, or after an interrupt.
+    fn task<'a>(&self, model: &CausalLm, rows: &[&'a Self::Row], arguments: &TrainingArguments) -> Result<StepTask<'a>>;
+
+    /// The loss on held-out rows, dropout off.
+    ///
+    /// # Errors
+    /// When there are no rows, or after an interrupt.
+    fn evaluate(&self, model: &CausalLm, rows: &[Self::Row], arguments: &TrainingArguments) -> Result<EvalReport>;
+
+    /// A name and settings beside the arguments, which a checkpoint keeps: a run that goes on with others says so.
+    fn settings(&self) -> Option<(&'static str, Value)> {
+        None
+    }
+}
+
+/// Each token is predicted from those before it; `completion_only_loss` leaves the prompts' tokens out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NextToken;
+
+impl Objective for NextToken {
+    type Row = Encoding;
+
+    fn lengths(&self, row: &Encoding) -> Result<Vec<usize>> {
+        Ok(vec![inputs(row)?])
+    }
+
+    fn task<'a>(&self, _: &CausalLm, rows: &[&'a Encoding], arguments: &TrainingArguments) -> Result<StepTask<'a>> {
+        let sequences = rows.iter().map(|row| (*row, 1.0)).collect();
+        Ok(StepTask { sequences, completion_only: arguments.completion_only_loss, loss: None, metrics: Metrics::new() })
+    }
+
+    fn evaluate(&self, model: &CausalLm, rows: &[Encoding], arguments: &TrainingArguments) -> Result<EvalReport> {
+        let TrainingArguments { per_device_eval_batch_size, completion_only_loss, label_smoothing_factor, .. } = *arguments;
+        smoothed_loss(model, rows, per_device_eval_batch_size, completion_only_loss, label_smoothing_factor)
+    }
+}

@@ -1,0 +1,5 @@
+//! Files and formats of weights: safetensors, GGUF, 16 bits, blocks.
+
+pub mod bits;
+pub mod gguf;
+pub mod weights;

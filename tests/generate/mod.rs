@@ -1,0 +1,4 @@
+//! Generated text: whole, in batches, streamed.
+
+pub mod streaming;
+pub mod text;

@@ -1,0 +1,38 @@
+//! Words → one of the programs that tests start, for what needs a process of its own: a death, an interrupt, an environment.
+
+mod ask;
+mod train;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use finetuning::AutoModelForCausalLM;
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["train", folder] => train::train(Path::new(folder)),
+        ["interrupt-training"] => train::interrupt(),
+        ["measure-memory", checkpointing] => train::measure_memory(checkpointing == "true"),
+        ["load", folder] => drop(AutoModelForCausalLM::from_pretrained(folder).unwrap()),
+        ["ask-hosted"] => ask::ask_hosted(),
+        ["ask-silent", address] => ask::ask_silent(address),
+        ["ask-hub", task, name] => ask::ask_hub(task, name),
+        ["serve-hub", seconds] => serve_hub(seconds),
+        _ => panic!("the tests start this program; it does not know {words:?}"),
+    }
+}
+
+/// The file whose existence is an interrupt.
+fn flag() -> PathBuf {
+    std::env::var_os("FINETUNING_INTERRUPT").expect("FINETUNING_INTERRUPT names a file").into()
+}
+
+/// A hub for clients in other languages.
+fn serve_hub(seconds: &str) {
+    let hub = support::hub::Hub::start();
+    println!("hub: {}", hub.address);
+    std::io::stdout().flush().unwrap();
+    std::thread::sleep(Duration::from_secs(seconds.parse().unwrap()));
+}

@@ -1,0 +1,3 @@
+//! Models behind a service.
+
+pub mod service;

@@ -1,0 +1,3 @@
+//! Low-rank adapters beside PEFT.
+
+pub mod adapters;

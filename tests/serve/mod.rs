@@ -1,0 +1,5 @@
+//! The HTTP service from outside.
+
+pub mod answers;
+pub mod client;
+pub mod guard;
