@@ -36,13 +36,6 @@ impl Sampler {
         let start = step % per_epoch * size;
         order[start..(start + size).min(order.len())].to_vec()
     }
-
-    /// The lengths, longest first.
-    pub fn longest_first(&self) -> Vec<usize> {
-        let mut lengths = self.lengths.clone();
-        lengths.sort_unstable_by(|a, b| b.cmp(a));
-        lengths
-    }
 }
 
 /// The row order of an epoch: shuffled by seed and epoch; `group` sorts runs of 50 batches by length, longest first.
