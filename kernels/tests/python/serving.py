@@ -131,9 +131,25 @@ def playground(page, expected, run):
     fact("the base model says something else", text("left-answer") not in ("", expected))
     fact("the code names the model and no key", BASE in text("python") and "OPENAI_API_KEY" in text("python"))
 
-    # A long answer is seen while it grows, and Stop keeps what is there. The page itself watches: an answer of this small
-    # model can be over before a second look from here.
+    # A long answer is seen while it grows, and Stop keeps what is there. This small model can end its answer before a busy
+    # browser reads the first token, so for this run the network is slow: it hands over an event at a time. The page itself
+    # watches: the answer would be over before a second look from here.
     page.execute_script("""
+        window.quick = window.fetch;
+        const slow = async (path, options) => {
+            const response = await quick(path, options), text = new TextDecoder(), bytes = new TextEncoder();
+            return new Response(response.body.pipeThrough(new TransformStream({
+                start(out) { options.signal.addEventListener('abort', () => out.error(options.signal.reason)); },
+                async transform(chunk, out) {
+                    for (const event of text.decode(chunk, { stream: true }).split(/(?<=\\n\\n)/)) {
+                        if (options.signal.aborted) { return; }
+                        out.enqueue(bytes.encode(event));
+                        await new Promise((next) => setTimeout(next, 20));
+                    }
+                },
+            })), response);
+        };
+        window.fetch = (path, options) => options?.body ? slow(path, options) : quick(path, options);
         for (const [name, value] of [['max_tokens', 400], ['temperature', 1.5]]) { set(name, value); }
         changed();
         window.lengths = [];
@@ -150,6 +166,7 @@ def playground(page, expected, run):
     fact("the answer grew", len(lengths) == 2 and lengths[0] < lengths[1])
     fact("it was stopped", "stopped" in text("left-status"))
     fact("what was written stays", len(text("left-answer")) >= lengths[1])
+    page.execute_script("window.fetch = quick")
 
     # What the service refuses stands in its pane; the other goes on.
     page.execute_script("$('left-model').append(element('option', { value: 'nobody' }, 'nobody')); $('left-model').value = 'nobody'; set('max_tokens', 5); changed();")
