@@ -113,6 +113,10 @@ pub use data::example::Example;
 #[doc(no_inline)]
 pub use data::load::{load_dataset, load_dataset_with, stream_dataset, stream_dataset_with};
 #[doc(no_inline)]
+pub use data::message::Message;
+#[doc(no_inline)]
+pub use data::shape::{Content, Shape};
+#[doc(no_inline)]
 pub use data::stream::ExampleStream;
 #[doc(no_inline)]
 pub use display::output::{Html, LiveDisplay, Picture, Show, clear_output, show, table};
@@ -185,8 +189,6 @@ pub use serve::config::{ServeConfig, ServedModel};
 #[cfg(feature = "serve")]
 #[doc(no_inline)]
 pub use serve::http::server::{Server, serve};
-#[doc(no_inline)]
-pub use tokenizer::chat::Message;
 #[expect(deprecated, reason = "the old name stays for one version")]
 #[doc(no_inline)]
 pub use tokenizer::encode::Tokens;

@@ -3,6 +3,7 @@
 pub use crate::data::dataset::Dataset;
 pub use crate::data::example::Example;
 pub use crate::data::load::load_dataset;
+pub use crate::data::message::Message;
 pub use crate::display::output::show;
 pub use crate::error::{Error, Result};
 pub use crate::evaluate::answers::evaluate_answers;
@@ -12,7 +13,6 @@ pub use crate::models::causal::CausalLm;
 pub use crate::nn::device::best_device;
 pub use crate::nn::lora::LoraConfig;
 pub use crate::pretrained::auto::{AutoModelForCausalLM, AutoTokenizer};
-pub use crate::tokenizer::chat::Message;
 pub use crate::tokenizer::encode::{Encoding, TokenizedDataset, tokenize_dataset, tokenize_function};
 pub use crate::tokenizer::text::Tokenizer;
 pub use crate::train::arguments::settings::TrainingArguments;

@@ -145,7 +145,7 @@ impl BasicModelRunner {
     /// [`ErrorKind::Data`] when there is no row, or a row lacks one of the two fields; the message names it.
     pub fn load_data(&mut self, data: &Dataset, input_key: &str, output_key: &str) -> Result<()> {
         let pair = |(row, example): (usize, &Example)| {
-            let pair = || Ok(Example::new([("question", example.field(input_key)?), ("answer", example.field(output_key)?)]));
+            let pair = || Ok(Example::new([("question", example.text(input_key)?), ("answer", example.text(output_key)?)]));
             pair().map_err(|error: Error| error.at(format_args!("row {row}")))
         };
         let rows = data.iter().enumerate().map(pair).collect::<Result<Vec<_>>>()?;

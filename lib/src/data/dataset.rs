@@ -1,9 +1,10 @@
 //! Examples with the same columns: a table that a lesson can look at, filter, split, write and read again.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
-use crate::data::example::Example;
+use crate::data::example::{Example, cell};
 use crate::data::jsonl;
 use crate::data::split::split_indices;
 use crate::data::stream::ExampleStream;
@@ -110,20 +111,17 @@ impl Dataset {
         names
     }
 
-    /// All texts of a column; the error names the columns that exist.
+    /// All texts of a column, numbers as Python prints them; the error names the columns that exist.
     ///
     /// # Errors
-    /// [`ErrorKind::Data`] when a row has no such field.
+    /// [`ErrorKind::Data`] when a row has no such field, or it is a null, a list or an object.
     pub fn column(&self, name: &str) -> Result<Vec<String>> {
         let texts = self.examples.iter().enumerate().map(|(row, example)| {
-            example.get(name).map(String::from).ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Data,
-                    format!("column `{name}` is missing in row {row}; the data set has {}", quoted(&self.columns())),
-                )
-                .hint("name one of those columns")
-                .in_row(row)
-            })
+            if example.value(name).is_none() {
+                let message = format!("column `{name}` is missing in row {row}; the data set has {}", quoted(&self.columns()));
+                return Err(Error::new(ErrorKind::Data, message).hint("name one of those columns").in_row(row));
+            }
+            example.text(name).map(Cow::into_owned).map_err(|error| error.at(format_args!("row {row}")).in_row(row))
         });
         texts.collect()
     }
@@ -134,10 +132,17 @@ impl Dataset {
     /// [`ErrorKind::Data`] when a row has no field `from`.
     pub fn rename_column(&self, from: &str, to: &str) -> Result<Self> {
         let examples = self.examples.iter().map(|example| {
-            example.field(from)?;
-            Ok(Example::new(example.fields().iter().map(|(name, text)| (if name == from { to } else { name.as_str() }, text.as_str()))))
+            if example.value(from).is_none() {
+                return Err(self.no_column(from));
+            }
+            Ok(Example::new(example.fields().iter().map(|(name, value)| (if name == from { to } else { name }, value.clone()))))
         });
         Ok(Self { examples: examples.collect::<Result<_>>()? })
+    }
+
+    fn no_column(&self, name: &str) -> Error {
+        Error::new(ErrorKind::Data, format!("column `{name}` does not exist; the data set has {}", quoted(&self.columns())))
+            .hint("name one of those columns")
     }
 
     /// (train, test): `test_size` of the rows for the test, shuffled as NumPy's `default_rng(seed)` does.
@@ -168,7 +173,7 @@ impl Dataset {
     /// The first rows as a table.
     fn table(&self) -> Html {
         let names = self.columns();
-        preview(&names, self.len(), |row| names.iter().map(|name| self.examples[row].get(name).unwrap_or("null").to_string()).collect())
+        preview(&names, self.len(), |row| names.iter().map(|name| self.examples[row].value(name).map_or("null".into(), cell)).collect())
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::data::example::Example;
+use crate::data::example::{Example, kind_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::util::write::write_whole;
 
@@ -68,28 +68,9 @@ impl Iterator for JsonLines {
 
 fn parse(line: &str) -> Result<Example> {
     match serde_json::from_str::<Value>(line) {
-        Ok(Value::Object(object)) => Ok(Example::new(object.into_iter().map(|(name, value)| (name, text_of(value))))),
+        Ok(Value::Object(object)) => Ok(Example::new(object)),
         Ok(other) => Err(Error::new(ErrorKind::Data, format!("expected a JSON object, found {}", kind_of(&other)))),
         Err(error) => Err(Error::new(ErrorKind::Data, format!("not valid JSON at column {}: {error}", error.column())).because(error)),
-    }
-}
-
-fn text_of(value: Value) -> String {
-    match value {
-        Value::String(text) => text,
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
     }
 }
 
@@ -100,8 +81,8 @@ fn kind_of(value: &Value) -> &'static str {
 pub fn write(path: &Path, examples: &[Example]) -> Result<()> {
     let mut bytes = Vec::new();
     for example in examples {
-        let object = example.fields().iter().map(|(name, text)| (name.clone(), Value::String(text.clone())));
-        bytes.extend_from_slice(Value::Object(object.collect()).to_string().as_bytes());
+        let object = Value::Object(example.fields().iter().cloned().collect());
+        bytes.extend_from_slice(object.to_string().as_bytes());
         bytes.push(b'\n');
     }
     write_whole(path, &bytes)

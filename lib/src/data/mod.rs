@@ -1,12 +1,14 @@
 //! Files → rows of text fields, in memory or one by one.
 //!
-//! [`example`] is a row, [`jsonl`] and `parquet` are its files, [`stream`] reads several of them, [`dataset`] holds all
+//! [`example`] is a row, [`message`] a turn of a conversation in it, [`shape`] what its columns mean. [`jsonl`] and `parquet` are its files, [`stream`] reads several of them, [`dataset`] holds all
 //! rows, `frame` shows them as a polars table, [`split`] shuffles as NumPy does, [`load`] finds them by name.
 //! `parquet` and `frame` belong to the feature `data-frames`.
 //!
 //! Imports: error, util, display, hub, source.
 
 pub mod example;
+pub mod message;
+pub mod shape;
 pub mod jsonl;
 #[cfg(feature = "data-frames")]
 pub mod parquet;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use parquet::errors::ParquetError;
 use parquet::file::reader::SerializedFileReader;
+use parquet::record::Row;
 use parquet::record::reader::RowIter;
-use parquet::record::{Field, Row};
 
 use crate::data::example::Example;
 use crate::error::{Error, ErrorKind, Result};
@@ -49,16 +49,7 @@ impl fmt::Debug for ParquetRows {
 }
 
 fn example(row: &Row) -> Example {
-    Example::new(row.get_column_iter().map(|(name, field)| (name.clone(), text(field))))
-}
-
-/// A text as it is, null as an empty text, everything else as parquet prints it.
-fn text(field: &Field) -> String {
-    match field {
-        Field::Str(text) => text.clone(),
-        Field::Null => String::new(),
-        other => other.to_string(),
-    }
+    Example::new(row.get_column_iter().map(|(name, field)| (name.clone(), field.to_json_value())))
 }
 
 /// `row` counts from 1.

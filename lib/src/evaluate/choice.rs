@@ -1,6 +1,8 @@
 //! A model and questions with choices → how often the right one is the most probable: a benchmark of the ARC kind.
 
 use rayon::prelude::*;
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::data::example::Example;
 use crate::data::load::load_dataset;
@@ -66,11 +68,18 @@ pub fn load_multiple_choice(name: &str) -> Result<Vec<MultipleChoice>> {
     let data = load_dataset(name)?;
     let item = |(row, example): (usize, &Example)| {
         let bad = |field: &str| {
-            Error::new(ErrorKind::Data, format!("{name}: row {row}: field `{field}` is {}", example.get(field).unwrap_or("missing")))
-                .hint("every row needs `question`, `choices` (a list of texts) and `answer` (an index)")
+            Error::new(
+                ErrorKind::Data,
+                format!("{name}: row {row}: field `{field}` is {}", example.value(field).map_or("missing".into(), Value::to_string)),
+            )
+            .hint("every row needs `question`, `choices` (a list of texts) and `answer` (an index)")
         };
-        let choices: Vec<String> = serde_json::from_str(example.field("choices")?).map_err(|_| bad("choices"))?;
-        let answer = example.field("answer")?.parse().ok().filter(|answer| *answer < choices.len()).ok_or_else(|| bad("answer"))?;
+        let choices: Vec<String> = example.value("choices").and_then(|list| Vec::deserialize(list).ok()).ok_or_else(|| bad("choices"))?;
+        let answer = example
+            .value("answer")
+            .and_then(|answer| usize::deserialize(answer).ok())
+            .filter(|answer| *answer < choices.len())
+            .ok_or_else(|| bad("answer"))?;
         Ok(MultipleChoice { question: example.field("question")?.into(), choices, answer })
     };
     data.iter().enumerate().map(item).collect()

@@ -10,49 +10,14 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, ErrorKind as Fault, UndefinedBehavior, context, escape_formatter};
 use minijinja_contrib::pycompat::unknown_method_callback;
-use serde::{Deserialize, Serialize};
 
+use crate::data::message::{Message, ROLES};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokenizer::text::Tokenizer;
 use crate::util::names::quoted;
 
-/// Who may speak. Many templates leave a message of another role out and say nothing.
-pub const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
-
 /// Steps that a template may take before it is stopped: it may come from anywhere.
 const STEPS: u64 = 20_000_000;
-
-/// One turn of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Message {
-    /// One of [`ROLES`].
-    pub role: String,
-    /// What was said.
-    pub content: String,
-}
-
-impl Message {
-    /// A message of any role.
-    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Self { role: role.into(), content: content.into() }
-    }
-
-    /// What the model is told before the conversation.
-    pub fn system(content: impl Into<String>) -> Self {
-        Self::new("system", content)
-    }
-
-    /// What the person says.
-    pub fn user(content: impl Into<String>) -> Self {
-        Self::new("user", content)
-    }
-
-    /// What the model says.
-    pub fn assistant(content: impl Into<String>) -> Self {
-        Self::new("assistant", content)
-    }
-}
 
 impl Tokenizer {
     /// The text of a conversation in the model's own format; `add_generation_prompt` ends it where the assistant speaks next.
@@ -77,9 +42,7 @@ impl Tokenizer {
                     .hint("use `Message::system`, `Message::user` or `Message::assistant`"));
             }
         }
-        let turn = |message: &Message| Value::from_pairs([("role", message.role.as_str()), ("content", message.content.as_str())]);
-        let own =
-            context! { messages => messages.iter().map(turn).collect::<Vec<_>>(), add_generation_prompt, tools => (), documents => () };
+        let own = context! { messages => Value::from_serialize(messages), add_generation_prompt, tools => (), documents => () };
         let special = self.special_tokens().iter().map(|(name, token)| (name.as_str(), token.as_str()));
         render(&template, context! { ..own, ..Value::from_pairs(special) })
             .map_err(|fault| refused(&fault).at(format_args!("chat template of `{}`", self.folder().display())))

@@ -134,14 +134,14 @@ pub fn tokenize_with_length(example: &Example, tokenizer: &Tokenizer, max_length
             .hint("use 2048, or the model's max_position_embeddings"));
     }
     let (prompt, completion) = prompt_and_completion(example)?;
-    let mut ids = tokenizer.encode_prompt(&(prompt.to_string() + completion))?;
+    let mut ids = tokenizer.encode_prompt(&format!("{prompt}{completion}"))?;
     ids.extend_from_slice(tokenizer.ending());
     if ids.is_empty() {
         return Err(Error::new(ErrorKind::Data, format!("the example has no text: {example}")).hint("remove the empty row"));
     }
     let cut = ids.len().saturating_sub(max_length);
     let input_ids = truncate(&ids, max_length, Side::Left);
-    let prompt_length = tokenizer.encode_prompt(prompt)?.len().saturating_sub(cut).min(input_ids.len());
+    let prompt_length = tokenizer.encode_prompt(&prompt)?.len().saturating_sub(cut).min(input_ids.len());
     Ok(Encoding { prompt_length, ..Encoding::from_ids(input_ids) })
 }
 

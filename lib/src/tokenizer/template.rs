@@ -1,8 +1,10 @@
 //! An example → prompt text: the templates of the lessons and the choice by column names.
 
+use std::borrow::Cow;
+
 use crate::data::example::Example;
+use crate::data::shape::{Content, Shape};
 use crate::error::{Error, ErrorKind, Result};
-use crate::util::names::quoted;
 
 /// A question that waits for its answer.
 pub const QUESTION_TEMPLATE: &str = "### Question:\n{question}\n\n### Answer:";
@@ -63,7 +65,7 @@ impl PromptTemplate {
             let Some(close) = after.find('}') else {
                 return Err(Error::new(ErrorKind::Data, format!("the template has an open brace at {after:?}")).hint("close it with `}`"));
             };
-            filled.push_str(example.field(&after[1..close])?);
+            filled.push_str(&example.text(&after[1..close])?);
             rest = &after[close + 1..];
         }
         filled.push_str(rest);
@@ -78,21 +80,17 @@ impl PromptTemplate {
 /// # Errors
 /// [`ErrorKind::Data`] when the example has none of these columns.
 pub fn concatenate(example: &Example) -> Result<String> {
-    prompt_and_completion(example).map(|(prompt, completion)| prompt.to_string() + completion)
+    prompt_and_completion(example).map(|(prompt, completion)| prompt.into_owned() + &completion)
 }
 
 /// The two halves of [`concatenate`]; an example with only `text` has an empty prompt.
 ///
 /// # Errors
 /// [`ErrorKind::Data`] when the example has none of these columns.
-pub fn prompt_and_completion(example: &Example) -> Result<(&str, &str)> {
-    for (prompt, completion) in [("question", "answer"), ("instruction", "response"), ("input", "output")] {
-        if let (Some(prompt), Some(completion)) = (example.get(prompt), example.get(completion)) {
-            return Ok((prompt, completion));
-        }
+pub fn prompt_and_completion(example: &Example) -> Result<(Cow<'_, str>, Cow<'_, str>)> {
+    match Shape::of(example)?.read(example)? {
+        Content::Completion { prompt, completion } => Ok((prompt, completion)),
+        Content::Chat { .. } => Err(Error::new(ErrorKind::Data, "the row is a conversation, which a chat template joins")
+            .hint("use `tokenize_dataset`, or `Tokenizer::apply_chat_template`")),
     }
-    example.get("text").map(|text| ("", text)).ok_or_else(|| {
-        Error::new(ErrorKind::Data, format!("no known columns: the example has {}", quoted(&example.names())))
-            .hint("name them question and answer, instruction and response, input and output, or text (`Dataset::rename_column`)")
-    })
 }

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use crate::data::message::Message;
 use crate::generate::batch::check_prompt;
 use crate::generate::config::{GenerationConfig, end_ids};
 use crate::serve::config::ServedModel;
@@ -17,7 +18,6 @@ use crate::serve::http::fields::{Endpoint, Fields};
 use crate::serve::http::refusal::Refusal;
 use crate::serve::http::reply::Reply;
 use crate::serve::http::service::{Service, seconds};
-use crate::tokenizer::chat::Message;
 
 /// What a client asks for.
 #[derive(Debug)]

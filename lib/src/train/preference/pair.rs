@@ -38,8 +38,8 @@ impl PreferencePair {
 /// # Errors
 /// When a column is missing, the prompt or an answer is empty, or the prompt leaves no room for an answer.
 pub fn tokenize_preference(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<PreferencePair> {
-    let text = example.field("prompt")?;
-    let prompt = tokenizer.encode_prompt(text)?;
+    let text = example.text("prompt")?;
+    let prompt = tokenizer.encode_prompt(&text)?;
     if prompt.is_empty() {
         return Err(Error::new(ErrorKind::Data, "`prompt` is empty; the first id of an answer is predicted from the prompt")
             .hint("give every row a prompt of at least one character"));
@@ -51,7 +51,7 @@ pub fn tokenize_preference(example: &Example, tokenizer: &Tokenizer, max_length:
         );
     }
     let answer = |name: &str| -> Result<Vec<u32>> {
-        let answer = example.field(name)?;
+        let answer = example.text(name)?;
         if answer.is_empty() {
             return Err(Error::new(ErrorKind::Data, format!("`{name}` is empty")).hint("remove the row, or write the answer"));
         }
@@ -59,7 +59,7 @@ pub fn tokenize_preference(example: &Example, tokenizer: &Tokenizer, max_length:
         let whole = tokenizer.encode_prompt(&format!("{text}{answer}"))?;
         let mut ids = match whole.strip_prefix(prompt.as_slice()) {
             Some(rest) if !rest.is_empty() => rest.to_vec(),
-            _ => tokenizer.encode(answer)?,
+            _ => tokenizer.encode(&answer)?,
         };
         ids.push(tokenizer.eos_id());
         ids.truncate(max_length - prompt.len());
