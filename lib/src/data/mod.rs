@@ -1,20 +1,35 @@
-//! Files → rows of text fields, in memory or one by one.
+//! Files → rows of typed fields, in memory or one by one.
 //!
-//! [`example`] is a row, [`message`] a turn of a conversation in it, [`shape`] what its columns mean. [`jsonl`] and `parquet` are its files, [`stream`] reads several of them, [`dataset`] holds all
-//! rows, `frame` shows them as a polars table, [`split`] shuffles as NumPy does, [`load`] finds them by name.
-//! `parquet` and `frame` belong to the feature `data-frames`.
+//! [`example`] is a row, [`message`] a turn of a conversation in it, [`shape`] what its columns mean. A file is opened by
+//! `input`, which asks [`mod@format`] what it is; [`jsonl`], `document` (.json), `delimited` (.csv), [`plain`] (.txt) and `parquet`
+//! read it, on `lines`, `json`, `scan` and `records`; [`bad`] is a row that cannot be read. [`stream`] reads several files,
+//! [`dataset`] holds all rows, `save` writes them, `frame` shows them as a polars table, [`split`] shuffles as NumPy does,
+//! `slice` cuts splits, [`load`] finds them by name with [`options`]. `parquet` and `frame` belong to the feature `data-frames`.
 //!
 //! Imports: error, util, display, hub, source.
 
 pub mod example;
 pub mod message;
 pub mod shape;
+pub mod bad;
+mod json;
+mod lines;
+pub mod format;
+mod input;
 pub mod jsonl;
+mod scan;
+mod document;
+mod records;
+mod delimited;
+pub mod plain;
 #[cfg(feature = "data-frames")]
 pub mod parquet;
+pub mod options;
 pub mod stream;
 pub mod split;
+mod slice;
 pub mod dataset;
+mod save;
 #[cfg(feature = "data-frames")]
 mod frame;
 pub mod load;
