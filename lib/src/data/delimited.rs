@@ -160,7 +160,11 @@ fn header(input: Input) -> Result<(Records, Vec<String>)> {
     let (path, comma) = (input.path.clone(), input.format != Format::Tsv);
     let (records, names, (delimiter, said)) = split_header(input)?;
     if comma && delimiter != b',' && !said {
-        notice::warn(format_args!("`{}`: its cells are taken to end with {:?}, since its header has no comma", path.display(), char::from(delimiter)));
+        notice::warn(format_args!(
+            "`{}`: its cells are taken to end with {:?}, since its header has no comma",
+            path.display(),
+            char::from(delimiter)
+        ));
     }
     Ok((records, names))
 }
@@ -176,14 +180,18 @@ fn split_header(input: Input) -> Result<(Records, Vec<String>, (u8, bool))> {
     let mut record = Record::default();
     records.record(&mut record).map_err(plain)?;
     // As pandas names the column of an index.
-    let names: Vec<String> =
-        record.cells().enumerate().map(|(at, (name, _))| if name.is_empty() { format!("Unnamed: {at}") } else { name.to_string() }).collect();
+    let names: Vec<String> = record
+        .cells()
+        .enumerate()
+        .map(|(at, (name, _))| if name.is_empty() { format!("Unnamed: {at}") } else { name.to_string() })
+        .collect();
     check_names(&input.path, &names)?;
     Ok((records, names, sniffed))
 }
 
 fn check_names(path: &Path, names: &[String]) -> Result<()> {
-    let twice: Vec<String> = names.iter().enumerate().filter(|(at, name)| names[..*at].contains(name)).map(|(_, name)| name.clone()).collect();
+    let twice: Vec<String> =
+        names.iter().enumerate().filter(|(at, name)| names[..*at].contains(name)).map(|(_, name)| name.clone()).collect();
     if twice.is_empty() {
         return Ok(());
     }

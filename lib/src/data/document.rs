@@ -85,9 +85,12 @@ impl Document {
         let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
         let lists: Vec<&Member> = members.iter().filter(|member| member.inside == Some(b'{')).collect();
         let member = match field {
-            Some(name) => Some(members.iter().find(|member| member.name == name).ok_or_else(|| {
-                wrong(path, format!("the field `{name}` is missing; there are {}", quoted(&names)))
-            })?),
+            Some(name) => Some(
+                members
+                    .iter()
+                    .find(|member| member.name == name)
+                    .ok_or_else(|| wrong(path, format!("the field `{name}` is missing; there are {}", quoted(&names))))?,
+            ),
             None if lists.len() == 1 && !members.iter().any(|member| OF_A_ROW.contains(&member.name.as_str())) => {
                 let rest: Vec<String> = names.iter().filter(|name| **name != lists[0].name).cloned().collect();
                 let left = if rest.is_empty() { String::new() } else { format!("; {} are left out", quoted(&rest)) };
@@ -101,7 +104,10 @@ impl Document {
         }
         let is_columns = members.iter().all(|member| member.opens == b'[') || members.iter().all(|member| member.opens == b'{');
         if member.is_none() && lists.len() > 1 && members.iter().any(|member| member.opens != b'[') {
-            let message = format!("several lists of objects could be the rows: {}", quoted(&lists.iter().map(|list| list.name.clone()).collect::<Vec<_>>()));
+            let message = format!(
+                "several lists of objects could be the rows: {}",
+                quoted(&lists.iter().map(|list| list.name.clone()).collect::<Vec<_>>())
+            );
             return Err(wrong(path, message));
         }
         // The whole file, which is one value.

@@ -70,7 +70,12 @@ const OTHERS: [Other; 15] = [
     (&[], &["tar", "tgz"], "a tar archive", "unpack it with `tar xf` and load the folder"),
     (&[b"BZh"], &["bz2"], "packed by bzip2", "unpack it with `bunzip2`, or pack it by gzip or Zstandard"),
     (&[b"\xfd7zXZ"], &["xz"], "packed by xz", "unpack it with `unxz`, or pack it by gzip or Zstandard"),
-    (&[b"SQLite format 3"], &["db", "sqlite", "sqlite3"], "a database", "export the table: `sqlite3 -header -csv FILE 'select * from TABLE' > rows.csv`"),
+    (
+        &[b"SQLite format 3"],
+        &["db", "sqlite", "sqlite3"],
+        "a database",
+        "export the table: `sqlite3 -header -csv FILE 'select * from TABLE' > rows.csv`",
+    ),
     (&[b"ARROW1"], &["arrow", "feather"], "an Arrow file", "in Python: `Dataset.from_file(FILE).to_json(\"rows.jsonl\")`"),
     (&[], &["pkl", "pickle", "pt", "bin"], "a Python pickle", "in Python write it by `to_json(…, orient=\"records\", lines=True)`"),
 ];
@@ -125,9 +130,12 @@ fn refuse(path: &Path, bytes: &[u8]) -> Result<()> {
         }
         None => return Ok(()),
     };
-    Err(Error::new(ErrorKind::Data, format!("`{}` is {what}; rows are read from .jsonl, .json, .csv, .tsv, .parquet and .txt", path.display()))
-        .hint(hint)
-        .in_file(path))
+    Err(Error::new(
+        ErrorKind::Data,
+        format!("`{}` is {what}; rows are read from .jsonl, .json, .csv, .tsv, .parquet and .txt", path.display()),
+    )
+    .hint(hint)
+    .in_file(path))
 }
 
 /// The format of a file by its name and its first bytes, unpacked and as UTF-8. What the caller wants counts alone; where the
@@ -149,7 +157,10 @@ pub(crate) fn detect(path: &Path, bytes: &[u8], wanted: Option<Format>) -> Resul
     let named = of_name(path);
     let content = content(bytes);
     let said = |format: Format, what: &str| {
-        notice::warn(format_args!("`{}` holds {what}, whatever its name says, and is read as that; `DataOptions::format` overrules it", path.display()));
+        notice::warn(format_args!(
+            "`{}` holds {what}, whatever its name says, and is read as that; `DataOptions::format` overrules it",
+            path.display()
+        ));
         Ok(format)
     };
     match (named, content) {
@@ -166,9 +177,12 @@ pub(crate) fn detect(path: &Path, bytes: &[u8], wanted: Option<Format>) -> Resul
         }
         (Some(format), _) => Ok(format),
         (None, Some(format)) => said(format, "JSON"),
-        (None, None) => Err(Error::new(ErrorKind::Data, format!("`{}`: neither the name nor the content tells how its rows are written", path.display()))
-            .hint("name it .jsonl, .json, .csv, .tsv, .parquet or .txt, or say it by `DataOptions::format`")
-            .in_file(path)),
+        (None, None) => Err(Error::new(
+            ErrorKind::Data,
+            format!("`{}`: neither the name nor the content tells how its rows are written", path.display()),
+        )
+        .hint("name it .jsonl, .json, .csv, .tsv, .parquet or .txt, or say it by `DataOptions::format`")
+        .in_file(path)),
     }
 }
 

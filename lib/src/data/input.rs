@@ -91,11 +91,14 @@ fn utf32(path: &Path) -> Error {
 /// The error of a line that is not UTF-8.
 pub(crate) fn not_utf8(path: &Path, line: usize, error: Utf8Error) -> Error {
     let column = error.valid_up_to() + 1;
-    Error::new(ErrorKind::Data, format!("{}:{line}: not UTF-8 text: column {column} (counted in bytes) begins no character", path.display()))
-        .hint(iconv(path, "windows-1252"))
-        .in_file(path)
-        .in_row(line)
-        .because(error)
+    Error::new(
+        ErrorKind::Data,
+        format!("{}:{line}: not UTF-8 text: column {column} (counted in bytes) begins no character", path.display()),
+    )
+    .hint(iconv(path, "windows-1252"))
+    .in_file(path)
+    .in_row(line)
+    .because(error)
 }
 
 /// A bad row for a list.

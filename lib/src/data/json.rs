@@ -23,6 +23,8 @@ pub(crate) struct Trouble {
     pub(crate) field: String,
     pub(crate) what: String,
     pub(crate) hint: Option<&'static str>,
+    /// Whether it is no JSON at all, rather than JSON that would lose something.
+    pub(crate) syntax: bool,
 }
 
 impl Trouble {
@@ -43,7 +45,10 @@ pub(crate) fn fields(text: &str, names: &mut Vec<String>) -> Result<Vec<(String,
     if parser.peek() != Some(b'{') {
         let value = parser.value(0)?;
         parser.at = 0;
-        return Err(parser.wrong(format!("expected a JSON object, found {}", kind_of(&value))));
+        return Err(parser.lossy(
+            format!("expected a JSON object, found {}", kind_of(&value)),
+            "every row is one object such as {\"question\": \"…\", \"answer\": \"…\"}",
+        ));
     }
     let fields = parser.row(names)?;
     parser.end()?;
@@ -79,12 +84,18 @@ impl<'a> Parser<'a> {
 
     #[cold]
     fn wrong(&self, what: impl Into<String>) -> Box<Trouble> {
-        Box::new(Trouble { at: self.at, field: String::new(), what: what.into(), hint: None })
+        Box::new(Trouble { at: self.at, field: String::new(), what: what.into(), hint: None, syntax: true })
     }
 
     #[cold]
     fn hinted(&self, what: impl Into<String>, hint: &'static str) -> Box<Trouble> {
         Box::new(Trouble { hint: Some(hint), ..*self.wrong(what) })
+    }
+
+    /// JSON that would lose something.
+    #[cold]
+    fn lossy(&self, what: impl Into<String>, hint: &'static str) -> Box<Trouble> {
+        Box::new(Trouble { syntax: false, ..*self.hinted(what, hint) })
     }
 
     /// What was found in place of something.
@@ -143,7 +154,7 @@ impl<'a> Parser<'a> {
 
     #[cold]
     fn twice(&self, name: &str) -> Box<Trouble> {
-        self.hinted("the name stands twice in one object", "keep one of the two: which is meant cannot be known").inside(name)
+        self.lossy("the name stands twice in one object", "keep one of the two: which is meant cannot be known").inside(name)
     }
 
     /// The fields of a row; the parser stands at the brace.
@@ -185,7 +196,7 @@ impl<'a> Parser<'a> {
             Some(b'"') => self.string().map(|text| Value::String(text.into_owned())),
             Some(b'-' | b'0'..=b'9') => self.number().map(Value::Number),
             Some(b'{' | b'[') if depth >= DEEPEST => {
-                Err(self.hinted(format!("lists and objects stand more than {DEEPEST} deep in each other"), "write the inner part as a text"))
+                Err(self.lossy(format!("lists and objects stand more than {DEEPEST} deep in each other"), "write the inner part as a text"))
             }
             Some(b'{') => self.object(depth),
             Some(b'[') => self.list(depth),
@@ -246,7 +257,8 @@ impl<'a> Parser<'a> {
         for word in ["None", "True", "False"] {
             if self.text[self.at..].starts_with(word) {
                 let hint = "it looks like a printed Python dict: write it by `json.dumps`";
-                return Err(self.hinted(format!("`{word}` is Python, in JSON it is `{}`", if word == "None" { "null" } else { "true, false" }), hint));
+                return Err(self
+                    .hinted(format!("`{word}` is Python, in JSON it is `{}`", if word == "None" { "null" } else { "true, false" }), hint));
             }
         }
         Err(self.expected("a value"))
@@ -291,11 +303,11 @@ impl<'a> Parser<'a> {
             let fits = if minus == 1 { text.parse::<i64>().map(Number::from) } else { text.parse::<u64>().map(Number::from) };
             fits.map_err(|_| {
                 let shown = if text.len() > 40 { &text[..40] } else { text };
-                self.hinted(format!("the integer {shown} is beyond 64 bits and would lose digits"), "write it as a text, in quotes")
+                self.lossy(format!("the integer {shown} is beyond 64 bits and would lose digits"), "write it as a text, in quotes")
             })?
         } else {
             let number = text.parse::<f64>().ok().filter(|number| number.is_finite()).and_then(Number::from_f64);
-            number.ok_or_else(|| self.hinted("the number is larger than 64 bits can say", "write it as a text, in quotes"))?
+            number.ok_or_else(|| self.lossy("the number is larger than 64 bits can say", "write it as a text, in quotes"))?
         };
         self.at = end;
         Ok(number)

@@ -77,7 +77,8 @@ impl JsonLines {
             rest = more;
         }
         let parse_all = |(line, piece): &(usize, &[u8])| parse(&self.path, *line, piece, end).into_iter();
-        let ready: Vec<_> = if pieces.len() == 1 { pieces.iter().map(parse_all).collect() } else { pieces.par_iter().map(parse_all).collect() };
+        let ready: Vec<_> =
+            if pieces.len() == 1 { pieces.iter().map(parse_all).collect() } else { pieces.par_iter().map(parse_all).collect() };
         self.lines.line = line;
         self.ready = ready.into_iter();
         Ok(true)
@@ -109,8 +110,11 @@ fn parse(path: &Path, before: usize, lines: &[u8], end: u8) -> Vec<Row> {
             Err(error) => Err(not_utf8(path, number, error)),
             Ok(text) if text.trim_ascii().is_empty() => continue,
             Ok(text) => fields(text, &mut names).map(Example::from_fields).map_err(|trouble| {
-                bad(path, number, &trouble)
-                    .hint(trouble.hint.unwrap_or("every line is one JSON object such as {\"question\": \"…\", \"answer\": \"…\"}; correct that line"))
+                bad(path, number, &trouble).hint(
+                    trouble
+                        .hint
+                        .unwrap_or("every line is one JSON object such as {\"question\": \"…\", \"answer\": \"…\"}; correct that line"),
+                )
             }),
         };
         rows.push(row.map_err(Bad::row));
@@ -121,7 +125,8 @@ fn parse(path: &Path, before: usize, lines: &[u8], end: u8) -> Vec<Row> {
 /// The error of a line with its column, counted in bytes from 1, and its field.
 pub(crate) fn bad(path: &Path, line: usize, trouble: &Trouble) -> Error {
     let field = if trouble.field.is_empty() { String::new() } else { format!(", field `{}`", short(&trouble.field)) };
-    Error::new(ErrorKind::Data, format!("{}:{line}: column {}{field}: {}", path.display(), trouble.at + 1, trouble.what))
+    let syntax = if trouble.syntax { "not valid JSON at " } else { "" };
+    Error::new(ErrorKind::Data, format!("{}:{line}: {syntax}column {}{field}: {}", path.display(), trouble.at + 1, trouble.what))
         .in_file(path)
         .in_row(line)
 }

@@ -106,8 +106,11 @@ fn stream(splits: &Splits, slices: &[Slice], options: &DataOptions) -> Result<Ex
     let parts = slices.iter().map(|slice| {
         let files = splits.iter().filter(|(split, _)| *split == slice.split).flat_map(|(_, files)| files.clone()).collect();
         let Some((skip, end)) = slice.uncounted() else {
-            return Err(Error::new(ErrorKind::Name, format!("a part of `{}` in percents or from the end needs all rows counted", slice.split))
-                .hint("load the data set whole by `load_dataset_with`, or give rows: `train[100:200]`"));
+            return Err(Error::new(
+                ErrorKind::Name,
+                format!("a part of `{}` in percents or from the end needs all rows counted", slice.split),
+            )
+            .hint("load the data set whole by `load_dataset_with`, or give rows: `train[100:200]`"));
         };
         Ok(Part { files, skip, take: end.map(|end| end.saturating_sub(skip)) })
     });

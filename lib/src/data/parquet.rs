@@ -49,12 +49,16 @@ impl ParquetRows {
         }
         if !columns.is_empty() {
             if let Some(missing) = columns.iter().find(|column| !names.contains(column)) {
-                return Err(Error::new(ErrorKind::Data, format!("`{}` has no column `{missing}`; it has {}", path.display(), quoted(&names)))
-                    .hint("name some of those in `DataOptions::columns`")
-                    .in_file(&path));
+                return Err(Error::new(
+                    ErrorKind::Data,
+                    format!("`{}` has no column `{missing}`; it has {}", path.display(), quoted(&names)),
+                )
+                .hint("name some of those in `DataOptions::columns`")
+                .in_file(&path));
             }
             let kept = schema.get_fields().iter().filter(|field| columns.iter().any(|name| name == field.name())).cloned().collect();
-            let projection = Type::group_type_builder(schema.name()).with_fields(kept).build().map_err(|error| wrong(&path, None, error))?;
+            let projection =
+                Type::group_type_builder(schema.name()).with_fields(kept).build().map_err(|error| wrong(&path, None, error))?;
             rows = rows.project(Some(projection)).map_err(|error| wrong(&path, None, error))?;
         }
         Ok(Self { rows, path, row: 0 })
@@ -103,7 +107,7 @@ fn inside(error: Error, name: &str) -> Error {
     error.at(format_args!("column `{name}`"))
 }
 
-/// A value with its type: dates and decimals are texts, as they are written; what no row can hold is refused.
+/// A value with its type: dates, times and decimals are texts, as Python writes them; what no row can hold is refused.
 fn value(field: Field) -> Result<Value> {
     let real = |number: f64| {
         Number::from_f64(number).map(Value::Number).ok_or_else(|| {
@@ -142,6 +146,11 @@ fn value(field: Field) -> Result<Value> {
             }
             Value::Object(object)
         }
+        // The file does not always say a zone, so the text does not either.
+        time @ (Field::TimestampMillis(_) | Field::TimestampMicros(_)) => match time.to_json_value() {
+            Value::String(text) => Value::String(text.trim_end_matches(" +00:00").to_string()),
+            other => other,
+        },
         other => other.to_json_value(),
     })
 }

@@ -67,10 +67,14 @@ impl Records {
             return Ok((self.delimiter, true));
         }
         let mut quoted = false;
-        let bare: Vec<u8> = first.iter().copied().filter(|byte| {
-            quoted ^= *byte == b'"';
-            !quoted
-        }).collect();
+        let bare: Vec<u8> = first
+            .iter()
+            .copied()
+            .filter(|byte| {
+                quoted ^= *byte == b'"';
+                !quoted
+            })
+            .collect();
         if delimiter == b',' && !bare.contains(&b',') {
             self.delimiter = [b';', b'\t'].into_iter().find(|other| bare.contains(other)).unwrap_or(b',');
         }
@@ -156,7 +160,9 @@ impl Records {
             self.reader.consume(used);
             if let Some(byte) = odd {
                 let found = if byte.is_ascii() { char::from(byte).escape_debug().to_string() } else { "…".to_string() };
-                return Err(Bad::end(self.wrong(self.line, format!("cell {}: `{found}` follows the closing quote", record.ends.len() + 1))));
+                return Err(Bad::end(
+                    self.wrong(self.line, format!("cell {}: `{found}` follows the closing quote", record.ends.len() + 1)),
+                ));
             }
             if done {
                 self.line += 1;
@@ -182,7 +188,8 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<(usize, Vec<(String, bool)>)>, Error> {
-        let mut records = Records::new(Path::new("x.csv"), Box::new(std::io::BufReader::with_capacity(3, std::io::Cursor::new(text.to_string()))), b',');
+        let mut records =
+            Records::new(Path::new("x.csv"), Box::new(std::io::BufReader::with_capacity(3, std::io::Cursor::new(text.to_string()))), b',');
         let (mut record, mut found) = (Record::default(), Vec::new());
         while records.record(&mut record).map_err(|bad| bad.error)? {
             found.push((record.line, record.cells().map(|(text, quoted)| (text.to_string(), quoted)).collect()));

@@ -90,7 +90,9 @@ impl Dataset {
         let values = || self.iter().enumerate().map(|(row, example)| (row, example.value(column).unwrap_or(&Value::Null)));
         for (row, value) in values() {
             match value {
-                Value::Array(_) | Value::Object(_) => return Err(cannot(column, row, &format!("{} is no cell: {}", kind_of(value), short(value)))),
+                Value::Array(_) | Value::Object(_) => {
+                    return Err(cannot(column, row, &format!("{} is no cell: {}", kind_of(value), short(value))));
+                }
                 Value::Null if columns == 1 => return Err(cannot(column, row, "a null in the only column is an empty line")),
                 _ => {}
             }

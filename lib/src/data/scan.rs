@@ -58,8 +58,10 @@ impl Scanner {
 
     /// An error at this place, behind which nothing can be read.
     pub(crate) fn wrong(&self, what: impl Into<String>) -> Box<Bad> {
-        let trouble = Trouble { at: self.column, field: String::new(), what: what.into(), hint: None };
-        Bad::end(bad(&self.path, self.line, &trouble).hint("correct the file there; a comma stands between two values and none behind the last"))
+        let trouble = Trouble { at: self.column, field: String::new(), what: what.into(), hint: None, syntax: true };
+        Bad::end(
+            bad(&self.path, self.line, &trouble).hint("correct the file there; a comma stands between two values and none behind the last"),
+        )
     }
 
     /// The next value of a list or object that is open: false behind the last one. `first` is set once the first was seen.

@@ -20,9 +20,10 @@ const LARGEST_PART: usize = 256 << 20;
 
 /// A folder that nobody else can enter, under a name that nothing had; it goes when it is dropped.
 fn staging() -> Result<TempDir> {
-    tempfile::Builder::new().prefix("finetuning-push-").tempdir().map_err(|error| {
-        Error::file(&std::env::temp_dir(), error).hint("TMPDIR names another folder")
-    })
+    tempfile::Builder::new()
+        .prefix("finetuning-push-")
+        .tempdir()
+        .map_err(|error| Error::file(&std::env::temp_dir(), error).hint("TMPDIR names another folder"))
 }
 
 /// A name that the hub can follow, rather than a folder or a `builtin:` name.

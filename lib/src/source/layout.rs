@@ -153,7 +153,8 @@ pub(crate) fn layout(place: &str, names: &[String], configs: &[Config], wanted: 
 fn choose<'c>(place: &str, configs: &'c [Config], wanted: Option<&str>) -> Result<&'c Config> {
     let names: Vec<String> = configs.iter().map(|config| config.name.clone()).collect();
     let none = |what: String| {
-        Err(Error::new(ErrorKind::Name, what).hint(format!("choose one: `DataOptions::new().config({:?})`", names.first().unwrap_or(&"".into()))))
+        Err(Error::new(ErrorKind::Name, what)
+            .hint(format!("choose one: `DataOptions::new().config({:?})`", names.first().unwrap_or(&"".into()))))
     };
     let default: Vec<&Config> = match wanted {
         Some(name) => configs.iter().filter(|config| config.name == name).collect(),
@@ -194,7 +195,8 @@ fn by_name(place: &str, folder: &str, names: &[String]) -> Result<Vec<(String, V
             let of = |keyword: &&str| forms.iter().map(|form| form.replace("{}", keyword)).collect::<Vec<_>>();
             (split.to_string(), keywords.iter().flat_map(of).collect::<Vec<_>>())
         });
-        let some = |(_, patterns): &(String, Vec<String>)| patterns.iter().any(|pattern| !resolve(&below(folder, pattern), names).is_empty());
+        let some =
+            |(_, patterns): &(String, Vec<String>)| patterns.iter().any(|pattern| !resolve(&below(folder, pattern), names).is_empty());
         let found: Vec<_> = patterns.into_iter().filter(some).collect();
         if !found.is_empty() {
             return Ok(found);
@@ -233,8 +235,9 @@ fn one_kind(place: &str, found: &mut Layout, by_rule: bool) -> Result<()> {
     let kinds: Vec<(String, Option<Kind>)> = found.splits.iter().map(|(split, files)| (split.clone(), frequent(files))).collect();
     let known: Vec<Kind> = kinds.iter().filter_map(|(_, kind)| *kind).collect();
     if known.is_empty() && (by_rule || found.splits.iter().all(|(_, files)| files.is_empty())) {
-        return Err(Error::new(ErrorKind::Name, format!("{place} has no file with rows"))
-            .hint("rows are read from .jsonl, .json, .csv, .tsv, .parquet and .txt, also packed as .gz and .zst; convert it to one of them"));
+        return Err(Error::new(ErrorKind::Name, format!("{place} has no file with rows")).hint(
+            "rows are read from .jsonl, .json, .csv, .tsv, .parquet and .txt, also packed as .gz and .zst; convert it to one of them",
+        ));
     }
     let Some(&first) = known.first() else { return Ok(()) };
     if known.iter().any(|kind| *kind != first) {
@@ -254,7 +257,9 @@ fn mixed(place: &str, found: &mut Layout) {
         let parts: Vec<(&str, &str)> = files.iter().filter_map(|file| file.rsplit_once('/')).collect();
         let twice = parts.iter().find(|(folder, name)| parts.iter().any(|(other, same)| other != folder && same == name));
         if let Some((folder, name)) = twice {
-            let note = format!("{place}: the split `{split}` is `{name}` of several folders, one after the other; `DataOptions::data_dir({folder:?})` chooses one");
+            let note = format!(
+                "{place}: the split `{split}` is `{name}` of several folders, one after the other; `DataOptions::data_dir({folder:?})` chooses one"
+            );
             found.notes.push(note);
         }
     }

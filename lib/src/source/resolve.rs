@@ -156,8 +156,11 @@ pub(crate) fn data_splits(name: &str, place: Place, wanted: &Wanted, options: &H
         }
         if path.exists() || place == Place::Local || looks_like_a_path(name) {
             if asked {
-                return Err(Error::new(ErrorKind::Name, format!("`{name}` is one file: a config, a folder or files of it cannot be chosen"))
-                    .hint("name the folder, or leave these options out"));
+                return Err(Error::new(
+                    ErrorKind::Name,
+                    format!("`{name}` is one file: a config, a folder or files of it cannot be chosen"),
+                )
+                .hint("name the folder, or leave these options out"));
             }
             return Ok(one(path.to_path_buf()));
         }
@@ -168,7 +171,8 @@ pub(crate) fn data_splits(name: &str, place: Place, wanted: &Wanted, options: &H
 
 /// Whether a name that nothing has is that of a file rather than of a repository: by its suffix or its form.
 fn looks_like_a_path(name: &str) -> bool {
-    let known = ["jsonl", "ndjson", "json", "csv", "tsv", "parquet", "txt", "md", "gz", "zst", "xlsx", "xls", "pdf", "docx", "zip", "arrow"];
+    let known =
+        ["jsonl", "ndjson", "json", "csv", "tsv", "parquet", "txt", "md", "gz", "zst", "xlsx", "xls", "pdf", "docx", "zip", "arrow"];
     let suffix = Path::new(name).extension().map(|suffix| suffix.to_string_lossy().to_lowercase());
     suffix.is_some_and(|suffix| known.contains(&suffix.as_str())) || name.starts_with(['/', '.', '~']) || name.matches('/').count() > 1
 }
@@ -204,7 +208,8 @@ fn plan(place: &str, names: &[String], cards: [Result<String>; 2], wanted: &Want
     if wanted.data_files.is_empty() && wanted.data_dir.is_none() {
         let bare = own?;
         // The second file is YAML alone, and stronger.
-        found = configs(&format!("---\n{bare}\n---\n")).and_then(|own| if own.is_empty() { configs(&card?) } else { Ok(own) })
+        found = configs(&format!("---\n{bare}\n---\n"))
+            .and_then(|own| if own.is_empty() { configs(&card?) } else { Ok(own) })
             .map_err(|error| error.at(place))?;
     }
     let layout = layout(place, names, &found, wanted)?;
