@@ -2,7 +2,7 @@
 //!
 //! [`example`] is a row, [`message`] a turn of a conversation in it, [`shape`] what its columns mean. A file is opened by
 //! `input`, which asks [`mod@format`] what it is; [`jsonl`], `document` (.json), `delimited` (.csv), [`plain`] (.txt) and `parquet`
-//! read it, on `lines`, `json`, `scan` and `records`; [`bad`] is a row that cannot be read. [`stream`] reads several files,
+//! read it, on `lines`, `json` with its `literal`, `scan` and `records`; [`bad`] is a row that cannot be read. [`stream`] reads several files,
 //! [`dataset`] holds all rows, `save` writes them, `frame` shows them as a polars table, [`split`] shuffles as NumPy does,
 //! `slice` cuts splits, [`load`] finds them by name with [`options`]. `parquet` and `frame` belong to the feature `data-frames`.
 //!
@@ -13,6 +13,7 @@ pub mod message;
 pub mod shape;
 pub mod bad;
 mod json;
+mod literal;
 mod lines;
 pub mod format;
 mod input;
