@@ -1,10 +1,16 @@
-//! An example with `prompt`, `chosen` and `rejected` → ids of a pair of answers, of which one is preferred.
+//! An example with `chosen` and `rejected` answers → ids of a pair of answers, of which one is preferred.
+
+use std::borrow::Cow;
 
 use crate::data::dataset::Dataset;
 use crate::data::example::Example;
+use crate::data::message::Message;
+use crate::data::shape::{Content, Shape};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokenizer::encode::Encoding;
 use crate::tokenizer::text::Tokenizer;
+use crate::util::names::rows_by_number;
+use crate::util::notice::warn;
 
 /// A prompt with a better and a worse answer, as ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +39,28 @@ impl PreferencePair {
 }
 
 /// The pair of an example: both answers end with the end-of-sequence token, as in TRL, and a row of more than `max_length`
-/// ids is cut at its end.
+/// ids is cut at its end. Prompt and answers are texts, or messages that go through the chat template, which then ends them;
+/// without a prompt it is what both answers begin with.
 ///
 /// # Errors
-/// When a column is missing, the prompt or an answer is empty, or the prompt leaves no room for an answer.
+/// When a column is missing, the prompt or an answer is empty, both answers are the same, also after the cut, or the prompt
+/// leaves no room for an answer.
 pub fn tokenize_preference(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<PreferencePair> {
-    let text = example.text("prompt")?;
+    pair(example, tokenizer, max_length)?.ok_or_else(equal)
+}
+
+fn equal() -> Error {
+    Error::new(ErrorKind::Data, "`chosen` and `rejected` are the same for the model: nothing can be learnt of such a pair")
+        .hint("leave the row out, or raise max_length where the answers differ at their ends only")
+}
+
+/// `None` where both answers are the same.
+fn pair(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<Option<PreferencePair>> {
+    let content = Shape::Preference.read(example)?;
+    if content.is_equal_pair() {
+        return Ok(None);
+    }
+    let Texts { prompt: text, chosen, rejected, ended } = texts(content, tokenizer)?;
     let prompt = tokenizer.encode_prompt(&text)?;
     if prompt.is_empty() {
         return Err(Error::new(ErrorKind::Data, "`prompt` is empty; the first id of an answer is predicted from the prompt")
@@ -50,8 +72,7 @@ pub fn tokenize_preference(example: &Example, tokenizer: &Tokenizer, max_length:
             Error::new(ErrorKind::Data, message).hint("shorten the prompt, or raise max_length up to the model's max_position_embeddings")
         );
     }
-    let answer = |name: &str| -> Result<Vec<u32>> {
-        let answer = example.text(name)?;
+    let answer = |name: &str, answer: &str| -> Result<Vec<u32>> {
         if answer.is_empty() {
             return Err(Error::new(ErrorKind::Data, format!("`{name}` is empty")).hint("remove the row, or write the answer"));
         }
@@ -59,22 +80,77 @@ pub fn tokenize_preference(example: &Example, tokenizer: &Tokenizer, max_length:
         let whole = tokenizer.encode_prompt(&format!("{text}{answer}"))?;
         let mut ids = match whole.strip_prefix(prompt.as_slice()) {
             Some(rest) if !rest.is_empty() => rest.to_vec(),
-            _ => tokenizer.encode(&answer)?,
+            _ => tokenizer.encode(answer)?,
         };
-        ids.push(tokenizer.eos_id());
+        if !ended {
+            ids.push(tokenizer.eos_id());
+        }
         ids.truncate(max_length - prompt.len());
         Ok(ids)
     };
-    Ok(PreferencePair { chosen: answer("chosen")?, rejected: answer("rejected")?, prompt })
+    let pair = PreferencePair { chosen: answer("chosen", &chosen)?, rejected: answer("rejected", &rejected)?, prompt };
+    Ok(Some(pair).filter(|pair| pair.chosen != pair.rejected))
 }
 
-/// Every row of a data set through [`tokenize_preference`]; an error names the row.
+/// What the model reads of a pair.
+struct Texts {
+    prompt: String,
+    chosen: String,
+    rejected: String,
+    /// The answers end as the chat template ends them.
+    ended: bool,
+}
+
+fn texts(content: Content<'_>, tokenizer: &Tokenizer) -> Result<Texts> {
+    let (prompt, chosen, rejected) = match content {
+        Content::Preference { prompt, chosen, rejected } => {
+            let [prompt, chosen, rejected] = [prompt, chosen, rejected].map(Cow::into_owned);
+            return Ok(Texts { prompt, chosen, rejected, ended: false });
+        }
+        Content::PreferenceChat { tools, .. } if !tools.is_null() => {
+            return Err(Error::new(ErrorKind::Data, "the pair has `tools`, which are not handed to the chat template of a pair")
+                .hint("take them out: `remove_columns(&[\"tools\"])`"));
+        }
+        Content::PreferenceChat { prompt, chosen, rejected, .. } => (prompt, chosen, rejected),
+        _ => return Err(Error::new(ErrorKind::Data, "the row is no pair").hint("name its columns prompt, chosen and rejected")),
+    };
+    if prompt.is_empty() {
+        return Err(Error::new(ErrorKind::Data, "the pair has no turn before the answers, so there is nothing to answer")
+            .hint("write `prompt` as a list of messages, or the same turns at the beginning of `chosen` and `rejected`"));
+    }
+    let opened = tokenizer.apply_chat_template(&prompt, true)?;
+    let whole = |answer: &[Message]| tokenizer.apply_chat_template(&[prompt.as_slice(), answer].concat(), false);
+    let (chosen, rejected) = (whole(&chosen)?, whole(&rejected)?);
+    // Some templates open a turn otherwise than they write a finished one: the prompt is what all three have in common.
+    let cut = common(&opened, &chosen).min(common(&opened, &rejected));
+    Ok(Texts { prompt: opened[..cut].into(), chosen: chosen[cut..].into(), rejected: rejected[cut..].into(), ended: true })
+}
+
+/// The bytes that two texts have in common at their beginning, whole letters.
+fn common(one: &str, other: &str) -> usize {
+    let differs = one.char_indices().zip(other.chars()).find(|((_, one), other)| one != other);
+    differs.map_or(one.len().min(other.len()), |((at, _), _)| at)
+}
+
+/// Every row of a data set through [`tokenize_preference`]; an error names the row. Rows whose answers are the same teach
+/// nothing: they are left out and counted aloud.
 ///
 /// # Errors
-/// As [`tokenize_preference`].
+/// As [`tokenize_preference`], and when all answers are the same.
 pub fn tokenize_preferences(data: &Dataset, tokenizer: &Tokenizer, max_length: usize) -> Result<Vec<PreferencePair>> {
-    let pair = |(row, example): (usize, &Example)| {
-        tokenize_preference(example, tokenizer, max_length).map_err(|error| error.at(format_args!("row {row}")))
-    };
-    data.iter().enumerate().map(pair).collect()
+    let (mut pairs, mut same) = (Vec::with_capacity(data.len()), Vec::new());
+    for (row, example) in data.iter().enumerate() {
+        match pair(example, tokenizer, max_length).map_err(|error| error.at(format_args!("row {row}")).in_row(row))? {
+            Some(pair) => pairs.push(pair),
+            None => same.push(row),
+        }
+    }
+    if same.is_empty() {
+        return Ok(pairs);
+    }
+    if pairs.is_empty() {
+        return Err(equal().at("all rows"));
+    }
+    warn(format!("{} left out: `chosen` and `rejected` are the same for the model", rows_by_number(&same)));
+    Ok(pairs)
 }
