@@ -126,9 +126,7 @@ pub use data::shape::{Content, Shape};
 #[doc(no_inline)]
 pub use data::stream::ExampleStream;
 #[doc(no_inline)]
-pub use data::template::{
-    INSTRUCTION_INPUT_TEMPLATE, INSTRUCTION_TEMPLATE, PromptTemplate, QUESTION_ANSWER_TEMPLATE, QUESTION_TEMPLATE,
-};
+pub use data::template::{INSTRUCTION_INPUT_TEMPLATE, INSTRUCTION_TEMPLATE, PromptTemplate, QUESTION_ANSWER_TEMPLATE, QUESTION_TEMPLATE};
 #[doc(no_inline)]
 pub use display::output::{Html, LiveDisplay, Picture, Show, clear_output, show, table};
 #[cfg(feature = "documents")]

@@ -180,4 +180,11 @@ fn a_number_that_is_none_is_named() {
         let frame = DataFrame::new(2, vec![column]).unwrap();
         refused(Dataset::from_frame(&frame), &["column `score`, row 1", "no number"]);
     }
+    let columns = vec![
+        Series::new("small".into(), [0.1f32, 1e30]).into_column(),
+        Series::new("large".into(), [u64::MAX, 0]).into_column(),
+        Series::new("truth".into(), [Some(true), None]).into_column(),
+    ];
+    let rows = Dataset::from_frame(&DataFrame::new(2, columns).unwrap()).unwrap();
+    assert_eq!(rows, data(json!([{ "small": 0.1, "large": u64::MAX, "truth": true }, { "small": 1e30, "large": 0, "truth": null }])));
 }

@@ -73,7 +73,10 @@ fn columns_that_are_written_otherwise_or_left_out_are_named() {
         (json!({ "Question ": "q", "answer": "a" }), vec!["no known columns", "rename_column(\"Question \", \"question\")"]),
         (json!({ "\u{feff}question": "q", "ANSWER": "a" }), vec!["\"question\")", "rename_column(\"ANSWER\", \"answer\")"]),
         (json!({ "query": "q", "reply": "a" }), vec!["rename_column(\"query\", \"prompt\")", "rename_column(\"reply\", \"completion\")"]),
-        (json!({ "prompt": "q", "response": "a" }), vec!["if `prompt` is what the model reads", "rename_column(\"response\", \"completion\")"]),
+        (
+            json!({ "prompt": "q", "response": "a" }),
+            vec!["if `prompt` is what the model reads", "rename_column(\"response\", \"completion\")"],
+        ),
         (json!({ "a": 1 }), vec!["no known columns", "question and answer"]),
         (json!({ "instruction": "i", "Input": "x", "output": "o" }), vec!["`Input` would be left out", "`input`"]),
         (json!({ "chosen": "a", "rejected": "b", "Prompt": "p" }), vec!["`Prompt` would be left out"]),
@@ -174,7 +177,10 @@ fn conversations_of_which_nothing_is_learnt_are_named() {
         (json!([user, { "role": "assistant" }]), vec!["no `content`"]),
         (json!([user, { "from": "gpt" }]), vec!["no `value`"]),
         (json!([user, { "role": "assistant", "content": [{ "type": "image_url" }] }]), vec!["no text"]),
-        (json!([user, { "role": "assistant", "content": "", "tool_calls": [{ "function": { "name": "f", "arguments": "{a: 1}" } }] }]), vec!["no JSON", "{a: 1}"]),
+        (
+            json!([user, { "role": "assistant", "content": "", "tool_calls": [{ "function": { "name": "f", "arguments": "{a: 1}" } }] }]),
+            vec!["no JSON", "{a: 1}"],
+        ),
         (json!("hello"), vec!["messages are a list, not a text"]),
         (json!("[{'role': 'user', 'content': 'u'}]"), vec!["as Python prints them", "json.dumps"]),
         (json!({ "role": "user" }), vec!["messages are a list, not an object"]),
@@ -201,7 +207,8 @@ fn pairs_begin_where_trl_lets_them_begin() {
         let read = taught(case["given"].clone());
         assert_eq!(read.unwrap(), json!([expected["prompt"], expected["chosen"], expected["rejected"], null]), "{case}");
     }
-    let [user, good, bad] = [("user", "Why?"), ("assistant", "So."), ("assistant", "No.")].map(|(role, said)| json!({ "role": role, "content": said }));
+    let [user, good, bad] =
+        [("user", "Why?"), ("assistant", "So."), ("assistant", "No.")].map(|(role, said)| json!({ "role": role, "content": said }));
     let alone = taught(json!({ "prompt": "Why?", "chosen": [good], "rejected": [bad] })).unwrap();
     assert_eq!(alone, json!([[user], [good], [bad], null]));
     refused(taught(json!({ "prompt": "What?", "chosen": [user, good], "rejected": [user, bad] })), &["`prompt` is another text"]);
@@ -231,7 +238,8 @@ fn equal_answers_are_counted_and_not_learnt() {
 fn chat_tokenizer() -> Tokenizer {
     let folder = fresh_folder();
     fs::copy(fixture("neox-tokenizer").join("tokenizer.json"), folder.join("tokenizer.json")).unwrap();
-    let template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+    let template =
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
     fs::write(folder.join("chat_template.jinja"), template).unwrap();
     Tokenizer::from_folder(&folder).unwrap()
 }
@@ -239,7 +247,8 @@ fn chat_tokenizer() -> Tokenizer {
 #[test]
 fn pairs_of_messages_go_through_the_chat_template() {
     let tokenizer = chat_tokenizer();
-    let [user, good, bad] = [("user", "Why?"), ("assistant", "So."), ("assistant", "No.")].map(|(role, said)| json!({ "role": role, "content": said }));
+    let [user, good, bad] =
+        [("user", "Why?"), ("assistant", "So."), ("assistant", "No.")].map(|(role, said)| json!({ "role": role, "content": said }));
     let explicit = row(json!({ "prompt": [user], "chosen": [good], "rejected": [bad] }));
     let implicit = row(json!({ "chosen": [user, good], "rejected": [user, bad] }));
     let pair = tokenize_preference(&explicit, &tokenizer, 64).unwrap();
@@ -266,7 +275,13 @@ fn a_data_set_says_what_it_was_taken_for() {
     let misfits: Vec<usize> = detected.misfits.iter().map(|(row, _)| *row).collect();
     assert_eq!(misfits, [1, 3]);
     let text = detected.to_string();
-    for part in ["4 rows: read as question and answer (`question`, `answer`)", "row 1 does not fit", "row 3 does not fit: column `answer` is a list", "not read: `text`, `topic`", "name `Shape::Text`"] {
+    for part in [
+        "4 rows: read as question and answer (`question`, `answer`)",
+        "row 1 does not fit",
+        "row 3 does not fit: column `answer` is a list",
+        "not read: `text`, `topic`",
+        "name `Shape::Text`",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let named = rows.read_as(Shape::Text).unwrap();
@@ -309,7 +324,8 @@ fn templates_are_formats_of_python() {
 
 #[test]
 fn places_of_a_template_are_checked_before_rows_are_made() {
-    let rows = data(json!([{ "question": "q", "my topic": 1 }, { "question": null, "my topic": 2 }, { "question": ["q"], "my topic": 3.5 }]));
+    let rows =
+        data(json!([{ "question": "q", "my topic": 1 }, { "question": null, "my topic": 2 }, { "question": ["q"], "my topic": 3.5 }]));
     let template = PromptTemplate::new("{my topic}: {my topic}");
     assert_eq!(template.placeholders().unwrap(), ["my topic"]);
     template.check(&rows).unwrap();

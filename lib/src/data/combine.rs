@@ -48,7 +48,9 @@ pub fn interleave_datasets<'a>(
         check_probabilities(probabilities, &datasets, stopping_strategy)?;
     }
     if let Some(index) = (0..datasets.len()).find(|&index| datasets[index].is_empty() && drawn(index)) {
-        return Err(Error::new(ErrorKind::Data, format!("data set {index} (counted from 0) has no rows to take turns with")).hint("leave it out"));
+        return Err(
+            Error::new(ErrorKind::Data, format!("data set {index} (counted from 0) has no rows to take turns with")).hint("leave it out")
+        );
     }
     check_types(&datasets)?;
     let lengths: Vec<usize> = datasets.iter().map(|data| data.len()).collect();
@@ -120,7 +122,10 @@ fn check_probabilities(probabilities: &[f64], datasets: &[&Dataset], stopping: S
     }
     let sum: f64 = probabilities.iter().sum();
     if probabilities.iter().any(|probability| !(0.0..=1.0).contains(probability)) || (sum - 1.0).abs() > f64::EPSILON.sqrt() {
-        return refuse(format!("the probabilities {probabilities:?} add up to {sum}"), "give numbers from 0 to 1 that add up to 1, such as [0.7, 0.3]");
+        return refuse(
+            format!("the probabilities {probabilities:?} add up to {sum}"),
+            "give numbers from 0 to 1 that add up to 1, such as [0.7, 0.3]",
+        );
     }
     if stopping == StoppingStrategy::FirstExhausted {
         return Ok(());
@@ -133,7 +138,10 @@ fn check_probabilities(probabilities: &[f64], datasets: &[&Dataset], stopping: S
     }
     let draws = datasets.iter().zip(probabilities).map(|(data, probability)| data.len() as f64 / probability).fold(0.0, f64::max);
     match draws > MOST_DRAWS {
-        true => refuse(format!("about {draws:.0} rows would have to be drawn until every data set is used up"), "raise the smallest probability"),
+        true => refuse(
+            format!("about {draws:.0} rows would have to be drawn until every data set is used up"),
+            "raise the smallest probability",
+        ),
         false => Ok(()),
     }
 }

@@ -31,8 +31,9 @@ pub(crate) fn column(example: &Example, name: &str) -> Result<Vec<Message>> {
     let found = match messages(value) {
         Ok(None) => {
             let what = format!("messages are a list, not {}: {}", kind_of(value), short(value));
-            Err(Error::new(ErrorKind::Data, what)
-                .hint("write [{\"role\": \"user\", \"content\": \"…\"}, {\"role\": \"assistant\", \"content\": \"…\"}], in a .csv file as JSON"))
+            Err(Error::new(ErrorKind::Data, what).hint(
+                "write [{\"role\": \"user\", \"content\": \"…\"}, {\"role\": \"assistant\", \"content\": \"…\"}], in a .csv file as JSON",
+            ))
         }
         Ok(Some(messages)) => Ok(messages),
         Err(error) => Err(error),
@@ -93,8 +94,11 @@ pub(crate) fn tools(example: &Example, messages: &[Message]) -> Result<Value> {
         };
         match parsed {
             Value::Array(items) if items.iter().all(Value::is_object) => Ok(Some(items).filter(|items| !items.is_empty())),
-            _ => Err(Error::new(ErrorKind::Data, format!("column `{name}` is no list of objects: {}", short(&example.value(name).cloned().unwrap_or_default())))
-                .hint("write a list of {\"type\": \"function\", \"function\": {\"name\": …, \"parameters\": …}}")),
+            _ => Err(Error::new(
+                ErrorKind::Data,
+                format!("column `{name}` is no list of objects: {}", short(&example.value(name).cloned().unwrap_or_default())),
+            )
+            .hint("write a list of {\"type\": \"function\", \"function\": {\"name\": …, \"parameters\": …}}")),
         }
     };
     match example.value("parallel_tool_calls") {
@@ -114,7 +118,9 @@ pub(crate) fn tools(example: &Example, messages: &[Message]) -> Result<Value> {
     let functions = list("functions")?.map(|items| items.into_iter().map(|item| json!({ "type": "function", "function": item })));
     Ok(match (list("tools")?, functions) {
         (Some(_), Some(_)) => {
-            return Err(Error::new(ErrorKind::Data, "the row has `tools` and `functions`").hint("keep one: `remove_columns(&[\"functions\"])`"));
+            return Err(
+                Error::new(ErrorKind::Data, "the row has `tools` and `functions`").hint("keep one: `remove_columns(&[\"functions\"])`")
+            );
         }
         (Some(tools), None) => Value::Array(tools),
         (None, Some(functions)) => functions.collect(),
@@ -138,7 +144,10 @@ pub(crate) fn check(messages: &[Message]) -> Result<()> {
         }
         if role == "tool" && !["assistant", "tool"].contains(&before) {
             let place = if before.is_empty() { "begins".to_string() } else { format!("follows `{before}`") };
-            return bad(format!("message {index}: `tool` {place}; a tool answers a call of the assistant"), "put the call before it, or leave the row out");
+            return bad(
+                format!("message {index}: `tool` {place}; a tool answers a call of the assistant"),
+                "put the call before it, or leave the row out",
+            );
         }
         if role == "assistant" {
             spoken = true;

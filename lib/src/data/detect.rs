@@ -8,6 +8,7 @@ use crate::data::shape::Shape;
 use crate::display::output::{Html, Show, last_expression, table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::util::names::{quoted, rows_by_number};
+use crate::util::notice::warn;
 
 /// What a data set was taken for. `detected.preview(&tokenizer)` shows a row as the model will read it.
 #[derive(Debug, Clone)]
@@ -84,7 +85,24 @@ impl Dataset {
         let has = |name: &&str| columns.iter().any(|column| column == name);
         let others = Shape::ALL.into_iter().filter(|other| *other != shape && other.columns().iter().all(|name| has(&name)));
         let read = |column: &&String| shape.columns().iter().chain(shape.optional_columns()).all(|name| name != column);
-        Ok(Detected { shape, rows: self.len(), misfits, others: others.collect(), left_out: columns.iter().filter(read).cloned().collect(), first })
+        Ok(Detected {
+            shape,
+            rows: self.len(),
+            misfits,
+            others: others.collect(),
+            left_out: columns.iter().filter(read).cloned().collect(),
+            first,
+        })
+    }
+}
+
+/// Says aloud what rows are read as that could be read in several ways.
+pub(crate) fn say(data: &Dataset) {
+    let Some(first) = data.iter().next() else { return };
+    let fits = |shape: &Shape| shape.columns().iter().all(|name| first.value(name).is_some_and(|value| !value.is_null()));
+    let names: Vec<String> = Shape::ALL.iter().filter(|shape| fits(shape)).map(|shape| format!("{shape:?}")).collect();
+    if let (Ok(shape), 2..) = (Shape::of(first), names.len()) {
+        warn(format!("rows are read as {shape}, the first of the shapes that their columns fit: {}", names.join(", ")));
     }
 }
 

@@ -47,7 +47,12 @@ enum Kind {
     Null,
     Bool,
     /// Whether one is below 0, beyond 63 bits, no whole number, or a whole number that a float would round.
-    Number { negative: bool, large: bool, real: bool, exact: bool },
+    Number {
+        negative: bool,
+        large: bool,
+        real: bool,
+        exact: bool,
+    },
     Text,
     List(Box<Kind>),
 }

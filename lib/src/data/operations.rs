@@ -31,9 +31,10 @@ impl Dataset {
     /// # Errors
     /// The first of `function`, with the row's number.
     pub fn map(&self, mut function: impl FnMut(&Example) -> Result<Example>) -> Result<Self> {
-        let made = self.iter().enumerate().map(|(row, example)| {
-            function(example).map_err(|error| error.at(format_args!("row {row}")).in_row(row))
-        });
+        let made = self
+            .iter()
+            .enumerate()
+            .map(|(row, example)| function(example).map_err(|error| error.at(format_args!("row {row}")).in_row(row)));
         Ok(Self::from_examples(made.collect::<Result<_>>()?))
     }
 

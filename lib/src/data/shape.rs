@@ -278,8 +278,7 @@ fn written_otherwise<'a>(example: &'a Example, name: &str) -> Option<&'a str> {
 
 /// Names that others give to what the model reads, and to what it writes.
 const READ: [&str; 9] = ["prompt", "question", "instruction", "input", "query", "problem", "user", "human", "source"];
-const WRITTEN: [&str; 10] =
-    ["completion", "answer", "response", "output", "reply", "solution", "assistant", "target", "chosen", "gpt"];
+const WRITTEN: [&str; 10] = ["completion", "answer", "response", "output", "reply", "solution", "assistant", "target", "chosen", "gpt"];
 
 /// The error for a row of no shape, with the nearest way out.
 fn unknown(example: &Example) -> Error {

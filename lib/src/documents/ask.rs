@@ -5,7 +5,6 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::data::dataset::Dataset;
-use crate::data::example::Example;
 use crate::data::template::PromptTemplate;
 use crate::display::output::{Html, Show, last_expression, preview};
 use crate::documents::overlap::{Support, rouge_l_of, words};
@@ -144,7 +143,8 @@ impl Sections {
             interrupt::check("while questions were written")?;
             let mut fields = section.to_example();
             fields.set("count", options.count);
-            let refuse = |question: &str, answer: &str, reason| Refused { section: index, question: question.into(), answer: answer.into(), reason };
+            let refuse =
+                |question: &str, answer: &str, reason| Refused { section: index, question: question.into(), answer: answer.into(), reason };
             let reply = match ask(&options.template.format(&fields)?) {
                 Ok(reply) => reply,
                 Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),

@@ -57,7 +57,11 @@ impl Documents {
         let path = path.as_ref();
         let mut files = Vec::new();
         let kind = fs::metadata(path).map_err(|error| Error::file(path, error))?;
-        if kind.is_dir() { collect(path, 0, &mut files)? } else { files.push(path.to_path_buf()) }
+        if kind.is_dir() {
+            collect(path, 0, &mut files)?
+        } else {
+            files.push(path.to_path_buf())
+        }
         files.sort();
         let base = if kind.is_dir() { path } else { path.parent().unwrap_or(path) };
         let mut found = Self::default();
@@ -107,7 +111,9 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> 
             files.push(entry.path());
         }
         if files.len() > MOST_FILES {
-            return Err(Error::new(ErrorKind::File, format!("more than {MOST_FILES} files")).in_file(folder).hint("name a folder further inside"));
+            return Err(Error::new(ErrorKind::File, format!("more than {MOST_FILES} files"))
+                .in_file(folder)
+                .hint("name a folder further inside"));
         }
     }
     Ok(())

@@ -28,7 +28,7 @@ pub(crate) fn parts(text: &str) -> Result<Vec<Part>> {
         Error::new(ErrorKind::Data, format!("the page cannot be read: {error}")).hint("save its text alone, as .txt or .md").because(error)
     })?;
     let (mut outline, mut block, mut code) = (Outline::default(), Vec::new(), Code::default());
-    let mut close = |outline: &mut Outline, block: &mut Vec<String>| {
+    let close = |outline: &mut Outline, block: &mut Vec<String>| {
         outline.block(Block { text: std::mem::take(block).join("\n"), code: false, line: None });
     };
     for line in &lines {
@@ -84,99 +84,142 @@ impl Code {
     }
 }
 
-/// A line's text, and whether it is preformatted.
-fn words(line: &TaggedLine<Vec<bool>>) -> (String, bool) {
-    let (mut text, mut preformatted) = (String::new(), false);
-    for element in line.iter() {
-        if let TaggedLineElement::Str(piece) = element {
-            text.push_str(&piece.s);
-            preformatted |= piece.tag.contains(&true);
-        }
+/// A line's text with Markdown's marks, and whether it is preformatted, which needs none.
+fn words(line: &TaggedLine<Vec<Mark>>) -> (String, bool) {
+    let pieces = || {
+        line.iter().filter_map(|element| match element {
+            TaggedLineElement::Str(piece) => Some((piece.s.as_str(), piece.tag.as_slice())),
+            TaggedLineElement::FragmentStart(_) => None,
+        })
+    };
+    if pieces().any(|(_, marks)| marks.contains(&Mark::Preformatted)) {
+        return (pieces().map(|(text, _)| text).collect(), true);
     }
-    (text, preformatted)
+    let mut text = String::new();
+    for (piece, marks) in pieces() {
+        let inner = piece.trim();
+        let signs: String = marks.iter().map(|mark| mark.sign()).collect();
+        if inner.is_empty() || signs.is_empty() {
+            text.push_str(piece);
+            continue;
+        }
+        let before = piece.len() - piece.trim_start().len();
+        let closing: String = signs.chars().rev().collect();
+        text.extend([&piece[..before], &signs, inner, &closing, &piece[before + inner.len()..]]);
+    }
+    (text, false)
 }
 
-/// How deep elements stand inside of each other at most, every start of an element counted that may have an end.
+/// How deep elements stand inside of each other at most, by their tags; those that need no end do not count, nor what scripts,
+/// styles and comments hold.
 fn depth(text: &str) -> usize {
-    let (mut depth, mut deepest) = (0usize, 0);
-    for (at, _) in text.match_indices('<') {
-        match text.as_bytes().get(at + 1) {
-            Some(b'/') => depth = depth.saturating_sub(1),
-            Some(letter) if letter.is_ascii_alphabetic() && !is_void(&text[at + 1..]) => depth += 1,
-            _ => {}
+    let (mut depth, mut deepest, mut rest) = (0usize, 0, text);
+    while let Some(start) = rest.find('<') {
+        rest = &rest[start + 1..];
+        let name: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        let end = match name.as_str() {
+            "script" => "</script",
+            "style" => "</style",
+            _ if rest.starts_with("!--") => "-->",
+            _ => "",
+        };
+        if !end.is_empty() {
+            rest = rest.find(end).map_or("", |at| &rest[at + end.len()..]);
+        } else if rest.starts_with('/') {
+            depth = depth.saturating_sub(1);
+        } else if !name.is_empty() && !ENDLESS.contains(&name.as_str()) {
+            depth += usize::from(!rest.split('>').next().is_some_and(|inner| inner.ends_with('/')));
+            deepest = deepest.max(depth);
         }
-        deepest = deepest.max(depth);
     }
     deepest
 }
 
 /// Elements that have no end, or often none.
-fn is_void(tag: &str) -> bool {
-    const VOID: [&str; 20] = [
-        "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr", "p", "li", "td", "tr",
-        "dt", "dd",
-    ];
-    let name: String = tag.chars().take_while(char::is_ascii_alphanumeric).collect();
-    VOID.contains(&name.to_ascii_lowercase().as_str()) || tag.split('>').next().is_some_and(|inner| inner.ends_with('/'))
+const ENDLESS: [&str; 25] = [
+    "area", "base", "br", "col", "dd", "dt", "embed", "hr", "img", "input", "li", "link", "meta", "option", "p", "param", "source",
+    "tbody", "td", "tfoot", "th", "thead", "tr", "track", "wbr",
+];
+
+/// What a piece of text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Mark {
+    #[default]
+    Plain,
+    Emphasis,
+    Strong,
+    Code,
+    Preformatted,
 }
 
-/// Markdown's marks; preformatted text is marked true.
+impl Mark {
+    fn sign(self) -> &'static str {
+        match self {
+            Self::Emphasis => "*",
+            Self::Strong => "**",
+            Self::Code => "`",
+            Self::Plain | Self::Preformatted => "",
+        }
+    }
+}
+
+/// Tells html2text to mark pieces instead of writing signs: inside of preformatted text they would be wrong.
 #[derive(Clone)]
 struct Marks;
 
 impl TextDecorator for Marks {
-    type Annotation = bool;
+    type Annotation = Mark;
 
-    fn decorate_link_start(&mut self, _url: &str) -> (String, bool) {
-        (String::new(), false)
+    fn decorate_link_start(&mut self, _url: &str) -> (String, Mark) {
+        (String::new(), Mark::Plain)
     }
 
     fn decorate_link_end(&mut self) -> String {
         String::new()
     }
 
-    fn decorate_em_start(&self) -> (String, bool) {
-        ("*".into(), false)
+    fn decorate_em_start(&self) -> (String, Mark) {
+        (String::new(), Mark::Emphasis)
     }
 
     fn decorate_em_end(&self) -> String {
-        "*".into()
+        String::new()
     }
 
-    fn decorate_strong_start(&self) -> (String, bool) {
-        ("**".into(), false)
+    fn decorate_strong_start(&self) -> (String, Mark) {
+        (String::new(), Mark::Strong)
     }
 
     fn decorate_strong_end(&self) -> String {
-        "**".into()
+        String::new()
     }
 
-    fn decorate_strikeout_start(&self) -> (String, bool) {
-        (String::new(), false)
+    fn decorate_strikeout_start(&self) -> (String, Mark) {
+        (String::new(), Mark::Plain)
     }
 
     fn decorate_strikeout_end(&self) -> String {
         String::new()
     }
 
-    fn decorate_code_start(&self) -> (String, bool) {
-        ("`".into(), false)
+    fn decorate_code_start(&self) -> (String, Mark) {
+        (String::new(), Mark::Code)
     }
 
     fn decorate_code_end(&self) -> String {
-        "`".into()
+        String::new()
     }
 
-    fn decorate_preformat_first(&self) -> bool {
-        true
+    fn decorate_preformat_first(&self) -> Mark {
+        Mark::Preformatted
     }
 
-    fn decorate_preformat_cont(&self) -> bool {
-        true
+    fn decorate_preformat_cont(&self) -> Mark {
+        Mark::Preformatted
     }
 
-    fn decorate_image(&mut self, _source: &str, title: &str) -> (String, bool) {
-        (title.to_string(), false)
+    fn decorate_image(&mut self, _source: &str, title: &str) -> (String, Mark) {
+        (title.to_string(), Mark::Plain)
     }
 
     fn header_prefix(&self, level: usize) -> String {
@@ -199,7 +242,7 @@ impl TextDecorator for Marks {
         self.clone()
     }
 
-    fn finalise(&mut self, _links: Vec<String>) -> Vec<TaggedLine<bool>> {
+    fn finalise(&mut self, _links: Vec<String>) -> Vec<TaggedLine<Mark>> {
         Vec::new()
     }
 }

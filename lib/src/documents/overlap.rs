@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 /// Words that stand in any text and support nothing.
 const STOP_WORDS: [&str; 64] = [
-    "a", "about", "all", "also", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by", "can", "do", "does", "each", "for", "from",
-    "has", "have", "how", "if", "in", "into", "is", "it", "its", "may", "more", "no", "not", "of", "on", "one", "only", "or", "other", "so",
-    "such", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "to", "use", "used", "was", "were", "what",
-    "when", "where", "which", "will", "with", "you", "your",
+    "a", "about", "all", "also", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by", "can", "do", "does", "each", "for",
+    "from", "has", "have", "how", "if", "in", "into", "is", "it", "its", "may", "more", "no", "not", "of", "on", "one", "only", "or",
+    "other", "so", "such", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "to", "use", "used", "was",
+    "were", "what", "when", "where", "which", "will", "with", "you", "your",
 ];
 
 /// Words and numbers in lower case; letters of scripts without blanks between words count one by one.
