@@ -85,6 +85,12 @@ fn columns_that_are_written_otherwise_or_left_out_are_named() {
         (json!({ "question": "i", "context": "c", "answer": "r" }), vec!["`context` would be left out", "Shape::QuestionAnswer"]),
         (json!({ "prompt": "q", "completion": "bad", "label": false }), vec!["`label` would be left out", "`filter`"]),
         (json!({ "messages": turns(), "chat_template_kwargs": { "enable_thinking": false } }), vec!["`chat_template_kwargs`"]),
+        (json!({ "question": "q", "choices": ["a", "b"], "answer": 1 }), vec!["`choices` would be left out"]),
+        (json!({ "question": "q", "chosen": "a", "rejected": "b" }), vec!["`question` would be left out", "`prompt`"]),
+        (json!({ "prompt": "q", "system": "s", "chosen": "a", "rejected": "b" }), vec!["`system` would be left out"]),
+        (json!({ "system": "s", "question": "q", "answer": "a" }), vec!["`system` would be left out"]),
+        (json!({ "system_prompt": "s", "messages": turns() }), vec!["`system_prompt` would be left out", "rename it to `system`"]),
+        (json!({ "dialog": turns() }), vec!["rename_column(\"dialog\", \"messages\")"]),
         (json!({ "question": null, "answer": "a" }), vec!["`question` is null"]),
         (json!({ "question": ["q"], "answer": "a" }), vec!["`question` is a list"]),
     ] {
@@ -211,6 +217,10 @@ fn pairs_begin_where_trl_lets_them_begin() {
         [("user", "Why?"), ("assistant", "So."), ("assistant", "No.")].map(|(role, said)| json!({ "role": role, "content": said }));
     let alone = taught(json!({ "prompt": "Why?", "chosen": [good], "rejected": [bad] })).unwrap();
     assert_eq!(alone, json!([[user], [good], [bad], null]));
+    // LLaMA-Factory's form.
+    let single = [("gpt", "So."), ("gpt", "No.")].map(|(from, value)| json!({ "from": from, "value": value }));
+    let own = json!({ "conversations": [{ "from": "human", "value": "Why?" }], "chosen": single[0], "rejected": single[1] });
+    assert_eq!(taught(own).unwrap(), json!([[user], [good], [bad], null]));
     refused(taught(json!({ "prompt": "What?", "chosen": [user, good], "rejected": [user, bad] })), &["`prompt` is another text"]);
     refused(taught(json!({ "chosen": [user, good], "rejected": "No." })), &["`chosen` holds messages, `rejected` is a text"]);
     refused(taught(json!({ "prompt": [user], "chosen": [good], "rejected": [user] })), &["column `rejected`", "no turn of the assistant"]);

@@ -41,6 +41,11 @@ pub(crate) fn column(example: &Example, name: &str) -> Result<Vec<Message>> {
     found.map_err(|error| error.at(format_args!("column `{name}`")))
 }
 
+/// Whether this is a list of what looks like messages.
+pub(crate) fn is_conversation(value: &Value) -> bool {
+    value.as_array().is_some_and(|turns| !turns.is_empty() && turns.iter().all(is_turn))
+}
+
 fn is_turn(value: &Value) -> bool {
     value.get("role").is_some() || value.get("from").is_some()
 }

@@ -82,8 +82,8 @@ impl Dataset {
             return Err(error);
         }
         let columns = self.columns();
-        let has = |name: &&str| columns.iter().any(|column| column == name);
-        let others = Shape::ALL.into_iter().filter(|other| *other != shape && other.columns().iter().all(|name| has(&name)));
+        let has = |name: &&'static str| columns.iter().any(|column| column == name);
+        let others = Shape::ALL.into_iter().filter(|other| *other != shape && other.columns().iter().all(has));
         let read = |column: &&String| shape.columns().iter().chain(shape.optional_columns()).all(|name| name != column);
         Ok(Detected {
             shape,

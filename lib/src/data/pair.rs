@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::data::conversation::{check, messages, tools};
+use crate::data::conversation::{check, messages, tools, with_system};
 use crate::data::example::{Example, kind_of};
 use crate::data::message::Message;
 use crate::error::{Error, ErrorKind, Result};
@@ -21,15 +21,24 @@ pub(crate) enum Pair<'a> {
 /// # Errors
 /// [`ErrorKind::Data`] when a column is missing or of another type than the others, or the turns cannot be learnt.
 pub(crate) fn read(example: &Example) -> Result<Pair<'_>> {
-    let turns = |name: &str| match example.value(name) {
-        Some(value @ (Value::Array(_) | Value::String(_))) => messages(value).map_err(|error| error.at(format_args!("column `{name}`"))),
-        _ => Ok(None),
+    let turns = |name: &str| {
+        let read = match example.value(name) {
+            Some(value @ (Value::Array(_) | Value::String(_))) => messages(value),
+            // A single turn, as LLaMA-Factory writes it.
+            Some(turn @ Value::Object(_)) => messages(&Value::Array(vec![turn.clone()])),
+            _ => Ok(None),
+        };
+        read.map_err(|error| error.at(format_args!("column `{name}`")))
     };
     let prompt = example.value("prompt").filter(|value| !value.is_null());
     match (turns("chosen")?, turns("rejected")?) {
         (Some(chosen), Some(rejected)) => {
             let [prompt, chosen, rejected] = match turns("prompt")? {
                 Some(prompt) => [prompt, chosen, rejected],
+                None if prompt.is_none() && example.value("chosen").is_some_and(Value::is_object) => {
+                    let before = ["conversations", "messages"].into_iter().find_map(|name| turns(name).transpose());
+                    [with_system(example, before.transpose()?.unwrap_or_default())?, chosen, rejected]
+                }
                 None => {
                     let text = prompt.map(|_| example.text("prompt")).transpose()?;
                     implicit_turns(text.as_deref(), chosen, rejected)?

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::data::conversation::{self, column, messages, tools, with_system};
+use crate::data::conversation::{self, column, is_conversation, messages, tools, with_system};
 use crate::data::example::{Example, kind_of};
 use crate::data::message::Message;
 use crate::data::pair::{self, Pair};
@@ -115,15 +115,21 @@ impl Shape {
         let fits = |shape: &Self, has: fn(&Value) -> bool| shape.columns().iter().all(|name| example.value(name).is_some_and(has));
         let found = Self::ALL.into_iter().find(|shape| fits(shape, |value| !value.is_null()));
         let shape = found.or_else(|| Self::ALL.into_iter().find(|shape| fits(shape, |_| true))).ok_or_else(|| unknown(example))?;
-        if let Some((given, name)) = shape.all_columns().find_map(|name| Some((written_otherwise(example, name)?, name))) {
+        shape.check_columns(example)?;
+        Ok(shape)
+    }
+
+    /// Refuses a row of which something that matters would be left out.
+    pub(crate) fn check_columns(self, example: &Example) -> Result<()> {
+        if let Some((given, name)) = self.all_columns().find_map(|name| Some((written_otherwise(example, name)?, name))) {
             return Err(Error::new(ErrorKind::Data, format!("column `{given}` would be left out: it is not called `{name}`"))
                 .hint(format!("`rename_column({given:?}, {name:?})`, or `remove_columns` if it is another thing")));
         }
-        if let Some(name) = shape.left_out(example) {
-            return Err(Error::new(ErrorKind::Data, format!("column `{name}` would be left out when the row is read as {shape}"))
-                .hint(format!("{}; to leave it out, `remove_columns(&[{name:?}])` or name Shape::{shape:?}", shape.advice(name))));
+        if let Some(name) = self.left_out(example) {
+            return Err(Error::new(ErrorKind::Data, format!("column `{name}` would be left out when the row is read as {self}"))
+                .hint(format!("{}; to leave it out, `remove_columns(&[{name:?}])` or name Shape::{self:?}", self.advice(name))));
         }
-        Ok(shape)
+        Ok(())
     }
 
     /// The columns that a row of this shape must have.
@@ -159,12 +165,15 @@ impl Shape {
     /// A column with something in it that the shape does not read and that changes what is to be learnt.
     fn left_out(self, example: &Example) -> Option<&'static str> {
         let names: &[&str] = match self {
-            Self::QuestionAnswer => &["context", "system_prompt"],
-            Self::InstructionResponse => &["input", "context", "system_prompt"],
-            Self::InstructionOutput => &["context", "history", "system"],
-            Self::PromptCompletion => &["label", "chat_template_kwargs"],
-            Self::Messages | Self::Conversations | Self::Preference => &["chat_template_kwargs"],
-            _ => &[],
+            Self::Preference if example.value("prompt").is_none() => &PROMPTS,
+            Self::Preference => &PROMPTS[..3],
+            Self::Messages | Self::Conversations => &["system_prompt", "chat_template_kwargs"],
+            Self::PromptCompletion => &["system", "system_prompt", "label", "chat_template_kwargs"],
+            Self::QuestionAnswer => &["system", "system_prompt", "context", "choices", "options"],
+            Self::InstructionResponse => &["system", "system_prompt", "context", "input"],
+            Self::InstructionOutput => &["system", "system_prompt", "context", "history"],
+            Self::InputOutput => &["system", "system_prompt", "context"],
+            Self::Text => &[],
         };
         let filled = |name: &&&str| match example.value(name) {
             None | Some(Value::Null) => false,
@@ -183,6 +192,8 @@ impl Shape {
         match (self, name) {
             (_, "label") => "the rows are good and bad answers: keep the good ones with `filter`",
             (_, "chat_template_kwargs") => "this crate does not hand them to the template",
+            (Self::Messages | Self::Conversations, "system_prompt") => "rename it to `system`",
+            (Self::Preference, "question" | "instruction" | "query" | "input") => "rename it to `prompt`",
             (Self::InstructionResponse, "input") => "rename `response` to `output` for the template of the Alpaca project",
             _ => "make one prompt of the columns with a `PromptTemplate` and `map`",
         }
@@ -276,6 +287,9 @@ fn written_otherwise<'a>(example: &'a Example, name: &str) -> Option<&'a str> {
     names.clone().all(|given| given != name).then(|| names.find(|given| plain(given)))?
 }
 
+/// Columns beside a preference pair that are a part of its prompt; without `prompt` all of them.
+const PROMPTS: [&str; 7] = ["chat_template_kwargs", "system", "system_prompt", "question", "instruction", "query", "input"];
+
 /// Names that others give to what the model reads, and to what it writes.
 const READ: [&str; 9] = ["prompt", "question", "instruction", "input", "query", "problem", "user", "human", "source"];
 const WRITTEN: [&str; 10] = ["completion", "answer", "response", "output", "reply", "solution", "assistant", "target", "chosen", "gpt"];
@@ -290,6 +304,9 @@ fn unknown(example: &Example) -> Error {
         let mut otherwise = otherwise;
         otherwise.dedup();
         return error.hint(format!("names count to the letter: {}", otherwise.join(", ")));
+    }
+    if let Some((name, _)) = example.fields().iter().find(|(_, value)| is_conversation(value)) {
+        return error.hint(format!("if `{name}` holds the turns of a conversation: {}", rename(name, "messages")));
     }
     let named = |names: &'static [&'static str]| names.iter().copied().find(|name| example.value(name).is_some());
     if let (Some(read), Some(written)) = (named(&READ), named(&WRITTEN)) {

@@ -56,6 +56,7 @@ fn equal() -> Error {
 
 /// `None` where both answers are the same.
 fn pair(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<Option<PreferencePair>> {
+    Shape::Preference.check_columns(example)?;
     let content = Shape::Preference.read(example)?;
     if content.is_equal_pair() {
         return Ok(None);
