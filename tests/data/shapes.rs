@@ -266,6 +266,7 @@ fn pairs_of_messages_go_through_the_chat_template() {
     let text = |ids: &[u32]| tokenizer.decode(ids).unwrap();
     assert_eq!(text(&pair.prompt), "<user>Why?<end>\n<assistant>");
     assert_eq!((text(&pair.chosen), text(&pair.rejected)), ("So.<end>\n".to_string(), "No.<end>\n".to_string()));
+    assert!(!pair.chosen.contains(&tokenizer.eos_id()), "the template ends the turn");
     refused(tokenize_preference(&row(json!({ "chosen": [good], "rejected": [bad] })), &tokenizer, 64), &["no turn before the answers"]);
     let plain = Tokenizer::from_folder(&fixture("neox-tokenizer")).unwrap();
     refused(tokenize_preference(&explicit, &plain, 64), &["no chat template"]);
