@@ -30,8 +30,8 @@ fn a_folder_becomes_sections_below_their_headings() {
             ("guide.md", "Lamp › Install › On Linux".to_string(), Some(23)),
             ("guide.md", "Lamp › Colours".to_string(), Some(30)),
             ("guide.md", "Lamp › How do I switch it off?".to_string(), Some(42)),
-            ("page.html", "Service".to_string(), None),
-            ("page.html", "Service › What it costs".to_string(), None),
+            ("page.html", "Service".to_string(), Some(4)),
+            ("page.html", "Service › What it costs".to_string(), Some(6)),
             ("sub/warranty.txt", "warranty".to_string(), Some(1)),
         ]
     );

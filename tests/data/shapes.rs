@@ -244,13 +244,35 @@ fn equal_answers_are_counted_and_not_learnt() {
     assert_eq!(tokenize_preferences(&late, &tokenizer, 64).unwrap().len(), 2);
 }
 
+#[test]
+fn pairs_are_tokenized_as_by_trl() {
+    let file = file("datasets.json");
+    let pairs = file["pairs"].as_array().unwrap();
+    assert_eq!(pairs.len(), 2);
+    for pair in pairs {
+        let tokenizer = tokenizer_with(pair["template"].as_str().unwrap());
+        for case in pair["cases"].as_array().unwrap() {
+            let ours = tokenize_preference(&row(case["given"].clone()), &tokenizer, 512).unwrap();
+            let ours = json!({ "prompt": ours.prompt, "chosen": ours.chosen, "rejected": ours.rejected });
+            for side in ["prompt", "chosen", "rejected"] {
+                assert_eq!(ours[side], case[side], "{side} of {}", case["given"]);
+            }
+        }
+    }
+}
+
 /// The fixtures' tokenizer with a template of ChatML's form.
 fn chat_tokenizer() -> Tokenizer {
+    tokenizer_with(
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}",
+    )
+}
+
+fn tokenizer_with(template: &str) -> Tokenizer {
     let folder = fresh_folder();
     fs::copy(fixture("neox-tokenizer").join("tokenizer.json"), folder.join("tokenizer.json")).unwrap();
-    let template =
-        "{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
     fs::write(folder.join("chat_template.jinja"), template).unwrap();
+    fs::write(folder.join("tokenizer_config.json"), "{\"eos_token\": \"<|endoftext|>\"}").unwrap();
     Tokenizer::from_folder(&folder).unwrap()
 }
 

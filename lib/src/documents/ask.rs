@@ -127,6 +127,16 @@ impl Sections {
     /// of the questions in `beside`, such as the rows by template), and supported by their section. Any model will do:
     /// `|prompt| runner.ask(prompt)`.
     ///
+    /// ```no_run
+    /// use finetuning::*;
+    /// let sections = Sections::read("docs", &SectionOptions::default(), &AutoTokenizer::from_pretrained("builtin:base")?)?;
+    /// let real = sections.to_rows()?;
+    /// let runner = BasicModelRunner::new("builtin:tuned")?;
+    /// let generated = sections.ask(&AskOptions::default(), Some(&real), |prompt| runner.ask(prompt))?;
+    /// println!("{generated}");
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ErrorKind::Data`] when the options contradict themselves or the template names an unknown field;
     /// [`ErrorKind::Interrupted`]; the asker's own error when it failed for every section. A single failure is in

@@ -13,7 +13,7 @@ const HEADING: char = '\u{1}';
 /// Elements inside of each other; the parser of a deeper page might not come to an end.
 const DEEPEST: usize = 2000;
 
-/// The parts of a page. Lines are not known: the page is no text any more.
+/// The parts of a page, with the lines of their headings; those of other blocks are not known.
 ///
 /// # Errors
 /// [`ErrorKind::Data`] when it cannot be laid out or its elements stand too deep inside of each other.
@@ -24,6 +24,7 @@ pub(crate) fn parts(text: &str) -> Result<Vec<Part>> {
             .hint("save the page's text alone, as .txt or .md"));
     }
     let text = text.replace(HEADING, "");
+    let mut headings = Headings { rest: &text, line: 1 };
     let lines = with_decorator(Marks).no_table_borders().lines_from_read(text.as_bytes(), WIDTH).map_err(|error| {
         Error::new(ErrorKind::Data, format!("the page cannot be read: {error}")).hint("save its text alone, as .txt or .md").because(error)
     })?;
@@ -48,7 +49,8 @@ pub(crate) fn parts(text: &str) -> Result<Vec<Part>> {
             Some(rest) => {
                 close(&mut outline, &mut block);
                 let title = rest.trim_start_matches(HEADING);
-                outline.heading(1 + rest.chars().take_while(|&letter| letter == HEADING).count(), title, None);
+                let level = 1 + rest.chars().take_while(|&letter| letter == HEADING).count();
+                outline.heading(level, title, headings.line_of(level, title));
             }
             None => block.push(text.trim_end().to_string()),
         }
@@ -56,6 +58,38 @@ pub(crate) fn parts(text: &str) -> Result<Vec<Part>> {
     close(&mut outline, &mut block);
     code.close(&mut outline);
     Ok(outline.finish())
+}
+
+/// The page's source from the last heading that was found on.
+struct Headings<'a> {
+    rest: &'a str,
+    line: usize,
+}
+
+impl Headings<'_> {
+    /// The line of the next element of a heading's level whose text begins like it; `None` where there is none, as for a title
+    /// that entities write.
+    fn line_of(&mut self, level: usize, title: &str) -> Option<usize> {
+        let first = title.split(|letter: char| !letter.is_alphanumeric()).find(|word| !word.is_empty())?;
+        let (open, close) = (format!("<h{level}"), format!("</h{level}"));
+        let mut from = 0;
+        loop {
+            let start = from + find_tag(&self.rest[from..], &open)?;
+            let inner = &self.rest[start + open.len()..];
+            let inner = &inner[inner.find('>')? + 1..];
+            if inner[..find_tag(inner, &close)?].contains(first) {
+                self.line += self.rest[..start].matches('\n').count();
+                self.rest = &self.rest[start + open.len()..];
+                return Some(self.line);
+            }
+            from = start + open.len();
+        }
+    }
+}
+
+/// Where a tag begins, in small letters or capitals.
+fn find_tag(text: &str, tag: &str) -> Option<usize> {
+    [tag.to_string(), tag.to_uppercase()].iter().filter_map(|tag| text.find(tag.as_str())).min()
 }
 
 /// Lines of code that belong together, with the blank ones between them.

@@ -23,7 +23,7 @@ pub struct Section {
     pub source_file: String,
     /// The headings above it, from the outermost in; none in a text without headings.
     pub headings: Vec<String>,
-    /// Its line in the file, counted from 1; `None` where it is not known (in HTML).
+    /// Its line in the file, or that of its heading, counted from 1; `None` where it is not known (HTML without a heading).
     pub line: Option<usize>,
     /// Which piece it is, counted from 0, where the text below one heading was too long.
     pub part: usize,
