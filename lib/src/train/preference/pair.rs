@@ -3,7 +3,7 @@
 use crate::data::dataset::Dataset;
 use crate::data::example::Example;
 use crate::error::{Error, ErrorKind, Result};
-use crate::tokenizer::encode::Encoding;
+use crate::tokenizer::encode::{Encoding, Joined, each_row, join};
 use crate::tokenizer::text::Tokenizer;
 
 /// A prompt with a better and a worse answer, as ids.
@@ -32,40 +32,40 @@ impl PreferencePair {
     }
 }
 
-/// The pair of an example: both answers end with the end-of-sequence token, as in TRL, and a row of more than `max_length`
-/// ids is cut at its end.
+/// The pair of an example, as TRL makes it: an answer that does not end with the end-of-sequence token gets it, the answers begin
+/// where their ids leave those of the prompt alone (the earlier of the two places), and a row of more than `max_length` ids is
+/// cut at its end.
 ///
 /// # Errors
 /// When a column is missing, the prompt or an answer is empty, or the prompt leaves no room for an answer.
 pub fn tokenize_preference(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<PreferencePair> {
     let text = example.text("prompt")?;
-    let prompt = tokenizer.encode_prompt(&text)?;
-    if prompt.is_empty() {
-        return Err(Error::new(ErrorKind::Data, "`prompt` is empty; the first id of an answer is predicted from the prompt")
-            .hint("give every row a prompt of at least one character"));
-    }
-    if prompt.len() >= max_length {
-        let message = format!("`prompt` has {} tokens; prompt and answer together may have {max_length}", prompt.len());
-        return Err(
-            Error::new(ErrorKind::Data, message).hint("shorten the prompt, or raise max_length up to the model's max_position_embeddings")
-        );
-    }
-    let answer = |name: &str| -> Result<Vec<u32>> {
+    let answer = |name: &str| -> Result<Joined> {
         let answer = example.text(name)?;
         if answer.is_empty() {
             return Err(Error::new(ErrorKind::Data, format!("`{name}` is empty")).hint("remove the row, or write the answer"));
         }
-        // Where the seam of the texts falls inside a token, the answer is encoded alone.
-        let whole = tokenizer.encode_prompt(&format!("{text}{answer}"))?;
-        let mut ids = match whole.strip_prefix(prompt.as_slice()) {
-            Some(rest) if !rest.is_empty() => rest.to_vec(),
-            _ => tokenizer.encode(&answer)?,
-        };
-        ids.push(tokenizer.eos_id());
-        ids.truncate(max_length - prompt.len());
-        Ok(ids)
+        let mut joined = join(tokenizer, &text, &answer)?;
+        if !answer.ends_with(tokenizer.eos_token()) {
+            joined.ids.push(tokenizer.eos_id());
+        }
+        Ok(joined)
     };
-    Ok(PreferencePair { chosen: answer("chosen")?, rejected: answer("rejected")?, prompt })
+    let (chosen, rejected) = (answer("chosen")?, answer("rejected")?);
+    let length = chosen.prompt_length.min(rejected.prompt_length);
+    if length == 0 {
+        return Err(Error::new(ErrorKind::Data, "`prompt` has no token of its own; the first id of an answer is predicted from the prompt")
+            .hint("give every row a prompt of at least one character, which does not merge with the answer"));
+    }
+    if length >= max_length {
+        let message = format!("`prompt` has {length} tokens; prompt and answer together may have {max_length}");
+        return Err(
+            Error::new(ErrorKind::Data, message).hint("shorten the prompt, or raise max_length up to the model's max_position_embeddings")
+        );
+    }
+    let prompt = chosen.ids[..length].to_vec();
+    let rest = |joined: Joined| joined.ids.into_iter().take(max_length).skip(length).collect();
+    Ok(PreferencePair { prompt, chosen: rest(chosen), rejected: rest(rejected) })
 }
 
 /// Every row of a data set through [`tokenize_preference`]; an error names the row.
@@ -73,8 +73,5 @@ pub fn tokenize_preference(example: &Example, tokenizer: &Tokenizer, max_length:
 /// # Errors
 /// As [`tokenize_preference`].
 pub fn tokenize_preferences(data: &Dataset, tokenizer: &Tokenizer, max_length: usize) -> Result<Vec<PreferencePair>> {
-    let pair = |(row, example): (usize, &Example)| {
-        tokenize_preference(example, tokenizer, max_length).map_err(|error| error.at(format_args!("row {row}")))
-    };
-    data.iter().enumerate().map(pair).collect()
+    each_row(data, |example| tokenize_preference(example, tokenizer, max_length))
 }
