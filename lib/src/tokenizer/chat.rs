@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use crate::data::example::short;
 use crate::data::message::{Message, ROLES};
 use crate::error::{Error, ErrorKind, Result};
-use crate::tokenizer::jinja::{Jinja, readable};
+use crate::tokenizer::jinja::{Jinja, from_json, readable};
 use crate::tokenizer::text::Tokenizer;
 use crate::util::names::quoted;
 
@@ -83,13 +83,13 @@ impl Tokenizer {
     /// # Errors
     /// When the tools are no list.
     pub(crate) fn template_values(&self, messages: &[Message], options: &ChatOptions) -> Result<Value> {
-        let messages: Vec<Map<String, Json>> = messages.iter().map(fields).collect();
+        let messages: Vec<Value> = messages.iter().map(|message| from_json(&fields(message).into())).collect();
         let special = self.special_tokens().iter().map(|(name, token)| (name.as_str(), Value::from(token.as_str())));
-        let others = options.variables.iter().map(|(name, value)| (name.as_str(), Value::from_serialize(value)));
+        let others = options.variables.iter().map(|(name, value)| (name.as_str(), from_json(value)));
         let own = context! {
-            messages => Value::from_serialize(messages),
+            messages,
             add_generation_prompt => options.add_generation_prompt,
-            tools => Value::from_serialize(list_of_tools(&options.tools)?),
+            tools => from_json(&list_of_tools(&options.tools)?),
             documents => (),
         };
         Ok(context! { ..own, ..Value::from_pairs(others), ..Value::from_pairs(special) })

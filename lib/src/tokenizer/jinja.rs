@@ -11,6 +11,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, ErrorKind as Fault, UndefinedBehavior, escape_formatter};
 use minijinja_contrib::pycompat::unknown_method_callback;
+use serde_json::Value as Json;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokenizer::tojson::to_json;
@@ -136,6 +137,22 @@ fn environment<'a>(marks: bool) -> std::result::Result<Environment<'a>, minijinj
         false => text,
     });
     Ok(environment)
+}
+
+/// A value of JSON as one of a template.
+pub(crate) fn from_json(value: &Json) -> Value {
+    match value {
+        Json::Null => Value::from(()),
+        Json::Bool(truth) => Value::from(*truth),
+        Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+            (Some(number), ..) => Value::from(number),
+            (_, Some(number), _) => Value::from(number),
+            (.., number) => Value::from(number),
+        },
+        Json::String(text) => Value::from(text.as_str()),
+        Json::Array(items) => Value::from(items.iter().map(from_json).collect::<Vec<_>>()),
+        Json::Object(fields) => Value::from_pairs(fields.iter().map(|(name, value)| (name.as_str(), from_json(value)))),
+    }
 }
 
 /// What a template says when it fails.
