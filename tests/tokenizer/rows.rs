@@ -66,7 +66,8 @@ fn preference_pairs_are_trls() {
 fn a_prompt_read_off_the_whole_is_the_prompt_alone() {
     // Every cut of every text: where the tokens of both together show the prompt's, they are its own.
     let texts = read("neox-tokenizer/texts.json");
-    let texts: Vec<&str> = texts.as_array().unwrap_or_else(|| texts["texts"].as_array().unwrap()).iter().filter_map(Value::as_str).collect();
+    let texts: Vec<&str> =
+        texts.as_array().unwrap_or_else(|| texts["texts"].as_array().unwrap()).iter().filter_map(Value::as_str).collect();
     let spm = Tokenizer::from_gguf(&fixture("gguf/spm.gguf")).unwrap();
     let mut places = 0;
     for tokenizer in [neox(), AutoTokenizer::from_pretrained("builtin:base").unwrap(), spm] {
@@ -141,9 +142,11 @@ fn one_chat(messages: Value) -> Dataset {
 #[test]
 fn a_long_conversation_loses_whole_turns() {
     let (_, tokenizer) = chats();
-    let turn = |question: &str, answer: &str| [json!({"role": "user", "content": question}), json!({"role": "assistant", "content": answer})];
+    let turn =
+        |question: &str, answer: &str| [json!({"role": "user", "content": question}), json!({"role": "assistant", "content": answer})];
     let system = json!({"role": "system", "content": "Be brief."});
-    let all: Vec<Value> = [vec![system.clone()], turn("One?", "1").to_vec(), turn("Two?", "2").to_vec(), turn("Three?", "3").to_vec()].concat();
+    let all: Vec<Value> =
+        [vec![system.clone()], turn("One?", "1").to_vec(), turn("Two?", "2").to_vec(), turn("Three?", "3").to_vec()].concat();
     let without = |turns: usize| [vec![system.clone()], all[1 + 2 * turns..].to_vec()].concat();
     let whole = |messages: Vec<Value>| {
         let (rows, _) = tokenize_with(&one_chat(messages.into()), &tokenizer, &TokenizeOptions::default()).unwrap();
@@ -208,14 +211,20 @@ fn a_template_that_hides_the_assistant_is_refused() {
 fn tools_and_variables_reach_the_template() {
     let masks = read("masks.json");
     let template = "{{ tools | tojson }}|{{ mood }}|{{ messages[0].name }}|{{ messages[0].reasoning_content }}";
-    let tokenizer = with_template(&masks, &json!({"chat_template": [{"name": "default", "template": "D"}, {"name": "tool_use", "template": template}], "eos_token": "<|im_end|>"}));
+    let tokenizer = with_template(
+        &masks,
+        &json!({"chat_template": [{"name": "default", "template": "D"}, {"name": "tool_use", "template": template}], "eos_token": "<|im_end|>"}),
+    );
     let message = Message::from_value(&json!({"role": "user", "content": "a", "name": "Ann", "thinking": "hm"})).unwrap();
     let chat = [message];
     let tools = json!([{"name": "f"}]);
     let options = ChatOptions::new().with_tools(tools.clone()).with_variable("mood", "calm");
     let text = tokenizer.apply_chat_template_with(&chat, &options).unwrap();
     assert_eq!(text, "[{\"name\": \"f\"}]|calm|Ann|hm");
-    assert_eq!(tokenizer.apply_chat_template_with(&chat, &ChatOptions::new().with_tools(tools.to_string())).unwrap().split('|').next(), Some("[{\"name\": \"f\"}]"));
+    assert_eq!(
+        tokenizer.apply_chat_template_with(&chat, &ChatOptions::new().with_tools(tools.to_string())).unwrap().split('|').next(),
+        Some("[{\"name\": \"f\"}]")
+    );
     assert_eq!(tokenizer.apply_chat_template(&chat, false).unwrap(), "D");
     refused(tokenizer.apply_chat_template_with(&chat, &ChatOptions::new().with_tools("f")), &["tools are no list"]);
 }
@@ -223,7 +232,7 @@ fn tools_and_variables_reach_the_template() {
 #[test]
 fn a_pair_is_scored_as_the_harness_encodes_it() {
     let tokenizer = neox();
-    let model = CausalLm::random(NeoxConfig::new(50_304, 8, 1, 2), 1, None, &Device::Cpu).unwrap();
+    let model = CausalLm::random(NeoxConfig::new(50_304, 16, 1, 2), 1, None, &Device::Cpu).unwrap();
     for case in read("masks.json")["harness"].as_array().unwrap() {
         let (prompt, completion) = (case["prompt"].as_str().unwrap(), case["completion"].as_str().unwrap());
         let (context, continuation) = (ids(&case["context"]), ids(&case["continuation"]));

@@ -23,7 +23,8 @@ fn conversations(case: &Value) -> Dataset {
 #[test]
 fn three_steps_are_those_of_sfttrainer() {
     let case = &read("masks.json")["sft"];
-    let (rows, report) = tokenize_with(&conversations(case), &letters(&case["files"]), &TokenizeOptions::new().with_max_length(64)).unwrap();
+    let (rows, report) =
+        tokenize_with(&conversations(case), &letters(&case["files"]), &TokenizeOptions::new().with_max_length(64)).unwrap();
     assert_eq!((report.trained, report.endless), (6, 0));
     let arguments = TrainingArguments {
         learning_rate: case["learning_rate"].as_f64().unwrap(),
@@ -55,7 +56,8 @@ fn a_chat_adapter_takes_five_lines() -> Result<()> {
     let model = base.with_lora(&LoraConfig { target_modules: vec!["all-linear".into()], ..Default::default() })?;
     let arguments = TrainingArguments { learning_rate: 1e-2, max_steps: 40, optim: Optim::AdamW, disable_tqdm: true, ..Default::default() };
     Trainer::new(&model, arguments, rows.clone(), TokenizedDataset::default())?.train()?;
-    let answer = generate_texts(&[tokenizer.apply_chat_template(&[Message::user("a")], true)?], &model, &tokenizer, &GenerationConfig::default())?;
+    let answer =
+        generate_texts(&[tokenizer.apply_chat_template(&[Message::user("a")], true)?], &model, &tokenizer, &GenerationConfig::default())?;
 
     assert_eq!((report.trained, answer.len()), (6, 1));
     let loss = |model: &CausalLm| evaluate_loss(model, &rows, 4, false).map(|report| report.loss);

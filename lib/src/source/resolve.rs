@@ -105,7 +105,10 @@ fn fetched(name: &str, options: &HubOptions, part: Part) -> Result<PathBuf> {
                     ErrorKind::Interrupted => Err(error),
                     _ => {
                         let lacks = quoted(&TOKENIZER_SETTINGS.map(String::from));
-                        notice::warn(format_args!("{name}: the cache has none of {lacks}, and the hub cannot be asked: {}", error.message()));
+                        notice::warn(format_args!(
+                            "{name}: the cache has none of {lacks}, and the hub cannot be asked: {}",
+                            error.message()
+                        ));
                         Ok(folder)
                     }
                 });

@@ -188,4 +188,3 @@ fn title(text: &str) -> String {
     }
     out
 }
-

@@ -23,10 +23,15 @@ impl Sampler {
         Self { lengths, packed: None, order: None }
     }
 
-    /// A sampler of sequences of at most `capacity` ids, of rows with these numbers of ids.
-    pub fn packing(lengths: &[usize], capacity: usize) -> Self {
-        let packed = pack(lengths, capacity);
-        let length = |rows: &Vec<usize>| rows.iter().map(|&row| lengths[row]).sum();
+    /// A sampler of rows by the input ids of each of their sequences, or with a `capacity` of packed sequences of at most so many
+    /// ids: an id of each row is only ever predicted.
+    pub fn of(lengths: &[Vec<usize>], capacity: Option<usize>) -> Self {
+        let Some(capacity) = capacity else {
+            return Self::new(lengths.iter().map(|row| row.first().copied().unwrap_or(0)).collect());
+        };
+        let ids: Vec<usize> = lengths.iter().map(|row| row.iter().map(|inputs| inputs + 1).sum()).collect();
+        let packed = pack(&ids, capacity);
+        let length = |rows: &Vec<usize>| rows.iter().map(|&row| ids[row]).sum();
         Self { lengths: packed.iter().map(length).collect(), packed: Some(packed), order: None }
     }
 

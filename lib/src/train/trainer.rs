@@ -93,14 +93,7 @@ impl<O: Objective> Trainer<O> {
             ));
         }
         let lengths = train_rows.iter().map(|row| objective.lengths(row)).collect::<Result<Vec<_>>>()?;
-        let sampler = match arguments.packing {
-            // An id of each row is only ever predicted.
-            true => Sampler::packing(
-                &lengths.iter().map(|row| row.iter().map(|inputs| inputs + 1).sum()).collect::<Vec<_>>(),
-                packed_length(model, &arguments),
-            ),
-            false => Sampler::new(lengths.iter().map(|row| row.first().copied().unwrap_or(0)).collect()),
-        };
+        let sampler = Sampler::of(&lengths, arguments.packing.then(|| packed_length(model, &arguments)));
         let run = Run::new(model, arguments, sampler.items())?;
         check::memory_of_steps(&run, &lengths)?;
         let mut trainer =

@@ -54,8 +54,9 @@ pub fn tokenize_preference(example: &Example, tokenizer: &Tokenizer, max_length:
     let (chosen, rejected) = (answer("chosen")?, answer("rejected")?);
     let length = chosen.prompt_length.min(rejected.prompt_length);
     if length == 0 {
-        return Err(Error::new(ErrorKind::Data, "`prompt` has no token of its own; the first id of an answer is predicted from the prompt")
-            .hint("give every row a prompt of at least one character, which does not merge with the answer"));
+        let what = if text.is_empty() { "is empty" } else { "has no token of its own: it merges with the answer" };
+        return Err(Error::new(ErrorKind::Data, format!("`prompt` {what}; the first id of an answer is predicted from the prompt"))
+            .hint("give every row a prompt of at least one token"));
     }
     if length >= max_length {
         let message = format!("`prompt` has {length} tokens; prompt and answer together may have {max_length}");
