@@ -98,7 +98,8 @@ fn train_rows(words: &[String], batch: usize, limit: usize) -> Result<Value> {
         TrainingArguments {
             packing: words.iter().any(|word| word == "--packing"),
             max_length: words.iter().any(|word| word == "--packing").then_some(512),
-            num_train_epochs: 2.0,
+            num_train_epochs: 1.0,
+            max_steps: -1,
             ..arguments(words, batch, 1, 0)
         },
         TokenizedDataset::from_rows(rows.clone()),

@@ -150,11 +150,17 @@ pub fn tokenize_function(example: &Example, tokenizer: &Tokenizer) -> Result<Enc
 /// # Errors
 /// When `max_length` is 0, or the example has no known columns.
 pub fn tokenize_with_length(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<Encoding> {
+    encode_row(example, tokenizer, max_length).map(|(row, _)| row)
+}
+
+/// [`tokenize_with_length`], and whether the seam is inside of a token.
+fn encode_row(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<(Encoding, bool)> {
     check_length(max_length)?;
     let (prompt, completion) = prompt_and_completion(example)?;
-    let Joined { mut ids, prompt_length, .. } = join(tokenizer, &prompt, &completion)?;
+    let Joined { mut ids, prompt_length, merged } = join(tokenizer, &prompt, &completion)?;
     ids.extend_from_slice(tokenizer.ending());
-    Ok(Encoding { prompt_length, ..Encoding::from_ids(ids) }.cut(max_length, Side::Left, tokenizer.beginning().len()))
+    let row = Encoding { prompt_length, ..Encoding::from_ids(ids) };
+    Ok((row.cut(max_length, Side::Left, tokenizer.beginning().len()), merged))
 }
 
 /// Refuses a length that leaves nothing.
@@ -220,19 +226,27 @@ pub(crate) fn common_prefix(one: &[u32], other: &[u32]) -> usize {
 }
 
 /// Every row of a data set through [`tokenize_with_length`], in order, on all processors; an error names the row. A row without
-/// text stays as one without ids, and how many there are is said aloud: the trainer leaves them out.
+/// text stays as one without ids: the trainer leaves them out. How many there are is said aloud, and of how many the seam between
+/// prompt and completion is inside of a token.
 ///
 /// # Errors
 /// As [`tokenize_with_length`].
 pub fn tokenize_dataset(data: &Dataset, tokenizer: &Tokenizer, max_length: usize) -> Result<TokenizedDataset> {
-    let rows = each_row(data, |example| tokenize_with_length(example, tokenizer, max_length))?;
-    let mut empty = rows.iter().enumerate().filter(|(_, row)| row.input_ids.is_empty()).map(|(index, _)| index);
-    if let Some(first) = empty.next() {
-        let (count, all) = (1 + empty.count(), rows.len());
-        notice::warn(format_args!("{count} of {all} rows have no text and teach nothing; the first is row {first}"));
-    }
-    Ok(TokenizedDataset { rows })
+    let rows = each_row(data, |example| encode_row(example, tokenizer, max_length))?;
+    let say = |what: &str, is: fn(&(Encoding, bool)) -> bool| {
+        let found: Vec<usize> = (0..rows.len()).filter(|&row| is(&rows[row])).collect();
+        if let Some(first) = found.first() {
+            notice::warn(format_args!("{} of {} rows {what}; the first is row {first}", found.len(), rows.len()));
+        }
+    };
+    say("have no text and teach nothing", |(row, _)| row.input_ids.is_empty());
+    say(MERGED, |(_, merged)| *merged);
+    Ok(TokenizedDataset { rows: rows.into_iter().map(|(row, _)| row).collect() })
 }
+
+/// What is said of rows whose seam is inside of a token.
+pub(crate) const MERGED: &str = "have a token that holds the end of the prompt and the beginning of the completion; it counts as the \
+                                 completion's. To ask as was learnt, end prompts where a token ends, as at a line break";
 
 /// A function of each example, in order, on all processors; the error of the first row that has one names it.
 pub(crate) fn each_row<T: Send>(data: &Dataset, of: impl Fn(&Example) -> Result<T> + Sync) -> Result<Vec<T>> {
@@ -303,5 +317,20 @@ impl std::fmt::Display for TokenizedDataset {
             self.len(),
             self.tokens()
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_that_ends_a_word_is_not_encoded_twice() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/neox-tokenizer");
+        let tokenizer = Tokenizer::from_folder(std::path::Path::new(folder)).unwrap();
+        let seam = |prompt: &str, completion: &str| seam(&tokenizer.locate(&[prompt, completion].concat()).unwrap(), prompt, completion);
+        assert_eq!(seam("What is it?", "It is."), Some(4));
+        assert_eq!(seam("What is it", " not?"), Some(3));
+        assert_eq!([seam("x = ", "4"), seam("un", "believable"), seam("Say\n", "\nno"), seam("a", "\u{301}")], [None; 4]);
     }
 }

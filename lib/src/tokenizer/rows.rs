@@ -8,7 +8,7 @@ use crate::data::dataset::Dataset;
 use crate::data::message::Message;
 use crate::data::shape::{Content, Shape};
 use crate::error::{Error, ErrorKind, Result};
-use crate::tokenizer::encode::{Encoding, IGNORE_INDEX, Joined, TokenizedDataset, check_length, each_row, join};
+use crate::tokenizer::encode::{Encoding, IGNORE_INDEX, Joined, MERGED, TokenizedDataset, check_length, each_row, join};
 use crate::tokenizer::options::{EndToken, TokenizeOptions};
 use crate::tokenizer::text::Tokenizer;
 use crate::tokenizer::turns::{TurnTemplate, Turns};
@@ -186,13 +186,11 @@ impl TokenizeReport {
             let first = indices.first()?;
             Some(format!("{} of {} rows {what}; the first is row {first}", indices.len(), self.rows))
         };
-        let merged = "have a token that holds the end of the prompt and the beginning of the completion; it is learnt. \
-                      End prompts on a token's end, as with a line break, to ask as was learnt";
         let lines = [
             rows(&self.empty, "have no text and are left out"),
             rows(&self.silent, "have nothing to predict (a prompt alone, or one token) and are left out"),
             rows(&self.too_long, "are too long for max_length in their last turn and are left out"),
-            rows(&self.merged, merged),
+            rows(&self.merged, MERGED),
             (self.ended > 0).then(|| {
                 format!("{} rows got an end-of-sequence token, so that the model learns to stop (EndToken::AsTokenizer: none)", self.ended)
             }),
