@@ -9,6 +9,7 @@ use notebooks::ipynb::KERNEL_DISPLAY_NAME;
 use crate::kernel::prepare::companion::wants_cuda;
 use crate::kernel::prepare::unpack::checksum;
 use crate::lab::failure::Failure;
+use crate::lab::machine::model::SMOL;
 use crate::lab::machine::steps::{Done, step};
 use crate::lab::machine::{companion, jupyter, kernelspec, python, resources};
 use crate::lab::paths::Paths;
@@ -19,6 +20,7 @@ pub fn setup(paths: &Paths) -> Result<(), Failure> {
     resources::check_writable(paths)?;
     // What may be missing on the machine comes before what takes long.
     step("Python environment", || python::prepare(paths))?;
+    step(SMOL.title, || SMOL.fetch(&python::venv_python(paths)))?;
     step("companion crate", || companion::build(&paths.root, wants_cuda()))?;
     step("kernel and settings", || configure(paths))?;
     step("outputs of the lessons", || trust(paths))
