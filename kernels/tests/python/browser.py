@@ -7,6 +7,7 @@ code 1 and a screenshot at the first that is none.
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
