@@ -1,16 +1,17 @@
 //! Files → rows of typed fields, in memory or one by one.
 //!
-//! [`example`] is a row, [`message`] a turn of a conversation in it, [`shape`] what its columns mean. A file is opened by
-//! `input`, which asks [`mod@format`] what it is; [`jsonl`], `document` (.json), `delimited` (.csv), [`plain`] (.txt) and `parquet`
-//! read it, on `lines`, `json` with its `literal`, `scan` and `records`; [`bad`] is a row that cannot be read. [`stream`] reads several files,
-//! [`dataset`] holds all rows, `save` writes them, `frame` shows them as a polars table, [`split`] shuffles as NumPy does,
-//! `slice` cuts splits, [`load`] finds them by name with [`options`]. `parquet` and `frame` belong to the feature `data-frames`.
+//! [`example`] is a row, [`message`] a turn of a conversation in it. A file is opened by `input`, which asks [`mod@format`] what
+//! it is; [`jsonl`], `document` (.json), `delimited` (.csv), [`plain`] (.txt) and `parquet` read it, on `lines`, `json` with its `literal`, `scan`
+//! and `records`; [`bad`] is a row that cannot be read. [`stream`] reads several files, [`split`] shuffles as NumPy does,
+//! [`dataset`] holds all rows, [`operations`] and [`combine`] make others of them, `save` writes them, `frame` shows them as a
+//! polars table, `slice` cuts splits, [`load`] finds them by name with [`options`]. [`template`] makes a text of a row, [`shape`]
+//! says what its columns mean (`conversation` and `pair` read them), [`detect`] the same of a whole data set.
+//! `parquet` and `frame` belong to the feature `data-frames`.
 //!
 //! Imports: error, util, display, hub, source.
 
 pub mod example;
 pub mod message;
-pub mod shape;
 pub mod bad;
 mod json;
 mod literal;
@@ -30,7 +31,14 @@ pub mod stream;
 pub mod split;
 mod slice;
 pub mod dataset;
+pub mod operations;
+pub mod combine;
 mod save;
+pub mod template;
+mod conversation;
+mod pair;
+pub mod shape;
+pub mod detect;
 #[cfg(feature = "data-frames")]
 mod frame;
 pub mod load;
