@@ -239,8 +239,8 @@ fn memory_does_not_grow_with_rows() {
         words.next().unwrap()
     };
     for name in ["jsonl", "json", "csv", "txt"] {
-        // The blocks have their full size from about a hundred thousand rows on.
-        let (few, many) = (peak(120_000, name), peak(600_000, name));
+        // The blocks have their full size from about two hundred thousand rows on.
+        let (few, many) = (peak(300_000, name), peak(900_000, name));
         assert!(many < few + (24 << 20) && many < 500_000_000, "{name}: {few} and {many} bytes");
     }
 }

@@ -19,6 +19,8 @@ use crate::util::write::replace;
 /// A block below this size is not worth a second thread.
 const SMALL: usize = 256 << 10;
 
+/// How many pieces of a block each thread has, so that one that is held up holds up little.
+const PIECES: usize = 8;
 /// What a thread's heap grows by, below the size at which it would be given back at once.
 const ROOM: usize = 96 << 10;
 
@@ -68,7 +70,7 @@ impl JsonLines {
         interrupt::check(format_args!("while reading `{}`", self.path.display())).map_err(Bad::end)?;
         let first = self.lines.line;
         let Some((block, end)) = self.lines.block(&self.path)? else { return Ok(false) };
-        let size = if block.len() < SMALL { block.len() } else { block.len().div_ceil(2 * rayon::current_num_threads()) };
+        let size = if block.len() < SMALL { block.len() } else { block.len().div_ceil(PIECES * rayon::current_num_threads()).max(SMALL / 4) };
         let mut pieces: Vec<(usize, &[u8])> = Vec::new();
         let (mut rest, mut line) = (block, first);
         while !rest.is_empty() {

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 pub(crate) const LONGEST_LINE: usize = 256 << 20;
 /// The first block is small, so that the first rows come at once; each is four times as large as the one before.
 const FIRST_BLOCK: usize = 64 << 10;
-const LARGEST_BLOCK: usize = 1 << 20;
+const LARGEST_BLOCK: usize = 4 << 20;
 
 /// Reads blocks of lines.
 pub(crate) struct Lines {
