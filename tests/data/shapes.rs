@@ -90,6 +90,9 @@ fn columns_that_are_written_otherwise_or_left_out_are_named() {
         (json!({ "prompt": "q", "system": "s", "chosen": "a", "rejected": "b" }), vec!["`system` would be left out"]),
         (json!({ "system": "s", "question": "q", "answer": "a" }), vec!["`system` would be left out"]),
         (json!({ "system_prompt": "s", "messages": turns() }), vec!["`system_prompt` would be left out", "rename it to `system`"]),
+        (json!({ "text": turns().to_string() }), vec!["`text` holds messages as JSON", "rename_column(\"text\", \"messages\")"]),
+        (json!({ "question": turns()[0].to_string(), "answer": "a" }), vec!["`question` holds messages as JSON"]),
+        (json!({ "prompt": "q", "completion": "{'role': 'assistant', 'content': 'a'}" }), vec!["column `completion`", "as Python prints"]),
         (json!({ "dialog": turns() }), vec!["rename_column(\"dialog\", \"messages\")"]),
         (json!({ "question": null, "answer": "a" }), vec!["`question` is null"]),
         (json!({ "question": ["q"], "answer": "a" }), vec!["`question` is a list"]),
@@ -221,6 +224,8 @@ fn pairs_begin_where_trl_lets_them_begin() {
     let single = [("gpt", "So."), ("gpt", "No.")].map(|(from, value)| json!({ "from": from, "value": value }));
     let own = json!({ "conversations": [{ "from": "human", "value": "Why?" }], "chosen": single[0], "rejected": single[1] });
     assert_eq!(taught(own).unwrap(), json!([[user], [good], [bad], null]));
+    let written = json!({ "prompt": "Why?", "chosen": good.to_string(), "rejected": bad.to_string() });
+    assert_eq!(taught(written).unwrap(), json!([[user], [good], [bad], null]));
     refused(taught(json!({ "prompt": "What?", "chosen": [user, good], "rejected": [user, bad] })), &["`prompt` is another text"]);
     refused(taught(json!({ "chosen": [user, good], "rejected": "No." })), &["`chosen` holds messages, `rejected` is a text"]);
     refused(taught(json!({ "prompt": [user], "chosen": [good], "rejected": [user] })), &["column `rejected`", "no turn of the assistant"]);
@@ -330,6 +335,21 @@ fn a_data_set_says_what_it_was_taken_for() {
     let chat = data(json!([{ "messages": [] }, { "messages": turns() }])).detect().unwrap().preview(&tokenizer).unwrap();
     assert_eq!((chat.row, chat.pieces[0].1.as_str()), (1, "<user>Why?<end>\n<assistant>So.<end>\n"));
     assert!(chat.to_string().contains("the assistant's turns are learnt"));
+}
+
+#[test]
+fn the_data_of_the_course_is_taken_for_what_it_is() {
+    for (name, shape) in [
+        ("lab_docs", Shape::QuestionAnswer),
+        ("instructions", Shape::InstructionOutput),
+        ("pretraining", Shape::Text),
+        ("project_prose", Shape::Text),
+    ] {
+        let detected = load_dataset(&format!("builtin:{name}")).unwrap().detect().unwrap();
+        assert_eq!((detected.shape, detected.misfits.len()), (shape, 0), "{name}: {detected}");
+    }
+    // An index into `choices` is no answer to learn.
+    refused(load_dataset("builtin:arc_style").unwrap().detect(), &["`choices` would be left out"]);
 }
 
 #[test]
