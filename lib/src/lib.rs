@@ -110,6 +110,8 @@ pub use course::samples::{Sample, SampleAnswers};
 #[doc(no_inline)]
 pub use course::tournament::{Tournament, Verdict, judge_by_model, judge_by_target};
 #[doc(no_inline)]
+pub use data::bad::{BadRow, BadRows, OnError};
+#[doc(no_inline)]
 pub use data::combine::{StoppingStrategy, concatenate_datasets, interleave_datasets};
 #[doc(no_inline)]
 pub use data::dataset::Dataset;
@@ -118,9 +120,15 @@ pub use data::detect::Detected;
 #[doc(no_inline)]
 pub use data::example::Example;
 #[doc(no_inline)]
-pub use data::load::{load_dataset, load_dataset_with, stream_dataset, stream_dataset_with};
+pub use data::format::Format;
+#[doc(no_inline)]
+pub use data::load::{dataset_splits, load_dataset, load_dataset_with, stream_dataset, stream_dataset_with};
 #[doc(no_inline)]
 pub use data::message::Message;
+#[doc(no_inline)]
+pub use data::options::DataOptions;
+#[doc(no_inline)]
+pub use data::plain::SampleBy;
 #[doc(no_inline)]
 pub use data::shape::{Content, Shape};
 #[doc(no_inline)]
