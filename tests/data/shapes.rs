@@ -237,11 +237,12 @@ fn a_data_set_says_what_it_was_taken_for() {
 
     let tokenizer = chat_tokenizer();
     let preview = detected.preview(&tokenizer).unwrap();
-    assert_eq!(preview.pieces, [("read", "Why?".to_string()), ("learnt", "So.".to_string())]);
-    assert_eq!((preview.row, preview.tokens), (0, tokenizer.encode("Why?So.").unwrap().len()));
-    let chat = data(json!([{ "messages": [] }, { "messages": turns() }])).detect().unwrap().preview(&tokenizer).unwrap();
-    assert_eq!((chat.row, chat.pieces[0].1.as_str()), (1, "<user>Why?<end>\n<assistant>So.<end>\n"));
-    assert!(chat.to_string().contains("the assistant's turns are learnt"));
+    assert_eq!(preview.pieces, [("read", "Why?".to_string()), ("learnt", "So.<|endoftext|>".to_string())]);
+    assert_eq!((preview.row, preview.tokens), (0, tokenizer.encode("Why?So.").unwrap().len() + 1));
+    let more = json!([turns()[0], turns()[1], turns()[0], { "role": "assistant", "content": "No.", "weight": 0 }]);
+    let chat = data(json!([{ "messages": [] }, { "messages": more }])).detect().unwrap().preview(&tokenizer).unwrap();
+    let expected = [("read", "<user>Why?<end>\n<assistant>"), ("learnt", "So.<end>\n"), ("read", "<user>Why?<end>\n<assistant>No.<end>\n")];
+    assert_eq!((chat.row, chat.pieces), (1, expected.map(|(what, text)| (what, text.to_string())).to_vec()));
 }
 
 #[test]
