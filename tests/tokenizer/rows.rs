@@ -54,12 +54,22 @@ fn seams_and_end_tokens_are_trls() {
 #[test]
 fn preference_pairs_are_trls() {
     let masks = read("masks.json");
-    for case in masks["pairs"].as_array().unwrap() {
-        let row = Example::new(["prompt", "chosen", "rejected"].map(|name| (name, case["texts"][name].clone())));
-        let pair = tokenize_preference(&row, &neox(), 64).unwrap();
-        assert_eq!(pair.prompt, ids(&case["prompt"]), "{case}");
-        assert_eq!((pair.chosen, pair.rejected), (ids(&case["chosen"]), ids(&case["rejected"])), "{case}");
+    let chatml = with_template(&masks, &masks["templates"]["chatml"]);
+    let mut pairs = 0;
+    for (kind, cases) in masks["pairs"].as_object().unwrap() {
+        let tokenizer = if kind == "texts" { neox() } else { chatml.clone() };
+        for case in cases.as_array().unwrap() {
+            let row = Example::new(case["row"].as_object().unwrap().clone());
+            let pair = tokenize_preference(&row, &tokenizer, 64).unwrap();
+            assert_eq!(pair.prompt, ids(&case["prompt"]), "{case}");
+            assert_eq!((pair.chosen, pair.rejected), (ids(&case["chosen"]), ids(&case["rejected"])), "{case}");
+            pairs += 1;
+        }
     }
+    assert_eq!(pairs, 5);
+    let mixed =
+        Example::new([("prompt", json!("Hi")), ("chosen", json!([{"role": "assistant", "content": "a"}])), ("rejected", json!("b"))]);
+    refused(tokenize_preference(&mixed, &chatml, 64), &["column `prompt`", "not a text"]);
 }
 
 #[test]

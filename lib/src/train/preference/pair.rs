@@ -1,10 +1,17 @@
 //! An example with `prompt`, `chosen` and `rejected` → ids of a pair of answers, of which one is preferred.
 
+use std::borrow::Cow;
+
+use serde_json::Value;
+
 use crate::data::dataset::Dataset;
 use crate::data::example::Example;
+use crate::data::message::Message;
 use crate::error::{Error, ErrorKind, Result};
-use crate::tokenizer::encode::{Encoding, Joined, each_row, join};
+use crate::tokenizer::chat::ChatOptions;
+use crate::tokenizer::encode::{Encoding, Joined, common_prefix, each_row, join};
 use crate::tokenizer::text::Tokenizer;
+use crate::util::notice;
 
 /// A prompt with a better and a worse answer, as ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,24 +39,19 @@ impl PreferencePair {
     }
 }
 
-/// The pair of an example, as TRL makes it: an answer that does not end with the end-of-sequence token gets it, the answers begin
+/// The pair of an example, of texts or of turns (lists of messages, with or without a `prompt` of their own), as TRL makes it: an answer that does not end with the end-of-sequence token gets it, the answers begin
 /// where their ids leave those of the prompt alone (the earlier of the two places), and a row of more than `max_length` ids is
 /// cut at its end.
 ///
 /// # Errors
 /// When a column is missing, the prompt or an answer is empty, or the prompt leaves no room for an answer.
 pub fn tokenize_preference(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<PreferencePair> {
-    let text = example.text("prompt")?;
-    let answer = |name: &str| -> Result<Joined> {
-        let answer = example.text(name)?;
-        if answer.is_empty() {
-            return Err(Error::new(ErrorKind::Data, format!("`{name}` is empty")).hint("remove the row, or write the answer"));
-        }
-        let mut joined = join(tokenizer, &text, &answer)?;
-        if !answer.ends_with(tokenizer.eos_token()) {
-            joined.ids.push(tokenizer.eos_id());
-        }
-        Ok(joined)
+    let chat = [PROMPT, "chosen"].into_iter().any(|name| example.value(name).is_some_and(Value::is_array));
+    let text = if chat { Cow::Borrowed("a conversation") } else { example.text(PROMPT)? };
+    let asked = if chat { conversation(example)? } else { Vec::new() };
+    let answer = |name: &str| match chat {
+        true => answer_turns(example, tokenizer, &asked, name),
+        false => answer_text(example, tokenizer, &text, name),
     };
     let (chosen, rejected) = (answer("chosen")?, answer("rejected")?);
     let length = chosen.prompt_length.min(rejected.prompt_length);
@@ -69,10 +71,61 @@ pub fn tokenize_preference(example: &Example, tokenizer: &Tokenizer, max_length:
     Ok(PreferencePair { prompt, chosen: rest(chosen), rejected: rest(rejected) })
 }
 
-/// Every row of a data set through [`tokenize_preference`]; an error names the row.
+const PROMPT: &str = "prompt";
+
+/// A prompt and an answer as texts.
+fn answer_text(example: &Example, tokenizer: &Tokenizer, prompt: &str, name: &str) -> Result<Joined> {
+    let answer = example.text(name)?;
+    if answer.is_empty() {
+        return Err(Error::new(ErrorKind::Data, format!("`{name}` is empty")).hint("remove the row, or write the answer"));
+    }
+    let mut joined = join(tokenizer, prompt, &answer)?;
+    if !answer.ends_with(tokenizer.eos_token()) {
+        joined.ids.push(tokenizer.eos_id());
+    }
+    Ok(joined)
+}
+
+/// A prompt and an answer as turns, in the text of the chat template, which ends them itself.
+fn answer_turns(example: &Example, tokenizer: &Tokenizer, asked: &[Message], name: &str) -> Result<Joined> {
+    let said = turns(example, name)?;
+    // Without a prompt of its own, an answer is a whole conversation.
+    let whole = if example.value(PROMPT).is_some() { [asked, &said].concat() } else { said };
+    let options = ChatOptions::new().with_tools(example.value("tools").cloned().unwrap_or_default());
+    let text = |messages: &[Message], options: &ChatOptions| tokenizer.encode(&tokenizer.apply_chat_template_with(messages, options)?);
+    let (alone, ids) = (text(asked, &options.clone().with_generation_prompt(true))?, text(&whole, &options)?);
+    let prompt_length = common_prefix(&alone, &ids);
+    Ok(Joined { ids, prompt_length, merged: prompt_length < alone.len() })
+}
+
+/// The turns before the answers: `prompt`, or what both answers begin with.
+fn conversation(example: &Example) -> Result<Vec<Message>> {
+    if example.value(PROMPT).is_some() {
+        return turns(example, PROMPT);
+    }
+    let (chosen, rejected) = (turns(example, "chosen")?, turns(example, "rejected")?);
+    Ok(chosen.into_iter().zip(rejected).take_while(|(one, other)| one == other).map(|(turn, _)| turn).collect())
+}
+
+fn turns(example: &Example, name: &str) -> Result<Vec<Message>> {
+    let missing =
+        || Error::new(ErrorKind::Data, format!("`{name}` is missing")).hint("give `prompt`, `chosen` and `rejected`, all as turns");
+    Message::list(example.value(name).ok_or_else(missing)?).map_err(|error| error.at(format_args!("column `{name}`")))
+}
+
+/// Every row of a data set through [`tokenize_preference`]; an error names the row. How many pairs have the same answer twice is
+/// said aloud.
 ///
 /// # Errors
 /// As [`tokenize_preference`].
 pub fn tokenize_preferences(data: &Dataset, tokenizer: &Tokenizer, max_length: usize) -> Result<Vec<PreferencePair>> {
-    each_row(data, |example| tokenize_preference(example, tokenizer, max_length))
+    let pairs = each_row(data, |example| tokenize_preference(example, tokenizer, max_length))?;
+    let equal: Vec<usize> = (0..pairs.len()).filter(|&row| pairs[row].chosen == pairs[row].rejected).collect();
+    if let Some(first) = equal.first() {
+        let (count, all) = (equal.len(), pairs.len());
+        notice::warn(format_args!(
+            "{count} of {all} pairs prefer nothing: both answers are one, maybe after the cut; the first is row {first}"
+        ));
+    }
+    Ok(pairs)
 }
