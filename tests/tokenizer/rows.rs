@@ -139,6 +139,36 @@ fn rows_that_teach_nothing_are_left_out_and_counted() {
     assert_eq!((train.len(), test.len()), (train_texts.len(), test_texts.len()));
 }
 
+#[test]
+fn the_course_runs_on_data_with_empty_rows() {
+    // The course's own file has two such rows.
+    let path = fresh_folder().join("rows.jsonl");
+    let rows: Vec<(String, String)> = (0..40)
+        .map(|row| if row % 19 == 5 { Default::default() } else { (format!("Question {row}?"), format!("Answer {row}.")) })
+        .collect();
+    let rows: Vec<(&str, &str)> = rows.iter().map(|(question, answer)| (question.as_str(), answer.as_str())).collect();
+    answers(&rows).to_jsonl(&path).unwrap();
+    let tokenizer = AutoTokenizer::from_pretrained("builtin:base").unwrap();
+    let config = TrainingConfig {
+        model: ModelConfig { pretrained_name: "builtin:base".into(), max_length: 2048 },
+        datasets: DatasetsConfig { use_hf: false, path: path.display().to_string() },
+        verbose: false,
+    };
+    let (train, test) = tokenize_and_split_data(&config, &tokenizer).unwrap();
+    let (texts, held_out) = answers(&rows).train_test_split(0.1, 123).unwrap();
+    assert_eq!((train.len(), test.len()), (36, 4));
+    for (tokens, texts) in [(&train, &texts), (&test, &held_out)] {
+        for (row, text) in tokens.rows().iter().zip(texts.iter()) {
+            assert_eq!(row.input_ids, tokenizer.encode(&concatenate(text).unwrap()).unwrap());
+        }
+    }
+    assert_eq!(train.rows().iter().chain(test.rows()).filter(|row| row.input_ids.is_empty()).count(), 2);
+    let model = AutoModelForCausalLM::from_pretrained("builtin:base").unwrap();
+    let arguments = TrainingArguments { max_steps: 1, disable_tqdm: true, ..Default::default() };
+    let trainer = Trainer::new(&model, arguments, train, test).unwrap();
+    assert!(trainer.evaluate().unwrap().loss.is_finite());
+}
+
 fn chats() -> (Value, Tokenizer) {
     let masks = read("masks.json");
     let tokenizer = with_template(&masks, &masks["templates"]["chatml"]);

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::data::dataset::{Dataset, check_test_size};
+use crate::data::detect;
 use crate::data::example::Example;
 use crate::data::split::split_indices;
 use crate::error::{Error, ErrorKind, Result};
@@ -232,6 +233,7 @@ pub(crate) fn common_prefix(one: &[u32], other: &[u32]) -> usize {
 /// # Errors
 /// As [`tokenize_with_length`].
 pub fn tokenize_dataset(data: &Dataset, tokenizer: &Tokenizer, max_length: usize) -> Result<TokenizedDataset> {
+    detect::say(data);
     let rows = each_row(data, |example| encode_row(example, tokenizer, max_length))?;
     let say = |what: &str, is: fn(&(Encoding, bool)) -> bool| {
         let found: Vec<usize> = (0..rows.len()).filter(|&row| is(&rows[row])).collect();

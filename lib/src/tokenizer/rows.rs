@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::Value as Json;
 
 use crate::data::dataset::Dataset;
+use crate::data::detect;
 use crate::data::message::Message;
 use crate::data::shape::{Content, Shape};
 use crate::error::{Error, ErrorKind, Result};
@@ -64,6 +65,9 @@ struct Row {
 /// When `max_length` is 0, a row has no known columns, or a template refuses a conversation, with the row; when no row is left.
 pub fn tokenize_with(data: &Dataset, tokenizer: &Tokenizer, options: &TokenizeOptions) -> Result<(TokenizedDataset, TokenizeReport)> {
     check_length(options.max_length)?;
+    if options.shape.is_none() {
+        detect::say(data);
+    }
     let template = tokenizer.chat_template(false).map(|template| TurnTemplate::new(&template, options.assistant_only));
     let of_tools = tokenizer.chat_template(true).map(|template| TurnTemplate::new(&template, options.assistant_only));
     let plain = template.as_ref().ok().and_then(|template| Turns::new(tokenizer, template, &Json::Null).ok());
@@ -78,6 +82,8 @@ pub fn tokenize_with(data: &Dataset, tokenizer: &Tokenizer, options: &TokenizeOp
                 chat_row(tokenizer, options, &Turns::new(tokenizer, template, &tools)?, &messages)
             }
         },
+        _ => Err(Error::new(ErrorKind::Data, "the row is a preference pair, which is two texts")
+            .hint("use `tokenize_preferences`, or learn the chosen answers alone: `remove_columns` and `rename_column`")),
     })?;
     let (rows, mut report) = sorted(rows);
     report.keeps_reasoning = report.learnt > 0 && plain.is_some() && template.is_ok_and(|template| template.keeps_reasoning);

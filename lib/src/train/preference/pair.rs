@@ -1,17 +1,15 @@
-//! An example with `prompt`, `chosen` and `rejected` → ids of a pair of answers, of which one is preferred.
-
-use std::borrow::Cow;
-
-use serde_json::Value;
+//! An example with `chosen` and `rejected` answers → ids of a pair of answers, of which one is preferred.
 
 use crate::data::dataset::Dataset;
 use crate::data::example::Example;
 use crate::data::message::Message;
+use crate::data::shape::{Content, Shape};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokenizer::chat::ChatOptions;
-use crate::tokenizer::encode::{Encoding, Joined, common_prefix, each_row, join};
+use crate::tokenizer::encode::{Encoding, common_prefix};
 use crate::tokenizer::text::Tokenizer;
-use crate::util::notice;
+use crate::util::names::rows_by_number;
+use crate::util::notice::warn;
 
 /// A prompt with a better and a worse answer, as ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,93 +37,120 @@ impl PreferencePair {
     }
 }
 
-/// The pair of an example, of texts or of turns (lists of messages, with or without a `prompt` of their own), as TRL makes it: an answer that does not end with the end-of-sequence token gets it, the answers begin
-/// where their ids leave those of the prompt alone (the earlier of the two places), and a row of more than `max_length` ids is
-/// cut at its end.
+/// The pair of an example: both answers end with the end-of-sequence token, as in TRL, and a row of more than `max_length`
+/// ids is cut at its end. Prompt and answers are texts, or messages that go through the chat template, which then ends them;
+/// without a prompt it is what both answers begin with.
 ///
 /// # Errors
-/// When a column is missing, the prompt or an answer is empty, or the prompt leaves no room for an answer.
+/// When a column is missing, the prompt or an answer is empty, both answers are the same, also after the cut, or the prompt
+/// leaves no room for an answer.
 pub fn tokenize_preference(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<PreferencePair> {
-    let chat = [PROMPT, "chosen"].into_iter().any(|name| example.value(name).is_some_and(Value::is_array));
-    let text = if chat { Cow::Borrowed("a conversation") } else { example.text(PROMPT)? };
-    let asked = if chat { conversation(example)? } else { Vec::new() };
-    let answer = |name: &str| match chat {
-        true => answer_turns(example, tokenizer, &asked, name),
-        false => answer_text(example, tokenizer, &text, name),
-    };
-    let (chosen, rejected) = (answer("chosen")?, answer("rejected")?);
-    let length = chosen.prompt_length.min(rejected.prompt_length);
-    if length == 0 {
-        let what = if text.is_empty() { "is empty" } else { "has no token of its own: it merges with the answer" };
-        return Err(Error::new(ErrorKind::Data, format!("`prompt` {what}; the first id of an answer is predicted from the prompt"))
-            .hint("give every row a prompt of at least one token"));
+    pair(example, tokenizer, max_length)?.map(|(pair, _)| pair).ok_or_else(equal)
+}
+
+fn equal() -> Error {
+    Error::new(ErrorKind::Data, "`chosen` and `rejected` are the same for the model: nothing can be learnt of such a pair")
+        .hint("leave the row out, or raise max_length where the answers differ at their ends only")
+}
+
+/// A pair, and whether the end of its prompt was cut off at the seam; `None` where both answers are the same.
+///
+/// As in TRL the prompt and both whole texts are encoded, and the answers begin where the ids part: a token that reaches over
+/// the seam belongs to the answer.
+fn pair(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<Option<(PreferencePair, bool)>> {
+    Shape::Preference.check_columns(example)?;
+    let content = Shape::Preference.read(example)?;
+    if content.is_equal_pair() {
+        return Ok(None);
     }
-    if length >= max_length {
-        let message = format!("`prompt` has {length} tokens; prompt and answer together may have {max_length}");
+    let Texts { prompt, wholes, ended } = texts(content, tokenizer)?;
+    // A chat template writes itself what the model expects before a text.
+    let read = |text: &str| if ended { tokenizer.encode(text) } else { tokenizer.encode_prompt(text) };
+    let mut prompt = read(&prompt)?;
+    let encode = |text: &String| -> Result<Vec<u32>> {
+        let mut ids = read(text)?;
+        if !ended && ids.last() != Some(&tokenizer.eos_id()) {
+            ids.push(tokenizer.eos_id());
+        }
+        Ok(ids)
+    };
+    let [chosen, rejected] = &wholes;
+    let (chosen, rejected) = (encode(chosen)?, encode(rejected)?);
+    let seam = common_prefix(&prompt, &chosen).min(common_prefix(&prompt, &rejected));
+    let cut = seam < prompt.len();
+    prompt.truncate(seam);
+    if prompt.is_empty() {
+        return Err(Error::new(ErrorKind::Data, "`prompt` is empty; the first id of an answer is predicted from the prompt")
+            .hint("give every row a prompt of at least one character"));
+    }
+    if prompt.len() >= max_length {
+        let message = format!("`prompt` has {} tokens; prompt and answer together may have {max_length}", prompt.len());
         return Err(
             Error::new(ErrorKind::Data, message).hint("shorten the prompt, or raise max_length up to the model's max_position_embeddings")
         );
     }
-    let prompt = chosen.ids[..length].to_vec();
-    let rest = |joined: Joined| joined.ids.into_iter().take(max_length).skip(length).collect();
-    Ok(PreferencePair { prompt, chosen: rest(chosen), rejected: rest(rejected) })
+    let answer = |ids: &[u32]| ids[seam..ids.len().min(max_length)].to_vec();
+    let pair = PreferencePair { chosen: answer(&chosen), rejected: answer(&rejected), prompt };
+    Ok(Some((pair, cut)).filter(|(pair, _)| pair.chosen != pair.rejected))
 }
 
-const PROMPT: &str = "prompt";
+/// What the model reads of a pair.
+struct Texts {
+    prompt: String,
+    /// The prompt with the chosen answer, and with the rejected one.
+    wholes: [String; 2],
+    /// The answers end as the chat template ends them.
+    ended: bool,
+}
 
-/// A prompt and an answer as texts.
-fn answer_text(example: &Example, tokenizer: &Tokenizer, prompt: &str, name: &str) -> Result<Joined> {
-    let answer = example.text(name)?;
-    if answer.is_empty() {
-        return Err(Error::new(ErrorKind::Data, format!("`{name}` is empty")).hint("remove the row, or write the answer"));
+fn texts(content: Content<'_>, tokenizer: &Tokenizer) -> Result<Texts> {
+    let (prompt, answers, options) = match content {
+        Content::Preference { prompt, chosen, rejected } => {
+            for (name, answer) in [("chosen", &chosen), ("rejected", &rejected)] {
+                if answer.is_empty() {
+                    return Err(Error::new(ErrorKind::Data, format!("`{name}` is empty")).hint("remove the row, or write the answer"));
+                }
+            }
+            let wholes = [chosen, rejected].map(|answer| format!("{prompt}{answer}"));
+            return Ok(Texts { prompt: prompt.into_owned(), wholes, ended: false });
+        }
+        Content::PreferenceChat { prompt, chosen, rejected, tools } => (prompt, [chosen, rejected], ChatOptions::new().with_tools(tools)),
+        _ => return Err(Error::new(ErrorKind::Data, "the row is no pair").hint("name its columns prompt, chosen and rejected")),
+    };
+    if prompt.is_empty() {
+        return Err(Error::new(ErrorKind::Data, "the pair has no turn before the answers, so there is nothing to answer")
+            .hint("write `prompt` as a list of messages, or the same turns at the beginning of `chosen` and `rejected`"));
     }
-    let mut joined = join(tokenizer, prompt, &answer)?;
-    if !answer.ends_with(tokenizer.eos_token()) {
-        joined.ids.push(tokenizer.eos_id());
-    }
-    Ok(joined)
+    let text = |turns: &[Message], options: &ChatOptions| tokenizer.apply_chat_template_with(turns, options);
+    let [chosen, rejected] = answers.map(|answer| text(&[prompt.as_slice(), &answer].concat(), &options));
+    let wholes = [chosen?, rejected?];
+    Ok(Texts { prompt: text(&prompt, &options.with_generation_prompt(true))?, wholes, ended: true })
 }
 
-/// A prompt and an answer as turns, in the text of the chat template, which ends them itself.
-fn answer_turns(example: &Example, tokenizer: &Tokenizer, asked: &[Message], name: &str) -> Result<Joined> {
-    let said = turns(example, name)?;
-    // Without a prompt of its own, an answer is a whole conversation.
-    let whole = if example.value(PROMPT).is_some() { [asked, &said].concat() } else { said };
-    let options = ChatOptions::new().with_tools(example.value("tools").cloned().unwrap_or_default());
-    let text = |messages: &[Message], options: &ChatOptions| tokenizer.encode(&tokenizer.apply_chat_template_with(messages, options)?);
-    let (alone, ids) = (text(asked, &options.clone().with_generation_prompt(true))?, text(&whole, &options)?);
-    let prompt_length = common_prefix(&alone, &ids);
-    Ok(Joined { ids, prompt_length, merged: prompt_length < alone.len() })
-}
-
-/// The turns before the answers: `prompt`, or what both answers begin with.
-fn conversation(example: &Example) -> Result<Vec<Message>> {
-    if example.value(PROMPT).is_some() {
-        return turns(example, PROMPT);
-    }
-    let (chosen, rejected) = (turns(example, "chosen")?, turns(example, "rejected")?);
-    Ok(chosen.into_iter().zip(rejected).take_while(|(one, other)| one == other).map(|(turn, _)| turn).collect())
-}
-
-fn turns(example: &Example, name: &str) -> Result<Vec<Message>> {
-    let missing =
-        || Error::new(ErrorKind::Data, format!("`{name}` is missing")).hint("give `prompt`, `chosen` and `rejected`, all as turns");
-    Message::list(example.value(name).ok_or_else(missing)?).map_err(|error| error.at(format_args!("column `{name}`")))
-}
-
-/// Every row of a data set through [`tokenize_preference`]; an error names the row. How many pairs have the same answer twice is
-/// said aloud.
+/// Every row of a data set through [`tokenize_preference`]; an error names the row. Rows whose answers are the same teach
+/// nothing: they are left out and counted aloud.
 ///
 /// # Errors
-/// As [`tokenize_preference`].
+/// As [`tokenize_preference`], and when all answers are the same.
 pub fn tokenize_preferences(data: &Dataset, tokenizer: &Tokenizer, max_length: usize) -> Result<Vec<PreferencePair>> {
-    let pairs = each_row(data, |example| tokenize_preference(example, tokenizer, max_length))?;
-    let equal: Vec<usize> = (0..pairs.len()).filter(|&row| pairs[row].chosen == pairs[row].rejected).collect();
-    if let Some(first) = equal.first() {
-        let (count, all) = (equal.len(), pairs.len());
-        notice::warn(format_args!(
-            "{count} of {all} pairs prefer nothing: both answers are one, maybe after the cut; the first is row {first}"
-        ));
+    let (mut pairs, mut same, mut cut) = (Vec::with_capacity(data.len()), Vec::new(), Vec::new());
+    for (row, example) in data.iter().enumerate() {
+        match pair(example, tokenizer, max_length).map_err(|error| error.at(format_args!("row {row}")).in_row(row))? {
+            Some((pair, at_seam)) => {
+                pairs.push(pair);
+                cut.extend(at_seam.then_some(row));
+            }
+            None => same.push(row),
+        }
+    }
+    if pairs.is_empty() && !same.is_empty() {
+        return Err(equal().at("all rows"));
+    }
+    if !same.is_empty() {
+        warn(format!("{} left out: `chosen` and `rejected` are the same for the model", rows_by_number(&same)));
+    }
+    if !cut.is_empty() {
+        warn(format!("{}: the prompt's last token reaches into the answer, which begins with it", rows_by_number(&cut)));
     }
     Ok(pairs)
 }
