@@ -6,6 +6,7 @@ mod nn;
 mod models;
 mod formats;
 mod tokenizer;
+mod quality;
 mod hub;
 mod generate;
 mod train;

@@ -88,17 +88,26 @@ pub struct Loaded {
     pub run: u64,
 }
 
+/// The state of a whole checkpoint.
+///
+/// # Errors
+/// When a file is missing or damaged.
+pub fn state(folder: &Path) -> Result<TrainerState> {
+    manifest::verify(folder)?;
+    let path = folder.join(STATE_FILE);
+    let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, error))?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        Error::new(ErrorKind::Training, format!("`{}`: {error}", path.display())).hint("resume from another checkpoint of the run")
+    })
+}
+
 /// Takes a whole checkpoint's weights and optimizer state over. A damaged file is named, and nothing is taken over.
 ///
 /// # Errors
 /// When a file is missing, damaged, or of another model or optimizer.
 pub fn load(folder: &Path, model: &CausalLm, optimizer: &mut Optimizer) -> Result<Loaded> {
-    manifest::verify(folder)?;
-    let path = folder.join(STATE_FILE);
+    let state = state(folder)?;
     let read = |path: &Path| std::fs::read(path).map_err(|error| Error::file(path, error));
-    let state = serde_json::from_slice(&read(&path)?).map_err(|error| {
-        Error::new(ErrorKind::Training, format!("`{}`: {error}", path.display())).hint("resume from another checkpoint of the run")
-    })?;
     let path = folder.join(HISTORY);
     let history =
         history::from_csv(&String::from_utf8_lossy(&read(&path)?)).map_err(|error| error.at(format_args!("`{}`", path.display())))?;
