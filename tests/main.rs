@@ -5,6 +5,7 @@ mod compute;
 mod nn;
 mod models;
 mod formats;
+mod data;
 mod tokenizer;
 mod quality;
 mod hub;

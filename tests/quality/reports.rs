@@ -245,6 +245,12 @@ fn rows_of_other_shapes_are_read() {
     let mixed = |answer: serde_json::Value| Example::new([("question", "How many?".into()), ("answer", answer)]);
     let mixed = report_of(vec![mixed(4.into()), mixed(serde_json::Value::Null), Example::new([("question", "How many?")])]);
     assert_eq!(found(&mixed, FindingKind::OneSided), [1, 2]);
+    let pair = |chosen: &str, rejected: &str| Example::new([("prompt", "Which is it?"), ("chosen", chosen), ("rejected", rejected)]);
+    let pairs = report_of(vec![pair("This one.", "That one."), pair("This one.", "Another."), pair("None.", "None. ")]);
+    assert_eq!((found(&pairs, FindingKind::EqualPair), found(&pairs, FindingKind::Contradiction)), (vec![2], vec![0, 1, 2]));
+    // The words of a template are no likeness, and an input may be empty.
+    let task = |what: &str| Example::new([("instruction", what), ("input", ""), ("output", &what.chars().rev().collect::<String>())]);
+    assert_eq!(report_of(vec![task("Name a colour."), task("Count to three.")]).findings, []);
     let unknown = report_of(vec![Example::new([("ask", "Who?"), ("say", "Ann.")])]);
     assert_eq!(found(&unknown, FindingKind::UnknownColumns), [0]);
     let named = Dataset::from_examples(vec![Example::new([("ask", "Who?"), ("say", "")])]);

@@ -76,6 +76,8 @@ pub enum FindingKind {
     Placeholder,
     /// An answer that begins with its prompt.
     PromptInAnswer,
+    /// A pair of answers of which none is better, since they are the same.
+    EqualPair,
     /// A row that is not well formed, such as a message of an unknown role.
     Unreadable,
     /// Rows whose columns have no known names.
@@ -222,6 +224,12 @@ impl FindingKind {
                 "answers that repeat their prompt",
                 "The model learns to say the question again before it answers.",
                 "Take the prompt out of the answer",
+            ),
+            Self::EqualPair => (
+                Error,
+                "pairs of equal answers",
+                "There is nothing to prefer: the loss stays where it is.",
+                "Write another answer on one side, or leave the pair out",
             ),
             Self::Unreadable => (
                 Error,

@@ -100,6 +100,7 @@ fn of_part(data: &Dataset, rows: &Rows, part: Part, near: &Near, options: &Quali
     let mut found = in_texts(data, part);
     let with = |kind, is: &dyn Fn(usize) -> bool| Finding::new(kind, part, (0..rows.rows.len()).filter(|&row| is(row)).collect()).some();
     found.extend(with(FindingKind::Empty, &|row| rows.rows[row].is_empty()));
+    found.extend(with(FindingKind::EqualPair, &|row| rows.rows[row].equal_pair));
     found.extend(with(FindingKind::OneSided, &|row| rows.rows[row].is_one_sided()));
     let problem = |(row, one): (usize, &Row)| Some(Place { row, text: one.problem.clone()? });
     let problems = rows.rows.iter().enumerate().filter_map(problem).collect();

@@ -25,6 +25,8 @@ pub(crate) struct Row {
     pub folded_prompt: String,
     /// The answer in that form.
     pub folded_answer: String,
+    /// Whether it is a pair of answers that are the same.
+    pub equal_pair: bool,
     /// Why the row could not be read; all its texts count as the answer then.
     pub problem: Option<String>,
     /// Equal for two rows that say the same: the folded prompt, and the answer with its capitals and indents.
@@ -35,7 +37,7 @@ impl Row {
     fn new(prompt: String, answer: String, two_sided: bool) -> Self {
         let (folded_prompt, folded_answer) = (fold(&prompt), fold(&answer));
         let same = format!("{folded_prompt}\0{}", plain(&answer));
-        Self { prompt, answer, two_sided, folded_prompt, folded_answer, problem: None, same }
+        Self { prompt, answer, two_sided, folded_prompt, folded_answer, equal_pair: false, problem: None, same }
     }
 
     /// Whether there is no text at all.
@@ -101,7 +103,10 @@ fn read(example: &Example, usual: Option<Shape>, options: &QualityOptions) -> (R
     if let Ok(Content::Chat { messages, .. }) = read {
         return (conversation(&messages), true);
     }
-    let Err(error) = read else { return (whole(example), true) };
+    let error = match read {
+        Ok(pair) => return (preference(&pair, example), true),
+        Err(error) => error,
+    };
     // What lacks a column is read as far as it goes: the gap is what the report is to find.
     if shape.columns().iter().all(|column| example.value(column).is_none_or(Value::is_null) || example.text(column).is_ok()) {
         return (columns(example, shape.columns()), true);
@@ -110,6 +115,18 @@ fn read(example: &Example, usual: Option<Shape>, options: &QualityOptions) -> (R
     let row = turns.map_or_else(|| whole(example), |turns| conversation(&turns));
     let problem = Some(error.message().to_string()).filter(|_| !row.is_one_sided());
     (Row { problem, ..row }, true)
+}
+
+/// A pair with its better answer.
+fn preference(pair: &Content, example: &Example) -> Row {
+    let said = |turns: &[Message]| turns.iter().map(|turn| turn.content.as_str()).collect::<Vec<_>>().join("\n");
+    let (prompt, chosen) = match pair {
+        Content::Preference { prompt, chosen, .. } => (prompt.to_string(), chosen.to_string()),
+        Content::PreferenceChat { prompt, chosen, .. } => (said(prompt), said(chosen)),
+        _ => return whole(example),
+    };
+    let two_sided = !prompt.is_empty();
+    Row { equal_pair: pair.is_equal_pair(), ..Row::new(prompt, chosen, two_sided) }
 }
 
 /// The last column as the answer, those before it as the prompt.

@@ -18,9 +18,6 @@ use crate::train::report::StepReport;
 /// Settings that a run may change when it goes on from a checkpoint, without a word.
 const FREE: [&str; 6] = ["output_dir", "overwrite_output_dir", "resume_from_checkpoint", "disable_tqdm", "report_to", "save_total_limit"];
 
-/// The name under which a checkpoint keeps how many rows the run has.
-const ROWS: &str = "train_dataset";
-
 /// Where a run stands.
 #[derive(Debug)]
 pub struct Run {
@@ -100,10 +97,9 @@ impl Run {
         let stop = stop || self.history.len() >= self.total_steps;
         let args = json!({ "should_epoch_stop": false, "should_evaluate": false, "should_log": false, "should_save": true, "should_training_stop": stop });
         state.stateful_callbacks.insert("TrainerControl".into(), json!({ "args": args, "attributes": {} }));
-        state.stateful_callbacks.insert(ROWS.into(), json!({ "args": { "num_rows": self.rows }, "attributes": {} }));
         state.stateful_callbacks.extend(memories);
-        let Self { model, optimizer, history, arguments, began, .. } = self;
-        store::save(output, Contents { model, optimizer, history, state: &state, arguments, run: *began })
+        let Self { model, optimizer, history, arguments, began, rows, .. } = self;
+        store::save(output, Contents { model, optimizer, history, state: &state, arguments, run: *began, rows: *rows })
     }
 
     /// [`Run::save`] into the output folder; then the oldest checkpoints beyond `save_total_limit` go.
@@ -159,9 +155,7 @@ impl Run {
     /// Refuses a checkpoint of more rows: the order of the rows, and so the run, would be another one. More rows than it had
     /// are said aloud.
     fn check_rows(&self, folder: &Path) -> Result<()> {
-        let state = store::state(folder)?;
-        let Some(theirs) = state.stateful_callbacks.get(ROWS).and_then(|rows| rows["args"]["num_rows"].as_u64()) else { return Ok(()) };
-        let (ours, theirs) = (self.rows, theirs as usize);
+        let (ours, Some(theirs)) = (self.rows, manifest::rows(folder)) else { return Ok(()) };
         if ours > theirs {
             println!("resume: train_dataset has {ours} rows; the checkpoint was written with {theirs}, so the rows come in another order");
         }

@@ -35,6 +35,8 @@ pub struct Contents<'a> {
     pub arguments: &'a TrainingArguments,
     /// When the run began, in microseconds since 1970.
     pub run: u64,
+    /// Rows that it trains on.
+    pub rows: usize,
 }
 
 /// Writes `checkpoint-<step>`; returns its path.
@@ -70,7 +72,7 @@ fn write(folder: &Path, contents: Contents) -> Result<()> {
     contents.state.save(folder)?;
     write_whole(&folder.join(HISTORY), history::to_csv(contents.history).as_bytes())?;
     contents.arguments.save(folder.join(json::FILE))?;
-    manifest::write(folder, contents.run)?;
+    manifest::write(folder, contents.run, contents.rows)?;
     flush(folder);
     Ok(())
 }
@@ -88,26 +90,17 @@ pub struct Loaded {
     pub run: u64,
 }
 
-/// The state of a whole checkpoint.
-///
-/// # Errors
-/// When a file is missing or damaged.
-pub fn state(folder: &Path) -> Result<TrainerState> {
-    manifest::verify(folder)?;
-    let path = folder.join(STATE_FILE);
-    let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, error))?;
-    serde_json::from_slice(&bytes).map_err(|error| {
-        Error::new(ErrorKind::Training, format!("`{}`: {error}", path.display())).hint("resume from another checkpoint of the run")
-    })
-}
-
 /// Takes a whole checkpoint's weights and optimizer state over. A damaged file is named, and nothing is taken over.
 ///
 /// # Errors
 /// When a file is missing, damaged, or of another model or optimizer.
 pub fn load(folder: &Path, model: &CausalLm, optimizer: &mut Optimizer) -> Result<Loaded> {
-    let state = state(folder)?;
+    manifest::verify(folder)?;
+    let path = folder.join(STATE_FILE);
     let read = |path: &Path| std::fs::read(path).map_err(|error| Error::file(path, error));
+    let state = serde_json::from_slice(&read(&path)?).map_err(|error| {
+        Error::new(ErrorKind::Training, format!("`{}`: {error}", path.display())).hint("resume from another checkpoint of the run")
+    })?;
     let path = folder.join(HISTORY);
     let history =
         history::from_csv(&String::from_utf8_lossy(&read(&path)?)).map_err(|error| error.at(format_args!("`{}`", path.display())))?;
