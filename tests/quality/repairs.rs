@@ -83,6 +83,77 @@ fn a_mended_set_needs_no_mending() {
 }
 
 #[test]
+fn any_text_can_be_looked_at_and_mended() {
+    let pieces = [
+        "Ã©",
+        "â€™",
+        "â€",
+        "Ã",
+        "Â",
+        "\u{9d}",
+        "\u{a0}",
+        "\u{7}",
+        "\u{200b}",
+        "\u{202e}",
+        "&amp;",
+        "&#",
+        ";",
+        "<br>",
+        "</",
+        ">",
+        "\\n",
+        "\\u00e9",
+        "\\",
+        "sk-",
+        "ghp_",
+        "aZ3kQ9xW7mB2vN8cL5tR",
+        "4111 1111 1111 1111",
+        "+49",
+        "(0",
+        ")",
+        "030 1234",
+        "@",
+        "ann@mail.de",
+        ".de",
+        "DE89 3704",
+        "0044 0532 0130 00",
+        " ",
+        "\n",
+        "\t",
+        "é",
+        "日本",
+        "🙂",
+        "`",
+        "\u{1b}[",
+        "31m",
+        "eyJ",
+        ".",
+        "-----BEGIN ",
+        "PRIVATE KEY-----",
+        "91.198.174.",
+        "192",
+        ":",
+        "a",
+        "Z9",
+        "ﬁ",
+    ];
+    let mut state = 7u64;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut text = || (0..next(9)).map(|_| pieces[next(pieces.len())]).collect::<String>();
+    let data = Dataset::from_examples((0..3_000).map(|_| Example::new([("question", text()), ("answer", text())])).collect());
+    let all = RepairOptions::default().with_near_duplicates_dropped().with_sensitive_data_masked();
+    for options in [RepairOptions::default(), all] {
+        let once = report(&data).repair_with(options);
+        assert!(once.data.len() > 1_000 && once.changes.len() > 1_000, "{} {}", once.data.len(), once.changes.len());
+        let twice = report(&once.data).repair_with(options);
+        assert_eq!((twice.changes, twice.data == once.data), (Vec::new(), true));
+    }
+}
+
+#[test]
 fn messages_are_mended_and_their_roles_stay() {
     let messages = serde_json::json!([{ "role": "user", "content": "Hi ", "id": " 1 " }, { "role": "assistant", "content": "Ã¼ber", "name": "a\u{7}" }]);
     let data = Dataset::from_examples(vec![Example::new([("messages", messages), ("id", 7.into())])]);
