@@ -153,7 +153,7 @@ pub(crate) fn data_splits(name: &str, place: Place, wanted: &Wanted, options: &H
         let asked = wanted.config.is_some() || wanted.data_dir.is_some() || !wanted.data_files.is_empty();
         if path.is_dir() {
             if place == Place::Any && check_repository(name, "data set", "").is_ok() && name.contains('/') {
-                notice::warn(format_args!("`{name}` is a folder here, and the hub is not asked; `DataOptions::from_hub` asks it"));
+                notice::warn(format_args!("`{name}` is a folder here, and the hub is not asked; `DataOptions::hub_only` asks it"));
             }
             return folder(name, path, wanted);
         }
