@@ -70,7 +70,8 @@ impl JsonLines {
         interrupt::check(format_args!("while reading `{}`", self.path.display())).map_err(Bad::end)?;
         let first = self.lines.line;
         let Some((block, end)) = self.lines.block(&self.path)? else { return Ok(false) };
-        let size = if block.len() < SMALL { block.len() } else { block.len().div_ceil(PIECES * rayon::current_num_threads()).max(SMALL / 4) };
+        let size =
+            if block.len() < SMALL { block.len() } else { block.len().div_ceil(PIECES * rayon::current_num_threads()).max(SMALL / 4) };
         let mut pieces: Vec<(usize, &[u8])> = Vec::new();
         let (mut rest, mut line) = (block, first);
         while !rest.is_empty() {
