@@ -3,6 +3,7 @@
 use finetuning::*;
 use serde_json::{Value, json};
 
+use crate::support::hub::Hub;
 use crate::support::{fresh_folder, refused};
 
 /// Numbers that look random, the same in every run.
@@ -123,4 +124,17 @@ fn what_a_format_cannot_hold_is_named() {
     refused(one(json!(1)).save(fresh_folder().join("rows.xlsx")), &["`.xlsx`", ".jsonl"]);
     refused(one(json!(1)).save(fresh_folder().join("rows.jsonl.zst")), &["`.zst`"]);
     refused(one(json!(1)).save("/no/such/folder/rows.json"), &["/no/such/folder/rows.json"]);
+}
+
+#[test]
+fn published_rows_come_back_with_their_types() {
+    let hub = Hub::start();
+    let (endpoint, cache_dir, token) = (Some(hub.address.clone()), Some(fresh_folder()), Some("write".to_string()));
+    let options = PushOptions { hub: HubOptions { endpoint, cache_dir, token, ..Default::default() }, ..Default::default() };
+    let mut dice = Dice(3);
+    let rows = (0..50).map(|row| Example::new([("row", json!(row)), ("value", dice.value(3)), ("ä b", dice.value(2))]));
+    let data = Dataset::from_examples(rows.collect());
+    data.push_to_hub("course/rows", &options).unwrap();
+    assert_eq!(load_dataset_with("course/rows", &options.hub).unwrap(), data);
+    assert_eq!(dataset_splits("course/rows", &options.hub).unwrap(), [("train".to_string(), vec!["data/train.jsonl".to_string()])]);
 }

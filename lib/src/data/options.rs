@@ -156,9 +156,3 @@ impl From<&HubOptions> for DataOptions {
         Self::new().with_hub(options.clone())
     }
 }
-
-impl From<HubOptions> for DataOptions {
-    fn from(options: HubOptions) -> Self {
-        Self::new().with_hub(options)
-    }
-}

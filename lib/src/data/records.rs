@@ -187,7 +187,10 @@ impl Records {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<(usize, Vec<(String, bool)>)>, Error> {
+    /// A line, and its cells with whether they were quoted.
+    type Found = (usize, Vec<(String, bool)>);
+
+    fn read(text: &str) -> Result<Vec<Found>, Error> {
         let mut records =
             Records::new(Path::new("x.csv"), Box::new(std::io::BufReader::with_capacity(3, std::io::Cursor::new(text.to_string()))), b',');
         let (mut record, mut found) = (Record::default(), Vec::new());
