@@ -167,6 +167,7 @@ pub fn write<'a>(path: &Path, examples: impl IntoIterator<Item = &'a Example> + 
 }
 
 /// How many bytes an example is as a line.
+#[cfg(feature = "hub")]
 pub(crate) fn length(example: &Example) -> usize {
     let mut bytes = Vec::new();
     line(&mut bytes, example);

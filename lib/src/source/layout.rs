@@ -266,6 +266,7 @@ fn mixed(place: &str, found: &mut Layout) {
 }
 
 /// The first part of a `…-00000-of-00002…` series that isn't there; a cache may hold but some.
+#[cfg(feature = "hub")]
 pub(crate) fn missing_shard(names: &[String]) -> Option<String> {
     names.iter().find_map(|name| {
         let (before, after) = name.split_once("-of-")?;
