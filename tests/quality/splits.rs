@@ -21,7 +21,8 @@ fn no_question_answer_or_nearly_equal_row_is_on_both_sides() {
         assert!(train.len() + test.len() == 1718 && (168..=172).contains(&test.len()), "{} {}", train.len(), test.len());
         let mut all: Vec<String> = train.iter().chain(&test).map(ToString::to_string).collect();
         let mut before: Vec<String> = data.iter().map(ToString::to_string).collect();
-        (all.sort(), before.sort());
+        all.sort();
+        before.sort();
         assert_eq!(all, before);
     }
     let of = |seed| data.split_by_group(0.1, seed).unwrap();

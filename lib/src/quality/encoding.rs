@@ -88,14 +88,27 @@ fn misread(text: &str) -> Vec<(Range<usize>, String)> {
                 bytes.push(byte);
             }
             None if !bytes.is_empty() => {
-                let decoded = String::from_utf8(std::mem::take(&mut bytes)).ok();
-                found.extend(decoded.filter(|decoded| is_damage(&text[start..place], decoded, before, c)).map(|text| (start..place, text)));
+                if let Ok(decoded) = String::from_utf8(std::mem::take(&mut bytes)) {
+                    let reading = reading(&text[start..place], &decoded, before, c);
+                    found.push((start..place, decoded, reading));
+                }
             }
             None => {}
         }
         last = c;
     }
-    found
+    // What may stand there by chance is damage beside other damage.
+    let sure = found.iter().any(|(.., reading)| *reading == Reading::Wrong);
+    found.retain(|(.., reading)| *reading == Reading::Wrong || *reading == Reading::Doubtful && sure);
+    found.into_iter().map(|(range, text, _)| (range, text)).collect()
+}
+
+/// What a run that could be read as UTF-8 is: text read wrong, right as it stands, or either.
+#[derive(PartialEq)]
+enum Reading {
+    Wrong,
+    Doubtful,
+    Right,
 }
 
 /// The byte of a character that Windows-1252 has beyond ASCII.
@@ -106,35 +119,39 @@ fn byte(c: char) -> Option<u8> {
     }
 }
 
-/// Whether a run that could be read as UTF-8 was meant so. Two letters may stand together by chance, as in «CAFÉ».
-fn is_damage(run: &str, decoded: &str, before: Option<char>, after: Option<char>) -> bool {
+/// Two letters may stand together by chance, as in «CAFÉ»; more do not.
+fn reading(run: &str, decoded: &str, before: Option<char>, after: Option<char>) -> Reading {
     let mut characters = decoded.chars();
     let (Some(first), None) = (characters.next(), characters.next()) else {
         // The five bytes that Windows-1252 leaves out belong to a text that was misread twice.
-        return !decoded.chars().any(|c| c.is_control() && !"\u{81}\u{8d}\u{8f}\u{90}\u{9d}".contains(c) || c == '\u{fffd}');
+        let lost = |c: char| c.is_control() && !"\u{81}\u{8d}\u{8f}\u{90}\u{9d}".contains(c) || c == '\u{fffd}';
+        return if decoded.chars().any(lost) { Reading::Right } else { Reading::Wrong };
     };
     match first as u32 {
-        0x80..=0x9f => false,
-        // From here on two bytes; the first is Â or Ã, and what closes a quotation may stand behind a capital.
-        0xa0..=0xff => !(before.is_some_and(char::is_uppercase) && run.ends_with(|c| CLOSING.contains(c))),
-        // Ä and Å with what may follow them: damage only inside of a word.
-        0x100..=0x17f => after.is_some_and(char::is_lowercase),
-        0x180..=0x7ff => false,
-        _ => true,
+        // Two bytes, of which the first is Â or Ã; what closes a quotation may stand behind a capital.
+        0xa0..=0xff if before.is_some_and(char::is_uppercase) && run.ends_with(|c| CLOSING.contains(c)) => Reading::Right,
+        0xa0..=0xff => Reading::Wrong,
+        // Ä and Å with what may follow them: damage inside of a word.
+        0x100..=0x17f if after.is_some_and(char::is_lowercase) => Reading::Wrong,
+        0x100..=0x17f => Reading::Doubtful,
+        0x80..=0x9f | 0x180..=0x7ff => Reading::Right,
+        _ => Reading::Wrong,
     }
 }
 
+/// The text decoded as often as it was misread.
 fn decoded(text: &str) -> String {
-    if text.is_ascii() {
+    let found = if text.is_ascii() { Vec::new() } else { misread(text) };
+    if found.is_empty() {
         return text.to_string();
     }
     let (mut whole, mut end) = (String::with_capacity(text.len()), 0);
-    for (range, decoded) in misread(text) {
+    for (range, part) in found {
         whole.push_str(&text[end..range.start]);
-        whole.push_str(&decoded);
+        whole.push_str(&part);
         end = range.end;
     }
-    whole + &text[end..]
+    decoded(&(whole + &text[end..]))
 }
 
 fn is_control(c: char) -> bool {
