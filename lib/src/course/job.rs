@@ -103,7 +103,8 @@ impl Comparison {
             .map(|(trained, base)| vec![trained.question.clone(), trained.predicted_answer.clone(), base.predicted_answer.clone()])
             .collect();
         let mut shown = table(&["question", "trained model", "base model"], &rows);
-        let summary = format!("trained: {}\nbase: {}", self.trained, self.base);
+        let caution = self.trained.caution().map_or(String::new(), |caution| format!("\n{caution}"));
+        let summary = format!("trained: {}\nbase: {}{caution}", self.trained, self.base);
         shown.html.push_str(&format!("<pre>{}</pre>", crate::display::output::escape(&summary)));
         shown.text.push_str(&format!("\n{summary}"));
         shown
