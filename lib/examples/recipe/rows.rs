@@ -69,6 +69,6 @@ pub fn write_prose(root: &Path) -> Result<()> {
         }
     }
     println!("{} sections of project prose and question lists", sections.len());
-    Dataset::from_examples(sections.iter().map(|text| Example::new([("text", text)])).collect())
+    Dataset::from_examples(sections.iter().map(|text| Example::new([("text", text.as_str())])).collect())
         .to_jsonl(root.join("data/project_prose.jsonl"))
 }

@@ -23,7 +23,7 @@ pub fn prompt_and_completion(example: &Example) -> Result<(Cow<'_, str>, Cow<'_,
     match Shape::of(example)?.read(example)? {
         Content::Completion { prompt, completion } => Ok((prompt, completion)),
         Content::Chat { .. } => Err(Error::new(ErrorKind::Data, "the row is a conversation, which a chat template joins")
-            .hint("use `tokenize_dataset`, or `Tokenizer::apply_chat_template`")),
+            .hint("use `tokenize_with`, or `Tokenizer::apply_chat_template`")),
         _ => Err(Error::new(ErrorKind::Data, "the row is a preference pair, which is two texts")
             .hint("use `tokenize_preferences`, or learn the chosen answers alone: `remove_columns` and `rename_column`")),
     }
