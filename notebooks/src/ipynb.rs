@@ -3,6 +3,9 @@
 //! Format: <https://nbformat.readthedocs.io/en/latest/format_description.html>. Keys are sorted and the indentation is one
 //! space, so that saving in JupyterLab changes nothing but outputs.
 
+use std::io::Read;
+use std::path::Path;
+
 use serde_json::{Map, Value, json};
 
 use crate::cells::{Kind, Lesson};
@@ -13,6 +16,9 @@ pub const KERNEL_NAME: &str = "rust-finetuning";
 pub const KERNEL_DISPLAY_NAME: &str = "Rust (finetuning)";
 /// The first line of every notebook's first code cell.
 pub const DEPENDENCY: &str = ":dep finetuning = { path = \"../lib\" }";
+
+/// The most bytes of a notebook: one full of pictures has some 50 MB.
+const LARGEST: u64 = 256 << 20;
 
 /// A cell of a notebook.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +71,25 @@ impl Notebook {
     pub fn same_cells(&self, other: &Notebook) -> bool {
         let key = |cell: &NotebookCell| (cell.kind, cell.id.clone(), cell.source.clone());
         self.cells.iter().map(key).eq(other.cells.iter().map(key))
+    }
+
+    /// Reads an .ipynb file; a device or a pipe, and what is larger than any notebook, are refused.
+    ///
+    /// # Errors
+    /// The file, and why it is no notebook.
+    pub fn open(path: &Path) -> Result<Notebook, String> {
+        let wrong = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+        let facts = std::fs::metadata(path).map_err(|error| wrong(&error))?;
+        if !facts.is_file() {
+            return Err(wrong(&"not a file"));
+        }
+        let file = std::fs::File::open(path).map_err(|error| wrong(&error))?;
+        let mut text = String::new();
+        file.take(LARGEST + 1).read_to_string(&mut text).map_err(|error| wrong(&error))?;
+        if text.len() as u64 > LARGEST {
+            return Err(wrong(&format_args!("it has more than {LARGEST} bytes, which no notebook has")));
+        }
+        Self::read(&text).map_err(|error| wrong(&error))
     }
 
     /// Reads the text of an .ipynb file.

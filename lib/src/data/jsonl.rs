@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::data::example::{Example, kind_of};
+use crate::border::{file, limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::util::write::write_whole;
 
@@ -25,7 +26,7 @@ impl JsonLines {
     /// [`ErrorKind::File`] when it cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
-        let file = File::open(&path).map_err(|error| Error::file(&path, error))?;
+        let file = file::open(&path)?;
         Ok(Self { path, reader: BufReader::new(file), line: 0 })
     }
 
@@ -68,6 +69,9 @@ impl Iterator for JsonLines {
 
 fn parse(line: &str) -> Result<Example> {
     match serde_json::from_str::<Value>(line) {
+        Ok(Value::Object(object)) if object.len() > limits::FIELDS => {
+            Err(Error::new(ErrorKind::Data, format!("the row has {} fields; it may have {}", object.len(), limits::FIELDS)))
+        }
         Ok(Value::Object(object)) => Ok(Example::new(object)),
         Ok(other) => Err(Error::new(ErrorKind::Data, format!("expected a JSON object, found {}", kind_of(&other)))),
         Err(error) => Err(Error::new(ErrorKind::Data, format!("not valid JSON at column {}: {error}", error.column())).because(error)),

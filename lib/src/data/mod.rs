@@ -4,7 +4,7 @@
 //! rows, `frame` shows them as a polars table, [`split`] shuffles as NumPy does, [`load`] finds them by name.
 //! `parquet` and `frame` belong to the feature `data-frames`.
 //!
-//! Imports: error, util, display, hub, source.
+//! Imports: error, util, border, display, hub, source.
 
 pub mod example;
 pub mod message;

@@ -1,15 +1,15 @@
 //! A .parquet file, the format of most data sets on the hub → examples, one row at a time.
 
 use std::fmt;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use parquet::errors::ParquetError;
-use parquet::file::reader::SerializedFileReader;
 use parquet::record::Row;
 use parquet::record::reader::RowIter;
 
 use crate::data::example::Example;
+use crate::border::guard::guarded;
+use crate::border::pages;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The rows of a .parquet file; a group of rows is read when its first row is asked for.
@@ -26,8 +26,7 @@ impl ParquetRows {
     /// [`ErrorKind::File`] when it cannot be opened; [`ErrorKind::Data`] when it is no .parquet file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
-        let file = File::open(&path).map_err(|error| Error::file(&path, error))?;
-        let reader = SerializedFileReader::new(file).map_err(|error| bad(&path, None, error))?;
+        let reader = pages::open(&path)?;
         Ok(Self { rows: RowIter::from_file_into(Box::new(reader)), path, row: 0 })
     }
 }
@@ -36,9 +35,10 @@ impl Iterator for ParquetRows {
     type Item = Result<Example>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let row = self.rows.next()?;
         self.row += 1;
-        Some(row.map(|row| example(&row)).map_err(|error| bad(&self.path, Some(self.row), error)))
+        let (place, rows, number) = (format!("`{}`, row {}", self.path.display(), self.row), &mut self.rows, self.row);
+        let next = || rows.next().map(|row| row.map(|row| example(&row)).map_err(|error| bad(&self.path, Some(number), error))).transpose();
+        guarded(ErrorKind::Data, place, next).transpose()
     }
 }
 

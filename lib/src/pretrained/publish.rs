@@ -1,7 +1,10 @@
 //! A model, an adapter or a data set → a repository of the hub with a card of what is known about it.
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use tempfile::TempDir;
 
 use crate::data::dataset::Dataset;
 use crate::error::{Error, Result};
@@ -14,23 +17,10 @@ use crate::util::write::write_whole;
 /// The file of a data set's rows; its name says which part it is.
 const ROWS: &str = "data/train.jsonl";
 
-/// A folder that goes when it is dropped.
-struct Staging(PathBuf);
-
-impl Staging {
-    fn new() -> Result<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let name = format!("finetuning-push-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).map_err(|error| Error::file(&path, error).hint("TMPDIR names another folder"))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+/// A new folder under a name that nobody can guess, which its owner alone may open; it goes when it is dropped.
+fn staging() -> Result<TempDir> {
+    let made = tempfile::Builder::new().prefix("finetuning-push-").permissions(Permissions::from_mode(0o700)).tempdir();
+    made.map_err(|error| Error::file(&std::env::temp_dir(), error).hint("TMPDIR names another folder"))
 }
 
 /// A name that the hub can follow, rather than a folder or a `builtin:` name.
@@ -48,11 +38,11 @@ impl CausalLm {
     /// As [`CausalLm::save_pretrained`]; without a token that may write; when the hub cannot be asked or refuses. An
     /// interrupt leaves the repository as it was.
     pub fn push_to_hub(&self, name: &str, options: &PushOptions) -> Result<String> {
-        let staging = Staging::new()?;
-        self.save_pretrained(&staging.0)?;
-        write_whole(&staging.0.join("README.md"), self.card(name, options).markdown().as_bytes())?;
+        let staging = staging()?;
+        self.save_pretrained(staging.path())?;
+        write_whole(&staging.path().join("README.md"), self.card(name, options).markdown().as_bytes())?;
         let message = if self.lora().is_some() { "Upload adapter" } else { "Upload model" };
-        push(name, RepoKind::Model, &staging.0, message, options)
+        push(name, RepoKind::Model, staging.path(), message, options)
     }
 
     fn card(&self, name: &str, options: &PushOptions) -> Card {
@@ -96,9 +86,9 @@ impl Dataset {
     /// # Errors
     /// As [`CausalLm::push_to_hub`].
     pub fn push_to_hub(&self, name: &str, options: &PushOptions) -> Result<String> {
-        let staging = Staging::new()?;
-        let rows = staging.0.join(ROWS);
-        std::fs::create_dir_all(staging.0.join("data")).map_err(|error| Error::file(&rows, error))?;
+        let staging = staging()?;
+        let rows = staging.path().join(ROWS);
+        std::fs::create_dir_all(staging.path().join("data")).map_err(|error| Error::file(&rows, error))?;
         self.to_jsonl(&rows)?;
         let columns: Vec<String> = self.columns().iter().map(|column| format!("`{column}`")).collect();
         let size = match self.len() {
@@ -114,7 +104,7 @@ impl Dataset {
         let card = card.list("size_categories", &[size]).yaml(&parts);
         let card = card.paragraph(&format!("{} rows with the fields {}.", self.len(), columns.join(", ")));
         let card = card.paragraph(&format!("```rust\nlet data = load_dataset(\"{name}\")?;\n```"));
-        write_whole(&staging.0.join("README.md"), card.markdown().as_bytes())?;
-        push(name, RepoKind::Dataset, &staging.0, "Upload data set", options)
+        write_whole(&staging.path().join("README.md"), card.markdown().as_bytes())?;
+        push(name, RepoKind::Dataset, staging.path(), "Upload data set", options)
     }
 }

@@ -12,12 +12,11 @@ use minijinja::{Environment, ErrorKind as Fault, UndefinedBehavior, context, esc
 use minijinja_contrib::pycompat::unknown_method_callback;
 
 use crate::data::message::{Message, ROLES};
+use crate::border::stack::on_deep_stack;
+use crate::border::{file, limits, template};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokenizer::text::Tokenizer;
 use crate::util::names::quoted;
-
-/// Steps that a template may take before it is stopped: it may come from anywhere.
-const STEPS: u64 = 20_000_000;
 
 impl Tokenizer {
     /// The text of a conversation in the model's own format; `add_generation_prompt` ends it where the assistant speaks next.
@@ -44,8 +43,10 @@ impl Tokenizer {
         }
         let own = context! { messages => Value::from_serialize(messages), add_generation_prompt, tools => (), documents => () };
         let special = self.special_tokens().iter().map(|(name, token)| (name.as_str(), token.as_str()));
-        render(&template, context! { ..own, ..Value::from_pairs(special) })
-            .map_err(|fault| refused(&fault).at(format_args!("chat template of `{}`", self.folder().display())))
+        let values = context! { ..own, ..Value::from_pairs(special) };
+        let rendered = template::check(&template)
+            .and_then(|()| on_deep_stack(ErrorKind::Tokenizer, || render(&template, values).map_err(|fault| refused(&fault))));
+        rendered.map_err(|error| error.at(format_args!("chat template of `{}`", self.folder().display())))
     }
 
     /// Whether the checkpoint brings a chat template.
@@ -62,8 +63,8 @@ impl Tokenizer {
     /// The template: of `chat_template.jinja`, else of `tokenizer_config.json`, there the one named `default` of several.
     fn chat_template(&self) -> Result<String> {
         let own = &self.configuration()["chat_template"];
-        if let Ok(template) = std::fs::read_to_string(self.folder().join("chat_template.jinja")) {
-            return Ok(template);
+        if let Some(bytes) = file::read_if_there(&self.folder().join("chat_template.jinja"), limits::TEMPLATE)? {
+            return Ok(String::from_utf8_lossy(&bytes).into_owned());
         }
         let named = own.as_array().into_iter().flatten();
         let default = named.clone().find(|template| template["name"] == "default").map(|template| &template["template"]);
@@ -89,7 +90,7 @@ fn render(template: &str, values: Value) -> std::result::Result<String, minijinj
     let mut environment = Environment::new();
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
-    environment.set_fuel(Some(STEPS));
+    environment.set_fuel(Some(limits::TEMPLATE_STEPS));
     environment.set_unknown_method_callback(|state, value, method, arguments| match (value.as_str(), method) {
         (Some(text), "title") => Ok(Value::from(title(text))),
         _ => unknown_method_callback(state, value, method, arguments),
@@ -178,6 +179,9 @@ struct Style {
 /// `json.dumps(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False)`, transformers' `tojson`.
 fn to_json(value: &Value, options: Kwargs) -> std::result::Result<String, minijinja::Error> {
     let indent: Option<usize> = options.get("indent")?;
+    if indent.is_some_and(|indent| indent > limits::INDENT) {
+        return Err(minijinja::Error::new(Fault::InvalidOperation, format!("tojson: indent is above {}", limits::INDENT)));
+    }
     let separators: Option<Vec<String>> = options.get("separators")?;
     let [item, key] = match separators.as_deref() {
         Some([item, key]) => [item.clone(), key.clone()],
@@ -195,6 +199,7 @@ fn to_json(value: &Value, options: Kwargs) -> std::result::Result<String, miniji
 impl Style {
     fn write(&self, out: &mut String, value: &Value, depth: usize) -> std::result::Result<(), minijinja::Error> {
         match value.kind() {
+            _ if depth > limits::JSON_DEPTH => return Err(minijinja::Error::new(Fault::InvalidOperation, "tojson: the value is too deep")),
             ValueKind::None => out.push_str("null"),
             ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
             ValueKind::Number => write!(out, "{value}")?,

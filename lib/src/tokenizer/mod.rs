@@ -1,7 +1,7 @@
 //! Text ↔ ids: [`text`] encodes and decodes, [`template`] fills prompts, [`chat`] lays out conversations, [`encode`] turns rows
 //! into training tokens.
 //!
-//! Imports: error, util, data.
+//! Imports: error, util, border, data.
 
 pub mod chat;
 pub mod encode;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokenizers::Tokenizer as Inner;
 
+use crate::border::guard::guarded;
+use crate::border::{file, json, limits};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A tokenizer with its special ids, as read from `tokenizer.json` and `tokenizer_config.json`. A clone is cheap.
@@ -43,7 +45,7 @@ impl Tokenizer {
     /// [`ErrorKind::File`] when a file cannot be read; [`ErrorKind::Tokenizer`] when it is no tokenizer, or its end-of-sequence token is unknown.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let path = folder.join("tokenizer.json");
-        let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, error))?;
+        let bytes = file::read(&path, limits::TOKENIZER)?;
         let configuration = optional_json(&folder.join("tokenizer_config.json"))?;
         let older = optional_json(&folder.join("special_tokens_map.json"))?;
         Self::assembled(&bytes, configuration, &older, folder, &path)
@@ -51,6 +53,10 @@ impl Tokenizer {
 
     /// From the content of `tokenizer.json`, that of the two files beside it, and the `path` to name in errors.
     pub(crate) fn assembled(bytes: &[u8], configuration: Value, older: &Value, folder: &Path, path: &Path) -> Result<Self> {
+        guarded(ErrorKind::Tokenizer, format_args!("`{}`", path.display()), || Self::read(bytes, configuration, older, folder, path))
+    }
+
+    fn read(bytes: &[u8], configuration: Value, older: &Value, folder: &Path, path: &Path) -> Result<Self> {
         let inner = Inner::from_bytes(bytes).map_err(|error| {
             Error::new(ErrorKind::Tokenizer, format!("`{}` is not a tokenizer: {error}", path.display()))
                 .hint("fetch the checkpoint again")
@@ -79,9 +85,10 @@ impl Tokenizer {
     /// # Errors
     /// [`ErrorKind::Tokenizer`] when the tokenizer refuses the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding =
-            self.inner.encode(text, false).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("encode: {error}")).because(error))?;
-        Ok(encoding.get_ids().to_vec())
+        let encode = || {
+            self.inner.encode(text, false).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("encode: {error}")).because(error))
+        };
+        Ok(guarded(ErrorKind::Tokenizer, "encode", encode)?.get_ids().to_vec())
     }
 
     /// The ids of a text that a model goes on from: [`Tokenizer::encode`] after the tokens that the model expects before a
@@ -119,7 +126,9 @@ impl Tokenizer {
     /// # Errors
     /// [`ErrorKind::Tokenizer`] when the tokenizer refuses the ids.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner.decode(ids, true).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("decode: {error}")).because(error))
+        let decode =
+            || self.inner.decode(ids, true).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("decode: {error}")).because(error));
+        guarded(ErrorKind::Tokenizer, "decode", decode)
     }
 
     /// The text of a special token, which [`Tokenizer::decode`] leaves out; `None` for any other id.
@@ -185,13 +194,8 @@ fn around(inner: &Inner) -> std::result::Result<[Vec<u32>; 2], tokenizers::Error
 
 /// A JSON file; null where there is none.
 fn optional_json(path: &Path) -> Result<Value> {
-    let Ok(bytes) = std::fs::read(path) else { return Ok(Value::Null) };
-    serde_json::from_slice(&bytes).map_err(|error| {
-        Error::new(ErrorKind::Tokenizer, format!("`{}` is not valid JSON: {error}", path.display()))
-            .hint("fetch the checkpoint again")
-            .in_file(path)
-            .because(error)
-    })
+    let value = json::read_if_there(path, limits::TOKENIZER_CONFIGURATION, ErrorKind::Tokenizer, "fetch the checkpoint again")?;
+    Ok(value.unwrap_or_default())
 }
 
 /// Fills every row up on the right to the length of the longest.

@@ -6,7 +6,7 @@
 //! [`check`] refuses what cannot work, [`evaluation`] is the loss on held-out rows, [`callback`] code of the caller's own,
 //! [`checkpoint`] a run on disk, [`log`] what people look at meanwhile.
 //!
-//! Imports: compute, data, display, error, models, nn, optim, tokenizer, util.
+//! Imports: compute, data, display, error, models, nn, optim, tokenizer, util, border.
 
 pub mod arguments;
 pub mod batch;
