@@ -18,6 +18,29 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::tokenizer::text::Tokenizer;
 use crate::util::names::quoted;
 
+/// A turn as a template reads it: `role`, `content`, and the other fields of its row.
+fn turn(message: &Message) -> Value {
+    let own = [("role", Value::from(message.role.as_str())), ("content", Value::from(message.content.as_str()))];
+    let more = message.more.iter().map(|(name, value)| (name.as_str(), from_json(value)));
+    Value::from_pairs(own.into_iter().chain(more))
+}
+
+/// A value of JSON as one of a template.
+fn from_json(value: &serde_json::Value) -> Value {
+    match value {
+        serde_json::Value::Null => Value::from(()),
+        serde_json::Value::Bool(truth) => Value::from(*truth),
+        serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+            (Some(number), ..) => Value::from(number),
+            (_, Some(number), _) => Value::from(number),
+            (.., number) => Value::from(number),
+        },
+        serde_json::Value::String(text) => Value::from(text.as_str()),
+        serde_json::Value::Array(items) => Value::from(items.iter().map(from_json).collect::<Vec<_>>()),
+        serde_json::Value::Object(fields) => Value::from_pairs(fields.iter().map(|(name, value)| (name.as_str(), from_json(value)))),
+    }
+}
+
 impl Tokenizer {
     /// The text of a conversation in the model's own format; `add_generation_prompt` ends it where the assistant speaks next.
     /// The text holds the special tokens that the template writes; [`Tokenizer::encode`] and [`Tokenizer::encode_prompt`] read
@@ -41,7 +64,8 @@ impl Tokenizer {
                     .hint("use `Message::system`, `Message::user` or `Message::assistant`"));
             }
         }
-        let own = context! { messages => Value::from_serialize(messages), add_generation_prompt, tools => (), documents => () };
+        let own =
+            context! { messages => messages.iter().map(turn).collect::<Vec<_>>(), add_generation_prompt, tools => (), documents => () };
         let special = self.special_tokens().iter().map(|(name, token)| (name.as_str(), token.as_str()));
         let values = context! { ..own, ..Value::from_pairs(special) };
         let rendered = template::check(&template)
