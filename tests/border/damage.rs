@@ -112,7 +112,7 @@ fn gguf_files_that_declare_too_much() {
     // A list of bytes takes 32 bytes for each in memory.
     let list = |kind: u32, count: u64| [named("a"), 9u32.to_le_bytes().to_vec(), kind.to_le_bytes().to_vec(), count.to_le_bytes().to_vec()].concat();
     refused(load(&by_hand(&list(0, 1 << 29), 1, &[], 0)), &["values in lists"]);
-    refused(load(&by_hand(&list(8, 1 << 22), 1, &[], 0)), &["bytes"]);
+    refused(load(&by_hand(&list(8, 1 << 22), 1, &[], 0)), &["fill whole buffer"]);
     let deep: Vec<u8> = (0..6).flat_map(|_| [9u32.to_le_bytes().to_vec(), 1u64.to_le_bytes().to_vec()].concat()).collect();
     refused(load(&by_hand(&[named("a"), 9u32.to_le_bytes().to_vec(), deep].concat(), 1, &[], 0)), &["lists inside"]);
     // Fewer types than tokens.
@@ -149,7 +149,7 @@ fn parquet_files_with_one_other_byte() {
     let path = fresh_folder().join("rows.parquet");
     let (mut whole, mut refused) = (0, 0);
     for place in 0..bytes.len() {
-        for value in [0, 0x7f, 0xff, bytes[place] ^ 1] {
+        for value in [0xff, bytes[place] ^ 1] {
             let mut other = bytes.clone();
             other[place] = value;
             std::fs::write(&path, &other).unwrap();
@@ -169,8 +169,10 @@ fn parquet_files_with_one_other_byte() {
 fn a_checkpoint_names_its_own_files_alone() {
     let folder = fresh_folder();
     let arguments = TrainingArguments { output_dir: folder.clone(), max_steps: 1, save_steps: 1, disable_tqdm: true, ..Default::default() };
-    let trainer = || Trainer::new(&tiny_model(1), arguments.clone(), tiny_rows(2), TokenizedDataset::default()).unwrap();
-    trainer().train().unwrap();
+    let made = |settings: &TrainingArguments| Trainer::new(&tiny_model(1), settings.clone(), tiny_rows(2), TokenizedDataset::default());
+    made(&arguments).unwrap().train().unwrap();
+    let elsewhere = TrainingArguments { output_dir: fresh_folder(), ..arguments };
+    let trainer = || made(&elsewhere).unwrap();
     let checkpoint = store::list(&folder).pop().unwrap().1;
     let whole = std::fs::read_to_string(checkpoint.join(manifest::FILE)).unwrap();
     for name in ["/dev/zero", "../../../etc/passwd", "a/b", "..", ""] {
@@ -182,13 +184,17 @@ fn a_checkpoint_names_its_own_files_alone() {
     std::fs::write(checkpoint.join(manifest::FILE), &whole).unwrap();
     // Steps that do not follow each other are of no run.
     let history = std::fs::read_to_string(checkpoint.join("history.csv")).unwrap();
+    let fitting = || {
+        std::fs::remove_file(checkpoint.join(manifest::FILE)).unwrap();
+        manifest::write(&checkpoint, 1).unwrap();
+    };
     for (from, to) in [("\n1,", "\n7,"), ("\n1,", "\n18446744073709551615,")] {
         std::fs::write(checkpoint.join("history.csv"), history.replace(from, to)).unwrap();
-        manifest::write(&checkpoint, 1).unwrap();
+        fitting();
         refused(trainer().resume(&checkpoint), &["history.csv", "step"]);
     }
     std::fs::write(checkpoint.join("history.csv"), history).unwrap();
-    manifest::write(&checkpoint, 1).unwrap();
+    fitting();
     trainer().resume(&checkpoint).unwrap();
 }
 
@@ -248,7 +254,7 @@ fn templates_that_would_end_the_process() {
     refused(render(&deep("{{ ns.x | tojson }}")), &["tojson"]);
     refused(render("{%- macro m() -%}{{ m() }}{%- endmacro -%}{{ m() }}"), &["recursion"]);
     refused(render("{%- set ns = namespace(x='a') -%}{%- for i in range(100) -%}{%- set ns.x = ns.x ~ ns.x -%}{%- endfor -%}"), &["fuel"]);
-    refused(render("{%- for i in range(1000000) -%}{{ 'x' * 1000 }}{%- endfor -%}"), &["fuel"]);
+    refused(render("{%- for i in range(9000) -%}{%- for j in range(9000) -%}{{ 'x' * 1000 }}{%- endfor -%}{%- endfor -%}"), &["fuel"]);
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn json_is_as_deep_as_the_limit() {
     write(&folder.join("training_args.json"), format!("{{\"a\": {deep}}}"));
     write(&folder.join("rows.jsonl"), format!("{{\"a\": {deep}}}\n"));
     refused(Config::from_folder(&folder), &["recursion limit"]);
-    refused(Tokenizer::from_folder(&folder), &["recursion limit"]);
+    refused(Tokenizer::from_folder(&folder), &["tokenizer.json` is not a tokenizer"]);
     refused(TrainingArguments::load(folder.join("training_args.json")), &["recursion limit"]);
     refused(Dataset::from_jsonl(folder.join("rows.jsonl")), &["rows.jsonl:1", "recursion limit"]);
     let model = CausalLm::from_folder(&fixture("tiny-llama"), &Device::Cpu).unwrap();

@@ -3,6 +3,7 @@
 //! The input that is read at the moment stands in the folder, its number in `number`: whoever started this process finds both
 //! when it is dead. A panic that leaves our code, and one that our own code began, are failures; so is memory beyond [`MEMORY`].
 
+use std::io::{Seek, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -20,16 +21,17 @@ const STRIDE: u64 = 64;
 
 /// Reads inputs `seed`, `seed + 1` and so on; exit code 4 for a failure, with the number of the input.
 pub fn fuzz(target: &str, seed: u64, count: u64, folder: &Path) {
-    // What the readers say aloud is of no use here.
-    std::panic::set_hook(Box::new(|_| {}));
-    finetuning::util::panic::watch();
     let mut reader = reader(target, folder);
+    // Each panic is told with the number of its input; where it began, the library remembers.
+    finetuning::util::panic::watch();
     let before = peak_memory();
+    let mut place = std::fs::File::create(folder.join("number")).unwrap();
     let (mut accepted, mut refused, mut faults) = (0u64, 0u64, 0u64);
     let mut slowest = (Duration::ZERO, seed);
     for number in seed..seed + count {
         let (name, bytes) = input(&reader.corpus, reader.words, number);
-        std::fs::write(folder.join("number"), number.to_string()).unwrap();
+        // Always as long, so that no older number shows behind it.
+        place.rewind().and_then(|()| write!(place, "{number:20}")).unwrap();
         std::fs::write(folder.join(&name), &bytes).unwrap();
         let start = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(|| (reader.read)(&name)));

@@ -80,7 +80,7 @@ pub fn input(corpus: &[Seed], words: &[&str], seed: u64) -> (String, Vec<u8>) {
     let mut bytes = match &from.value {
         Some(value) if random.below(4) > 0 => {
             let mut value = value.clone();
-            for _ in 0..=random.below(3) {
+            for _ in 0..=random.below(5) / 3 {
                 change_value(&mut value, corpus, &mut random);
             }
             let text = value.to_string();
@@ -165,7 +165,7 @@ fn part(value: &Value, random: &mut Random) -> Value {
         Value::Object(fields) => fields.values().collect(),
         _ => Vec::new(),
     };
-    if inner.is_empty() || random.below(3) == 0 { value.clone() } else { part(random.one(&inner), random) }
+    if inner.is_empty() || random.below(3) == 0 { value.clone() } else { part(inner[random.below(inner.len())], random) }
 }
 
 /// A key of the text a second time, with another value.

@@ -57,7 +57,7 @@ impl Tokenizer {
     }
 
     fn read(bytes: &[u8], configuration: Value, older: &Value, folder: &Path, path: &Path) -> Result<Self> {
-        let inner = Inner::from_bytes(bytes).map_err(|error| {
+        let mut inner = Inner::from_bytes(bytes).map_err(|error| {
             Error::new(ErrorKind::Tokenizer, format!("`{}` is not a tokenizer: {error}", path.display()))
                 .hint("fetch the checkpoint again")
                 .in_file(path)
@@ -73,6 +73,9 @@ impl Tokenizer {
             Error::new(ErrorKind::Tokenizer, format!("`{}` has no token `{eos_token}`", path.display()))
                 .hint("name the end-of-sequence token as `eos_token` in tokenizer_config.json")
         })?;
+        // What the file stores of an earlier call: transformers resets both for each.
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("`{}`: {error}", path.display())))?;
         let mut around = around(&inner).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("`{}`: {error}", path.display())))?;
         if around[1].is_empty() && configuration["add_eos_token"] == true {
             around[1].push(eos);
