@@ -78,9 +78,9 @@ fn a_table_keeps_its_values_and_names_its_gaps() {
     let number = Column::new("number".into(), [0.1234567891, 2.0]);
     let frame = DataFrame::new(2, vec![column("ask", [Some("a \"b\""), Some("c")]), column("say", [Some("d"), None]), number]).unwrap();
     let data = Dataset::from_frame(&frame).unwrap();
-    assert_eq!(data.get(0).unwrap().to_string(), r#"{"ask": "a \"b\"", "say": "d", "number": "0.1234567891"}"#);
+    assert_eq!(data.get(0).unwrap().to_string(), r#"{"ask": "a \"b\"", "say": "d", "number": 0.1234567891}"#);
     let mut runner = BasicModelRunner::new("builtin:base").unwrap();
-    refused(runner.load_data_from_dataframe(&frame, "ask", "say"), &["the table: row 1: column `say` is missing", "`ask`, `number`"]);
+    refused(runner.load_data_from_dataframe(&frame, "ask", "say"), &["the table: row 1: column `say` is null", "`ask`, `say`, `number`"]);
     refused(runner.load_data_from_dataframe(&frame, "ask", "tell"), &["row 0: column `tell`", "`say`"]);
     refused(runner.load_data_from_dataframe(&frame.head(Some(0)), "ask", "say"), &["no rows"]);
     refused(runner.train(true), &["no data is loaded", "load_data_from_jsonlines"]);

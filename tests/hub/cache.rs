@@ -141,7 +141,7 @@ fn data_sets_of_the_hub_load_and_stream_in_both_formats() {
     assert_eq!(result(&lines), format!("{} rows, first {}", local.len(), local.get(0).unwrap()));
     // Two shards of the training part, in order; the test part is left out.
     let shards = run(&hub, "rows course/shards", &home, &[]);
-    assert_eq!(result(&shards), "5 rows, first {\"question\": \"question 0 — ä?\", \"answer\": \"answer 0\", \"score\": \"0.5\"}");
+    assert_eq!(result(&shards), "5 rows, first {\"question\": \"question 0 — ä?\", \"answer\": \"answer 0\", \"score\": 0.5}");
     assert_eq!(result(&run(&hub, "stream course/shards", &home, &[("HF_HUB_OFFLINE", "1")])), "5 rows");
     // Half of a data set is none.
     let first = home

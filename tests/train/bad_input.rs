@@ -34,7 +34,7 @@ fn malformed_line_17() {
     assert!(stream.next().is_none(), "a broken stream ends");
     lines[16] = "[1, 2]".into();
     std::fs::write(&path, lines.join("\n")).unwrap();
-    refused(Dataset::from_jsonl(&path), &["data.jsonl:17", "an array"]);
+    refused(Dataset::from_jsonl(&path), &["data.jsonl:17", "a list"]);
 }
 
 #[test]
