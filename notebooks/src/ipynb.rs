@@ -247,9 +247,14 @@ fn pretty(value: &Value, level: usize, text: &mut String) {
 }
 
 #[cfg(test)]
+#[path = "../../tests/support/mutation.rs"]
+mod mutation;
+
+#[cfg(test)]
 mod tests {
     use serde_json::json;
 
+    use super::mutation::{Seed, input};
     use super::{DEPENDENCY, Notebook};
     use crate::cells::{Lesson, tests::LESSON};
 
@@ -267,6 +272,30 @@ mod tests {
     fn read_undoes_write() {
         let notebook = notebook();
         assert_eq!(Notebook::read(&notebook.write()).unwrap(), notebook);
+    }
+
+    #[test]
+    fn changed_notebooks_are_read_or_refused() {
+        let corpus =
+            [Seed::new("a.ipynb", notebook().write()), Seed::new("b.ipynb", r#"{"nbformat": 4, "cells": [{"source": ["a\n", 1]}]}"#)];
+        let count = std::env::var("FINETUNING_FUZZ").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000);
+        let mut read = 0;
+        for number in 1..=count {
+            let (_, bytes) = input(&corpus, &["[", "{\"a\":", "\\u0000"], number);
+            let Ok(notebook) = Notebook::read(&String::from_utf8_lossy(&bytes)) else { continue };
+            let again = Notebook::read(&notebook.write()).unwrap_or_else(|error| panic!("input {number}: {error}"));
+            assert_eq!(again.cells.len(), notebook.cells.len(), "input {number}");
+            let _ = notebook.missing_outputs();
+            read += 1;
+        }
+        assert!(read > count / 20 && read < count, "{read} of {count} were read");
+    }
+
+    #[test]
+    fn what_is_no_file_is_no_notebook() {
+        assert_eq!(Notebook::open("/dev/zero".as_ref()).unwrap_err(), "/dev/zero: not a file");
+        assert!(Notebook::open("/no/such.ipynb".as_ref()).unwrap_err().starts_with("/no/such.ipynb: No such file"));
+        assert!(Notebook::read(&"[".repeat(100_000)).unwrap_err().contains("recursion limit"));
     }
 
     #[test]

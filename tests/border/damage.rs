@@ -110,7 +110,9 @@ fn gguf_files_that_declare_too_much() {
     refused(load(&by_hand(&[], 0, &[], u64::MAX)), &["tensors; 1048576"]);
     refused(load(&by_hand(&[], 1 << 40, &[], 0)), &["entries of metadata"]);
     // A list of bytes takes 32 bytes for each in memory.
-    let list = |kind: u32, count: u64| [named("a"), 9u32.to_le_bytes().to_vec(), kind.to_le_bytes().to_vec(), count.to_le_bytes().to_vec()].concat();
+    let list = |kind: u32, count: u64| {
+        [named("a"), 9u32.to_le_bytes().to_vec(), kind.to_le_bytes().to_vec(), count.to_le_bytes().to_vec()].concat()
+    };
     refused(load(&by_hand(&list(0, 1 << 29), 1, &[], 0)), &["values in lists"]);
     refused(load(&by_hand(&list(8, 1 << 22), 1, &[], 0)), &["fill whole buffer"]);
     let deep: Vec<u8> = (0..6).flat_map(|_| [9u32.to_le_bytes().to_vec(), 1u64.to_le_bytes().to_vec()].concat()).collect();
@@ -248,7 +250,9 @@ fn templates_that_would_end_the_process() {
     refused(render(&format!("{{% if 0 %}}{}{{% endif %}}", "{% elif 0 %}".repeat(50_000))), &["elif"]);
     refused(render(&"x".repeat(2 << 20)), &["1048576"]);
     // A list in a list in a list: dropped and printed level by level.
-    let deep = |end: &str| format!("{{%- set ns = namespace(x=[]) -%}}{{%- for i in range(90000) -%}}{{%- set ns.x = [ns.x] -%}}{{%- endfor -%}}{end}");
+    let deep = |end: &str| {
+        format!("{{%- set ns = namespace(x=[]) -%}}{{%- for i in range(90000) -%}}{{%- set ns.x = [ns.x] -%}}{{%- endfor -%}}{end}")
+    };
     assert_eq!(render(&deep("done")).unwrap(), "done");
     let _ = render(&deep("{{ ns.x }}"));
     refused(render(&deep("{{ ns.x | tojson }}")), &["tojson"]);

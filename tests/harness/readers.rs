@@ -101,7 +101,13 @@ fn tokenizers() -> Vec<Value> {
         first.iter().map(|word| word.to_string()).chain("abcdefghijklmnopqrstuvwxyzĠ▁0123456789".chars().map(String::from)).collect()
     };
     let vocab = |first: &[&str]| -> Value {
-        letters(first).into_iter().chain(["he".into(), "ll".into()]).enumerate().map(|(id, word)| (word, json!(id))).collect::<serde_json::Map<_, _>>().into()
+        letters(first)
+            .into_iter()
+            .chain(["he".into(), "ll".into()])
+            .enumerate()
+            .map(|(id, word)| (word, json!(id)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     };
     let end = json!([{ "id": 0, "content": "<|endoftext|>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true }]);
     let bpe = |unknown: Value, fallback: bool| {
@@ -121,12 +127,20 @@ fn tokenizers() -> Vec<Value> {
     let strip = json!({ "type": "Sequence", "decoders": [{ "type": "Replace", "pattern": { "String": "▁" }, "content": " " }, { "type": "ByteFallback" },
         { "type": "Fuse" }, { "type": "Strip", "content": " ", "start": 1, "stop": 0 }] });
     let prepend = json!({ "type": "Sequence", "normalizers": [{ "type": "Prepend", "prepend": "▁" }, { "type": "Replace", "pattern": { "String": " " }, "content": "▁" }] });
-    let scores: Vec<Value> = letters(&["<|endoftext|>", "<unk>"]).into_iter().enumerate().map(|(id, word)| json!([word, -(id as f64)])).collect();
+    let scores: Vec<Value> =
+        letters(&["<|endoftext|>", "<unk>"]).into_iter().enumerate().map(|(id, word)| json!([word, -(id as f64)])).collect();
     let space = json!({ "type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true });
-    let bert = json!({ "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true });
+    let bert =
+        json!({ "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true });
     let pieces = json!({ "type": "WordPiece", "unk_token": "<unk>", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
         "vocab": vocab(&["<|endoftext|>", "<unk>", "##a", "##l", "##o"]) });
-    let mut cut = whole(json!({ "type": "NFKC" }), space.clone(), single.clone(), space, json!({ "type": "Unigram", "unk_id": 1, "byte_fallback": false, "vocab": scores }));
+    let mut cut = whole(
+        json!({ "type": "NFKC" }),
+        space.clone(),
+        single.clone(),
+        space,
+        json!({ "type": "Unigram", "unk_id": 1, "byte_fallback": false, "vocab": scores }),
+    );
     cut["truncation"] = json!({ "direction": "Right", "max_length": 8, "strategy": "LongestFirst", "stride": 2 });
     cut["padding"] = json!({ "strategy": { "Fixed": 6 }, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "<|endoftext|>" });
     vec![
@@ -183,9 +197,44 @@ fn template(folder: PathBuf) -> Reader {
     ];
     corpus.extend(own.map(|text| Seed::new("chat_template.jinja", text)));
     let words: &[&str] = &[
-        "{{ ", " }}", "{% ", " %}", "not ", "-", "(", "[", "{", "+1", " ~ x", ".x", "[0]", " | tojson(indent=2000000000)", " * 1000000", "range(1000000000)",
-        "{% for i in range(100000) %}", "{% endfor %}", "{% if x %}", "{% elif x %}", "{% else %}", "{% endif %}", "{% set ns.x = [ns.x] %}", "{% set ns.x = ns.x ~ ns.x %}",
-        "{% macro m() %}", "{% endmacro %}", "{{ m() }}", "{{ loop(messages) }}", " if x else ", " and ", " is defined", "'", "\"", "\\", "{#", "#}", "%}", "}}",
+        "{{ ",
+        " }}",
+        "{% ",
+        " %}",
+        "not ",
+        "-",
+        "(",
+        "[",
+        "{",
+        "+1",
+        " ~ x",
+        ".x",
+        "[0]",
+        " | tojson(indent=2000000000)",
+        " * 1000000",
+        "range(1000000000)",
+        "{% for i in range(100000) %}",
+        "{% endfor %}",
+        "{% if x %}",
+        "{% elif x %}",
+        "{% else %}",
+        "{% endif %}",
+        "{% set ns.x = [ns.x] %}",
+        "{% set ns.x = ns.x ~ ns.x %}",
+        "{% macro m() %}",
+        "{% endmacro %}",
+        "{{ m() }}",
+        "{{ loop(messages) }}",
+        " if x else ",
+        " and ",
+        " is defined",
+        "'",
+        "\"",
+        "\\",
+        "{#",
+        "#}",
+        "%}",
+        "}}",
     ];
     let tokenizer = Tokenizer::from_folder(&folder).unwrap();
     let conversation = [Message::system("Be short."), Message::user("Hello"), Message::assistant("Hi"), Message::user("a, b")];
@@ -199,10 +248,15 @@ fn gguf(folder: PathBuf) -> Reader {
     let read = move |name: &str| {
         let name = folder.join(name).display().to_string();
         // Each reads the whole file in its own way.
-        let tokenizer = AutoTokenizer::from_pretrained(&name).and_then(|tokenizer| tokenizer.decode(&tokenizer.encode("hello world")?).map(drop));
+        let tokenizer =
+            AutoTokenizer::from_pretrained(&name).and_then(|tokenizer| tokenizer.decode(&tokenizer.encode("hello world")?).map(drop));
         let model = AutoModelForCausalLM::from_pretrained(&name).and_then(|model| answer(&model));
         // Some files hold the one alone, some the other.
-        if tokenizer.is_ok() != model.is_ok() { faults_first([tokenizer, model]).or_else(caught_alone) } else { faults_first([tokenizer, model]) }
+        if tokenizer.is_ok() != model.is_ok() {
+            faults_first([tokenizer, model]).or_else(caught_alone)
+        } else {
+            faults_first([tokenizer, model])
+        }
     };
     Reader::new(corpus, read)
 }
@@ -250,7 +304,14 @@ fn rows(folder: PathBuf) -> Reader {
     let list = "[{\"question\": \"a\", \"answer\": \"b\"}, {\"question\": \"c\", \"answer\": null}]";
     let table = "question,answer,n\n\"a, \"\"b\"\"\",c,1\nd,\"e\nf\",\n";
     let chat = "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"b\", \"weight\": 0}]}\n";
-    let files = [("rows.jsonl", lines), ("rows.jsonl", chat), ("rows.json", list), ("rows.csv", table), ("rows.tsv", "question\tanswer\na\tb\n"), ("rows.txt", "one\n\ntwo\n")];
+    let files = [
+        ("rows.jsonl", lines),
+        ("rows.jsonl", chat),
+        ("rows.json", list),
+        ("rows.csv", table),
+        ("rows.tsv", "question\tanswer\na\tb\n"),
+        ("rows.txt", "one\n\ntwo\n"),
+    ];
     let corpus = files.map(|(name, text)| Seed::new(name, text)).into();
     Reader::new(corpus, move |name: &str| some_rows(&folder.join(name)))
 }
@@ -286,7 +347,8 @@ fn checkpoint(folder: PathBuf) -> Reader {
         disable_tqdm: true,
         ..Default::default()
     };
-    let model = CausalLm::random(NeoxConfig { max_position_embeddings: 16, ..NeoxConfig::new(96, 16, 1, 2) }, 1, None, &Device::Cpu).unwrap();
+    let model =
+        CausalLm::random(NeoxConfig { max_position_embeddings: 16, ..NeoxConfig::new(96, 16, 1, 2) }, 1, None, &Device::Cpu).unwrap();
     let trainer = |steps: i64| {
         let settings = TrainingArguments { max_steps: steps, save_steps: 100, output_dir: folder.join("own"), ..arguments.clone() };
         Trainer::new(&model, settings, tiny_rows(2), TokenizedDataset::default())
@@ -294,8 +356,10 @@ fn checkpoint(folder: PathBuf) -> Reader {
     let mut first = Trainer::new(&model, arguments.clone(), tiny_rows(2), TokenizedDataset::default()).unwrap();
     first.train().unwrap();
     let whole = store::list(&output).pop().unwrap().1;
-    let names: Vec<String> = std::fs::read_dir(&whole).unwrap().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    let files: Vec<(String, Vec<u8>)> = names.into_iter().map(|name| (format!("run/checkpoint-2/{name}"), std::fs::read(whole.join(&name)).unwrap())).collect();
+    let names: Vec<String> =
+        std::fs::read_dir(&whole).unwrap().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let files: Vec<(String, Vec<u8>)> =
+        names.into_iter().map(|name| (format!("run/checkpoint-2/{name}"), std::fs::read(whole.join(&name)).unwrap())).collect();
     let corpus = files.iter().map(|(name, bytes)| Seed::new(name.as_str(), bytes.clone())).collect();
     let mut resumed = trainer(3).unwrap();
     let (own, place) = (files.clone(), folder.clone());

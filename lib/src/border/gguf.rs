@@ -9,9 +9,9 @@ use std::path::Path;
 
 use candle_core::quantized::gguf_file::Content;
 
+use crate::border::file;
 use crate::border::guard::guarded;
 use crate::border::limits::{ELEMENTS, GGUF_DEPTH, GGUF_ENTRIES, GGUF_TEXT, GGUF_VALUES, TENSORS};
-use crate::border::file;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Types of values.

@@ -82,8 +82,6 @@ pub const LAYERS: u64 = 1 << 12;
 pub const HEADS: u64 = 1 << 14;
 /// Positions. Angles are computed up to the longest text alone.
 pub const POSITIONS: u64 = 1 << 31;
-/// Experts of a layer.
-pub const EXPERTS: u64 = 1 << 12;
 
 /// Operators in one expression of a template: each may be a level of the reader's stack. The longest known have 40.
 pub const OPERATORS: usize = 1_000;

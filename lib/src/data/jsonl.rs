@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::data::example::{Example, kind_of};
 use crate::border::{file, limits};
+use crate::data::example::{Example, kind_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::util::write::write_whole;
 

@@ -7,9 +7,9 @@ use parquet::errors::ParquetError;
 use parquet::record::Row;
 use parquet::record::reader::RowIter;
 
-use crate::data::example::Example;
 use crate::border::guard::guarded;
 use crate::border::pages;
+use crate::data::example::Example;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The rows of a .parquet file; a group of rows is read when its first row is asked for.

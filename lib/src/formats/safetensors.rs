@@ -190,7 +190,8 @@ impl Stored {
 /// The weight files of a folder.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let (index, whole) = (folder.join(INDEX), folder.join("model.safetensors"));
-    let Some(value) = json::read_if_there::<serde_json::Value>(&index, limits::INDEX, ErrorKind::Model, "fetch the checkpoint again")? else {
+    let Some(value) = json::read_if_there::<serde_json::Value>(&index, limits::INDEX, ErrorKind::Model, "fetch the checkpoint again")?
+    else {
         let pickle = |name: &str| name.starts_with("pytorch_model") && name.ends_with(".bin");
         let mut names =
             std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());

@@ -138,7 +138,10 @@ impl Service {
                 Ok(refused) => Failure { wait: refused.wait, ..self.status(refused.status, &refused.text).await },
                 Err(error) => Failure::lasting(refusal(error.to_string()).because(error)),
             },
-            OpenAIError::Reqwest(error) => self.unreached(&error),
+            OpenAIError::Reqwest(source) => {
+                let failure = self.unreached(&source);
+                Failure { error: failure.error.because(source), ..failure }
+            }
             OpenAIError::JSONDeserialize(source, text) => {
                 let error = refusal(format!("the answer is no JSON: {source}; it begins with {:?}", self.beginning(&text)));
                 Failure::lasting(error.hint("check that the address ends where the service's `/v1` ends").because(source))

@@ -170,8 +170,7 @@ fn preupload<'a>(client: &Client, place: &RepoRef, files: &[&'a Upload]) -> Resu
         let fail = |error| Error::file(&file.path, error);
         let size = std::fs::metadata(&file.path).map_err(fail)?.len();
         let mut start = Vec::new();
-        std::io::Read::read_to_end(&mut std::io::Read::take(file::open(&file.path)?, 512), &mut start)
-            .map_err(fail)?;
+        std::io::Read::read_to_end(&mut std::io::Read::take(file::open(&file.path)?, 512), &mut start).map_err(fail)?;
         described.push(json!({ "path": file.name, "sample": STANDARD.encode(start), "size": size }));
         sizes.push(size);
     }

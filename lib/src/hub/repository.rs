@@ -144,9 +144,8 @@ impl Repository {
         let commit = answer["sha"].as_str().filter(plain).ok_or_else(|| failure::lacks(&self.place, "sha"))?;
         let siblings = answer["siblings"].as_array().into_iter().flatten();
         // A name with `..` would lead out of the cache; one with control characters could write anything into a message.
-        let inside = |name: &&str| {
-            !name.contains(char::is_control) && name.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
-        };
+        let inside =
+            |name: &&str| !name.contains(char::is_control) && name.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
         let names = siblings.filter_map(|file| file["rfilename"].as_str()).filter(inside).map(String::from).collect();
         self.store.remember(commit)?;
         Ok(Listing { commit: commit.to_string(), names })

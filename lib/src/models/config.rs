@@ -89,6 +89,11 @@ impl Config {
             }
         }
         let number = |field: &&str| value[*field].as_f64().filter(|number| !(f64::from(f32::MIN_POSITIVE)..1e30).contains(number));
+        for field in ["hidden_dropout", "resid_pdrop", "embd_pdrop"] {
+            if value[field].as_f64().is_some_and(|rate| !(0.0..1.0).contains(&rate)) {
+                return Err(format!("{field} is {}; it must be at least 0 and below 1", value[field]));
+            }
+        }
         if let Some((field, number)) = ABOVE_ZERO.iter().find_map(|field| Some((field, number(field)?))) {
             return Err(format!("{field} is {number}; it must be above 0 and below 1e30"));
         }

@@ -11,9 +11,9 @@ use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, ErrorKind as Fault, UndefinedBehavior, context, escape_formatter};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
-use crate::data::message::{Message, ROLES};
 use crate::border::stack::on_deep_stack;
 use crate::border::{file, limits, template};
+use crate::data::message::{Message, ROLES};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokenizer::text::Tokenizer;
 use crate::util::names::quoted;

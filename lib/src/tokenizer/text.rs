@@ -88,9 +88,8 @@ impl Tokenizer {
     /// # Errors
     /// [`ErrorKind::Tokenizer`] when the tokenizer refuses the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encode = || {
-            self.inner.encode(text, false).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("encode: {error}")).because(error))
-        };
+        let encode =
+            || self.inner.encode(text, false).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("encode: {error}")).because(error));
         Ok(guarded(ErrorKind::Tokenizer, "encode", encode)?.get_ids().to_vec())
     }
 

@@ -82,9 +82,8 @@ impl TrainingArguments {
             given.insert("eval_steps".into(), steps);
         }
         let arguments = serde_json::from_value::<Self>(Value::Object(given));
-        arguments.map_err(|error| {
-            Error::new(ErrorKind::Training, format!("TrainingArguments: {error}")).hint("correct the file").because(error)
-        })
+        arguments
+            .map_err(|error| Error::new(ErrorKind::Training, format!("TrainingArguments: {error}")).hint("correct the file").because(error))
     }
 
     /// The fields of transformers in an object that have no meaning here and are set: to anything but null, false, 0 or nothing.

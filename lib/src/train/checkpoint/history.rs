@@ -45,8 +45,9 @@ pub fn from_csv(text: &str) -> Result<Vec<StepReport>> {
     };
     let report = |(index, line): (usize, &str)| {
         let fields: Vec<&str> = line.split(',').collect();
-        let number =
-            |place: usize| fields[place].parse::<f64>().map_err(|error| damaged(index + 2, &format!("`{}`: {error}", fields[place])).because(error));
+        let number = |place: usize| {
+            fields[place].parse::<f64>().map_err(|error| damaged(index + 2, &format!("`{}`: {error}", fields[place])).because(error))
+        };
         let optional = |place: usize| if fields[place].is_empty() { Ok(None) } else { number(place).map(Some) };
         if fields.len() != COLUMNS + names.len() {
             return Err(damaged(index + 2, &format!("{} fields, not {}", fields.len(), COLUMNS + names.len())));

@@ -91,7 +91,8 @@ pub fn verify(folder: &Path) -> Result<()> {
 fn read(path: &Path) -> Result<Entry> {
     let fail = |error| Error::file(path, error);
     let mut file = file::open(path)?;
-    let (mut buffer, mut entry) = (vec![0; 1 << 20], Entry { bytes: 0, crc32c: 0 });
+    let size = file.metadata().map_err(fail)?.len().clamp(1, 1 << 20);
+    let (mut buffer, mut entry) = (vec![0; size as usize], Entry { bytes: 0, crc32c: 0 });
     loop {
         match file.read(&mut buffer).map_err(fail)? {
             0 => return Ok(entry),

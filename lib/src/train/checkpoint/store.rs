@@ -65,8 +65,8 @@ pub fn save(output: &Path, contents: Contents) -> Result<PathBuf> {
 fn write(folder: &Path, contents: Contents) -> Result<()> {
     contents.model.save_pretrained(folder)?;
     let tensors = contents.optimizer.tensors(contents.model.weights())?;
-    let bytes =
-        safetensors::serialize(&tensors, None).map_err(|error| Error::new(ErrorKind::Training, format!("optimizer state: {error}")).because(error))?;
+    let bytes = safetensors::serialize(&tensors, None)
+        .map_err(|error| Error::new(ErrorKind::Training, format!("optimizer state: {error}")).because(error))?;
     write_whole(&folder.join(OPTIMIZER), &bytes)?;
     contents.state.save(folder)?;
     write_whole(&folder.join(HISTORY), history::to_csv(contents.history).as_bytes())?;
