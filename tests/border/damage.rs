@@ -165,6 +165,17 @@ fn parquet_files_with_one_other_byte() {
         }
     }
     assert!(whole > 100 && refused > 100, "{whole} {refused}");
+    // The head of the first page is a list of 2⁶² numbers.
+    let mut other = bytes.clone();
+    other[4..15].copy_from_slice(b"\x19\xf7\xff\xff\xff\xff\xff\xff\xff\xff\x3f");
+    std::fs::write(&path, &other).unwrap();
+    crate::support::refused(ExampleStream::open(&path), &["rows.parquet", "the head of a page is damaged"]);
+    // A page that unpacks into a gigabyte: of the four bytes between two marks the second number.
+    let mut other = bytes;
+    let head = [b"\x15\x04\x15".as_slice(), b"\x80\x80\x80\x80\x08"].concat();
+    other[4..4 + head.len()].copy_from_slice(&head);
+    std::fs::write(&path, &other).unwrap();
+    crate::support::refused(ExampleStream::open(&path), &["rows.parquet", "268435456 are allowed"]);
 }
 
 #[test]

@@ -9,14 +9,17 @@ use serde_json::{Value, json};
 use support::mutation::Seed;
 use support::{fixture, json as document, tiny_model, tiny_rows};
 
+/// Reads the file of that name, which lies in the folder.
+type Read = dyn FnMut(&str) -> Result<()>;
+
 /// A reader with its corpus.
 pub struct Reader {
     /// What inputs are made of.
     pub corpus: Vec<Seed>,
     /// Words that are put into texts.
     pub words: &'static [&'static str],
-    /// Reads the file of that name, which lies in the folder.
-    pub read: Box<dyn FnMut(&str) -> Result<()>>,
+    /// How one is read.
+    pub read: Box<Read>,
     /// Puts the file of that name back as it was.
     pub restore: Box<dyn Fn(&str)>,
 }
@@ -366,7 +369,7 @@ fn checkpoint(folder: PathBuf) -> Reader {
     let read = move |name: &str| {
         // Every other input has a manifest that fits it, as one has that was made on purpose.
         let changed = std::fs::read(folder.join(name)).unwrap();
-        if !name.ends_with(manifest::FILE) && changed.len() % 2 == 0 {
+        if !name.ends_with(manifest::FILE) && changed.len().is_multiple_of(2) {
             std::fs::remove_file(whole.join(manifest::FILE)).unwrap();
             manifest::write(&whole, 1)?;
         }

@@ -60,7 +60,7 @@ fn check(file: File, metadata: &ParquetMetaData) -> io::Result<()> {
         let mut place = start;
         while place < end {
             reader.seek(SeekFrom::Start(place))?;
-            let mut head = Head { reader: &mut reader, sizes: [0; 2] };
+            let mut head = Head { reader: &mut reader, left: end - place, sizes: [0; 2] };
             head.structure(0)?;
             let [unpacked, packed] = head.sizes;
             if !(0..=PAGE as i64).contains(&unpacked) || !(0..=PAGE as i64).contains(&packed) {
@@ -74,6 +74,8 @@ fn check(file: File, metadata: &ParquetMetaData) -> io::Result<()> {
 
 struct Head<'a> {
     reader: &'a mut BufReader<File>,
+    /// Bytes of the column that are left: going past the end of a file is no error to a reader.
+    left: u64,
     /// Unpacked and packed bytes: the second and third field.
     sizes: [i64; 2],
 }
@@ -82,7 +84,16 @@ impl Head<'_> {
     fn byte(&mut self) -> io::Result<u8> {
         let mut byte = [0];
         self.reader.read_exact(&mut byte)?;
+        self.take(1)?;
         Ok(byte[0])
+    }
+
+    fn take(&mut self, bytes: u64) -> io::Result<()> {
+        match self.left.checked_sub(bytes) {
+            Some(left) => self.left = left,
+            None => return wrong("the head of a page is damaged"),
+        }
+        Ok(())
     }
 
     fn number(&mut self) -> io::Result<u64> {
@@ -141,9 +152,7 @@ impl Head<'_> {
     }
 
     fn skip(&mut self, bytes: u64) -> io::Result<()> {
-        match i64::try_from(bytes) {
-            Ok(bytes) if bytes as u64 <= PAGE => self.reader.seek_relative(bytes),
-            _ => wrong("the head of a page is damaged"),
-        }
+        self.take(bytes)?;
+        self.reader.seek_relative(bytes as i64)
     }
 }

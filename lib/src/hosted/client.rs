@@ -24,6 +24,7 @@ const LARGEST: usize = 16 << 20;
 
 /// The two requests that OpenAI-compatible services know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Endpoint {
     /// `/chat/completions`: the prompt is a user's message, put into the model's chat template by the service.
     #[default]

@@ -42,6 +42,7 @@ const ABOVE_ZERO: [&str; 7] = [
 
 /// The shape of a model.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Config {
     /// GPT-NeoX, Pythia.
     Neox(NeoxConfig),

@@ -83,29 +83,7 @@ impl Family for NeoxConfig {
     }
 
     fn parameter_shapes(&self) -> Vec<(String, Vec<usize>)> {
-        let (c, m, v) = (self.hidden_size, self.intermediate_size, self.vocab_size);
-        let mut shapes = vec![("gpt_neox.embed_in.weight".to_string(), vec![v, c])];
-        for layer in 0..self.num_hidden_layers {
-            let parts: [(&str, Vec<usize>); 12] = [
-                ("input_layernorm.weight", vec![c]),
-                ("input_layernorm.bias", vec![c]),
-                ("post_attention_layernorm.weight", vec![c]),
-                ("post_attention_layernorm.bias", vec![c]),
-                ("attention.query_key_value.weight", vec![3 * c, c]),
-                ("attention.query_key_value.bias", vec![3 * c]),
-                ("attention.dense.weight", vec![c, c]),
-                ("attention.dense.bias", vec![c]),
-                ("mlp.dense_h_to_4h.weight", vec![m, c]),
-                ("mlp.dense_h_to_4h.bias", vec![m]),
-                ("mlp.dense_4h_to_h.weight", vec![c, m]),
-                ("mlp.dense_4h_to_h.bias", vec![c]),
-            ];
-            shapes.extend(parts.map(|(name, shape)| (format!("gpt_neox.layers.{layer}.{name}"), shape)));
-        }
-        shapes.push(("gpt_neox.final_layer_norm.weight".to_string(), vec![c]));
-        shapes.push(("gpt_neox.final_layer_norm.bias".to_string(), vec![c]));
-        shapes.push(("embed_out.weight".to_string(), vec![v, c]));
-        shapes
+        parameter_shapes(self)
     }
 
     fn decoder(&self, weights: Weights) -> Decoder {
@@ -172,6 +150,33 @@ impl Family for NeoxConfig {
         writeln!(f, "          (act): GELUActivation()\n        )\n      )\n    )\n    (final_layer_norm): {norm}\n  )")?;
         write!(f, "  (embed_out): Linear(in_features={c}, out_features={v}, bias=False)\n)")
     }
+}
+
+/// The names and shapes of all parameters, in the order of transformers' `state_dict`; the lesson on sizes asks for them.
+pub fn parameter_shapes(config: &NeoxConfig) -> Vec<(String, Vec<usize>)> {
+    let (c, m, v) = (config.hidden_size, config.intermediate_size, config.vocab_size);
+    let mut shapes = vec![("gpt_neox.embed_in.weight".to_string(), vec![v, c])];
+    for layer in 0..config.num_hidden_layers {
+        let parts: [(&str, Vec<usize>); 12] = [
+            ("input_layernorm.weight", vec![c]),
+            ("input_layernorm.bias", vec![c]),
+            ("post_attention_layernorm.weight", vec![c]),
+            ("post_attention_layernorm.bias", vec![c]),
+            ("attention.query_key_value.weight", vec![3 * c, c]),
+            ("attention.query_key_value.bias", vec![3 * c]),
+            ("attention.dense.weight", vec![c, c]),
+            ("attention.dense.bias", vec![c]),
+            ("mlp.dense_h_to_4h.weight", vec![m, c]),
+            ("mlp.dense_h_to_4h.bias", vec![m]),
+            ("mlp.dense_4h_to_h.weight", vec![c, m]),
+            ("mlp.dense_4h_to_h.bias", vec![c]),
+        ];
+        shapes.extend(parts.map(|(name, shape)| (format!("gpt_neox.layers.{layer}.{name}"), shape)));
+    }
+    shapes.push(("gpt_neox.final_layer_norm.weight".to_string(), vec![c]));
+    shapes.push(("gpt_neox.final_layer_norm.bias".to_string(), vec![c]));
+    shapes.push(("embed_out.weight".to_string(), vec![v, c]));
+    shapes
 }
 
 impl Block for NeoxBlock {

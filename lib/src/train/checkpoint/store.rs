@@ -78,6 +78,7 @@ fn write(folder: &Path, contents: Contents) -> Result<()> {
 
 /// What [`load`] gives back besides weights and optimizer.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Loaded {
     /// Every step so far.
     pub history: Vec<StepReport>,
