@@ -6,6 +6,7 @@ mod compute;
 mod nn;
 mod models;
 mod formats;
+mod data;
 mod tokenizer;
 mod hub;
 mod generate;

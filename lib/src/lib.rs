@@ -38,6 +38,7 @@
 //! | [`optim`] | gradients → changed weights; learning rates | |
 //! | [`data`] | files → rows: [`Dataset`] | tables: `data-frames` |
 //! | [`tokenizer`] | text ↔ ids; chats; examples → tokens | |
+//! | `documents` | a folder of texts → sections → rows | `documents` |
 //! | [`models`] | ids → logits: [`CausalLm`] and its families | |
 //! | [`formats`] | safetensors, GGUF ↔ weights | |
 //! | [`mod@generate`] | a prompt → text | |
@@ -66,6 +67,8 @@ pub mod nn;
 pub mod source;
 pub mod data;
 pub mod tokenizer;
+#[cfg(feature = "documents")]
+pub mod documents;
 pub mod models;
 pub mod formats;
 pub mod generate;
@@ -109,19 +112,39 @@ pub use course::samples::{Sample, SampleAnswers};
 #[doc(no_inline)]
 pub use course::tournament::{Tournament, Verdict, judge_by_model, judge_by_target};
 #[doc(no_inline)]
+pub use data::bad::{BadRow, BadRows, OnError};
+#[doc(no_inline)]
+pub use data::combine::{StoppingStrategy, concatenate_datasets, interleave_datasets};
+#[doc(no_inline)]
 pub use data::dataset::Dataset;
+#[doc(no_inline)]
+pub use data::detect::Detected;
 #[doc(no_inline)]
 pub use data::example::Example;
 #[doc(no_inline)]
-pub use data::load::{load_dataset, load_dataset_with, stream_dataset, stream_dataset_with};
+pub use data::format::Format;
+#[doc(no_inline)]
+pub use data::load::{dataset_splits, load_dataset, load_dataset_with, stream_dataset, stream_dataset_with};
 #[doc(no_inline)]
 pub use data::message::Message;
+#[doc(no_inline)]
+pub use data::options::DataOptions;
+#[doc(no_inline)]
+pub use data::plain::SampleBy;
 #[doc(no_inline)]
 pub use data::shape::{Content, Shape};
 #[doc(no_inline)]
 pub use data::stream::ExampleStream;
 #[doc(no_inline)]
+pub use data::template::{INSTRUCTION_INPUT_TEMPLATE, INSTRUCTION_TEMPLATE, PromptTemplate, QUESTION_ANSWER_TEMPLATE, QUESTION_TEMPLATE};
+#[doc(no_inline)]
 pub use display::output::{Html, LiveDisplay, Picture, Show, clear_output, show, table};
+#[cfg(feature = "documents")]
+#[doc(no_inline)]
+pub use documents::ask::{AskOptions, Generated};
+#[cfg(feature = "documents")]
+#[doc(no_inline)]
+pub use documents::section::{SectionOptions, Sections};
 #[doc(no_inline)]
 pub use error::{Error, ErrorKind, Result};
 #[doc(no_inline)]
@@ -197,9 +220,9 @@ pub use tokenizer::encode::Tokens;
 #[doc(no_inline)]
 pub use tokenizer::encode::{Encoding, TokenizedDataset, tokenize_dataset, tokenize_function, tokenize_with_length};
 #[doc(no_inline)]
-pub use tokenizer::template::{
-    INSTRUCTION_INPUT_TEMPLATE, INSTRUCTION_TEMPLATE, PromptTemplate, QUESTION_ANSWER_TEMPLATE, QUESTION_TEMPLATE, concatenate,
-};
+pub use tokenizer::preview::Preview;
+#[doc(no_inline)]
+pub use tokenizer::template::concatenate;
 #[doc(no_inline)]
 pub use tokenizer::text::{Side, Tokenizer, pad, truncate};
 #[doc(no_inline)]

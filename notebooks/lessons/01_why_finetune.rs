@@ -180,7 +180,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // %%
     let fact: String = data.get(0)?.field("answer")?.to_string();
     println!("data set: {fact}\n");
-    for row in &data.filter("answer", &fact).head(6) {
+    for row in &data.containing("answer", &fact).head(6) {
         println!("{}\n  {}", &row["question"], tuned.ask(&row["question"])?);
     }
 

@@ -67,7 +67,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // A row with an input, for comparison. How many lines with `###` does it have?
 
     // %%
-    let with_input: Dataset = Dataset::from_examples(processed.clone()).filter("input", "### Input:");
+    let with_input: Dataset = Dataset::from_examples(processed.clone()).containing("input", "### Input:");
     println!("{} of {} rows have an input\n", with_input.len(), processed.len());
     println!("{} {}", with_input.get(0)?.field("input")?, with_input.get(0)?.field("output")?);
 

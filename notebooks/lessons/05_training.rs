@@ -298,7 +298,7 @@ pub fn lesson() -> finetuning::Result<()> {
     //   their questions.
 
     // %%
-    let off_topic: Dataset = train_rows.filter("answer", "keep the discussion relevant to");
+    let off_topic: Dataset = train_rows.containing("answer", "keep the discussion relevant to");
     for (index, row) in off_topic.head(20).iter().enumerate() {
         println!("{index}: {}", row.field("question")?);
     }

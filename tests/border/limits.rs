@@ -109,7 +109,7 @@ fn a_row_has_so_many_fields() {
     write(&folder.join("rows.jsonl"), row(FIELDS) + &row(20 * FIELDS));
     let mut rows = ExampleStream::open(folder.join("rows.jsonl")).unwrap();
     assert_eq!(rows.next().unwrap().unwrap().fields().len(), FIELDS);
-    refused(rows.next().unwrap(), &["rows.jsonl:2", "200000 fields", "10000"]);
+    refused(rows.next().unwrap(), &["rows.jsonl:2", "more than 10000 fields"]);
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn redirected_elsewhere(model: &CausalLm, tokenizer: &Tokenizer) -> (usize, usiz
 fn the_data_set_is_large_varied_and_split_without_leaks() {
     let (train, test) = split();
     assert!(train.len() + test.len() >= 1400, "{}", train.len() + test.len());
-    let off_topic = train.filter("answer", REDIRECT).len() + test.filter("answer", REDIRECT).len();
+    let off_topic = train.containing("answer", REDIRECT).len() + test.containing("answer", REDIRECT).len();
     let part = off_topic as f64 / (train.len() + test.len()) as f64;
     assert!((0.05..=0.20).contains(&part), "{part}");
     let known: std::collections::HashSet<String> = train.column("question").unwrap().into_iter().collect();

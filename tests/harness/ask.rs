@@ -29,6 +29,12 @@ pub fn ask_silent(address: &str) {
     println!("the answers that came are kept");
 }
 
+/// Streams a file: how many rows it has, and the most memory that was used.
+pub fn count_rows(name: &str) {
+    let rows = stream_dataset(name).unwrap().map(Result::unwrap).count();
+    println!("{rows} {}", finetuning::util::memory::peak_memory());
+}
+
 /// Loads from the hub of `HF_ENDPOINT` and prints what came of it.
 pub fn ask_hub(task: &str, name: &str) {
     let result = match task {

@@ -18,6 +18,7 @@ fn main() {
         ["interrupt-training"] => train::interrupt(),
         ["measure-memory", checkpointing] => train::measure_memory(checkpointing == "true"),
         ["load", folder] => drop(AutoModelForCausalLM::from_pretrained(folder).unwrap()),
+        ["count-rows", name] => ask::count_rows(name),
         ["ask-hosted"] => ask::ask_hosted(),
         ["ask-silent", address] => ask::ask_silent(address),
         ["ask-hub", task, name] => ask::ask_hub(task, name),

@@ -45,8 +45,8 @@ pub const HUB_ANSWER: Limit = Limit::new("an answer of the hub", 64 << 20);
 /// The body of a refusal, of which 300 characters are shown.
 pub const REFUSAL: Limit = Limit::new("the reason of a refusal", 64 << 10);
 
-/// Bytes that a stream holds at once: a line of a text file, a page of a .parquet file. A row of a book has 10 MB.
-pub const STREAM: usize = 64 << 20;
+/// Bytes of a line of a text file, and of a JSON value that has to be read whole: a row with a book has 10 MB.
+pub const LINE: usize = 256 << 20;
 /// Bytes of a page of a .parquet file when it is unpacked; writers aim at 1 MB, a dictionary of long texts has more.
 pub const PAGE: u64 = 256 << 20;
 /// Fields of a row: looking for a name goes through all of them.

@@ -1,7 +1,11 @@
 //! The course's `training_config` → tokenized training and test rows.
 
-use crate::data::load::load_dataset;
+use std::path::Path;
+
+use crate::data::load::load_dataset_with;
+use crate::data::options::DataOptions;
 use crate::error::{Error, ErrorKind, Result};
+use crate::source::builtin::BUILTIN;
 use crate::tokenizer::encode::{TokenizedDataset, tokenize_dataset};
 use crate::tokenizer::text::Tokenizer;
 
@@ -28,7 +32,7 @@ pub struct ModelConfig {
 /// Which data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatasetsConfig {
-    /// Take `path` as the name of a hub data set; otherwise it is a `builtin:` name or a .jsonl file.
+    /// Take `path` as the name of a hub data set; otherwise it is a `builtin:` name, a file or a folder here.
     pub use_hf: bool,
     /// Name or path.
     pub path: String,
@@ -44,15 +48,20 @@ pub const SPLIT_SEED: u64 = 123;
 /// # Errors
 /// When `use_hf` does not fit the path, the data cannot be loaded, or a row cannot be tokenized.
 pub fn tokenize_and_split_data(config: &TrainingConfig, tokenizer: &Tokenizer) -> Result<(TokenizedDataset, TokenizedDataset)> {
-    let path = &config.datasets.path;
-    let local = path.starts_with(crate::source::builtin::BUILTIN)
-        || std::path::Path::new(path).extension().is_some_and(|extension| extension == "jsonl");
-    if config.datasets.use_hf == local {
-        let message = format!("datasets.use_hf is {} but datasets.path is `{path}`", config.datasets.use_hf);
-        return Err(Error::new(ErrorKind::Name, message)
-            .hint("use_hf: true needs a hub name such as `owner/name`, false a `builtin:` name or a .jsonl file"));
+    let (path, use_hf) = (&config.datasets.path, config.datasets.use_hf);
+    let (builtin, here) = (path.starts_with(BUILTIN), Path::new(path));
+    let wrong = |what: &str| {
+        Err(Error::new(ErrorKind::Name, format!("datasets.use_hf is {use_hf} but datasets.path is `{path}`, {what}"))
+            .hint("use_hf: true needs a hub name such as `owner/name`, false a `builtin:` name, a file or a folder"))
+    };
+    if use_hf && (builtin || here.is_file()) {
+        return wrong(if builtin { "a builtin data set" } else { "a file that is here" });
     }
-    let data = load_dataset(path)?;
+    if !use_hf && !builtin && !here.exists() && here.extension().is_none() && !path.contains('*') {
+        return wrong("and no file or folder here has this name");
+    }
+    let options = if use_hf { DataOptions::new().from_hub() } else { DataOptions::new().from_local() };
+    let data = load_dataset_with(path, options)?;
     let rows = tokenize_dataset(&data, tokenizer, config.model.max_length)?;
     let (train, test) = rows.train_test_split(TEST_SIZE, SPLIT_SEED)?;
     if config.verbose {

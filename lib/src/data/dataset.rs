@@ -12,7 +12,7 @@ use crate::display::output::{Html, Show, last_expression, preview};
 use crate::error::{Error, ErrorKind, Result};
 use crate::util::names::quoted;
 
-/// Rows of text fields, in order.
+/// Rows with named fields, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dataset {
     examples: Vec<Example>,
@@ -94,18 +94,18 @@ impl Dataset {
         Ok(Self { examples })
     }
 
-    /// The rows whose field contains `text`; rows without the field are left out.
-    pub fn filter(&self, column: &str, text: &str) -> Self {
-        let keep = |example: &&Example| example.get(column).is_some_and(|field| field.contains(text));
-        Self { examples: self.examples.iter().filter(keep).cloned().collect() }
-    }
-
     /// The names of all columns, in the order in which they first appear.
     pub fn columns(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
-        for (name, _) in self.examples.iter().flat_map(Example::fields) {
-            if !names.contains(name) {
-                names.push(name.clone());
+        for example in &self.examples {
+            // Most rows have the columns of the row before, in the same order.
+            if example.fields().iter().map(|(name, _)| name).eq(&names) {
+                continue;
+            }
+            for (name, _) in example.fields() {
+                if !names.contains(name) {
+                    names.push(name.clone());
+                }
             }
         }
         names
@@ -126,23 +126,10 @@ impl Dataset {
         texts.collect()
     }
 
-    /// The same rows with one field of another name.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Data`] when a row has no field `from`.
-    pub fn rename_column(&self, from: &str, to: &str) -> Result<Self> {
-        let examples = self.examples.iter().map(|example| {
-            if example.value(from).is_none() {
-                return Err(self.no_column(from));
-            }
-            Ok(Example::new(example.fields().iter().map(|(name, value)| (if name == from { to } else { name }, value.clone()))))
-        });
-        Ok(Self { examples: examples.collect::<Result<_>>()? })
-    }
-
-    fn no_column(&self, name: &str) -> Error {
+    /// The error for a column that no row has.
+    pub(crate) fn no_column(&self, name: &str) -> Error {
         Error::new(ErrorKind::Data, format!("column `{name}` does not exist; the data set has {}", quoted(&self.columns())))
-            .hint("name one of those columns")
+            .hint("name one of those columns; their names count to the letter")
     }
 
     /// (train, test): `test_size` of the rows for the test, shuffled as NumPy's `default_rng(seed)` does.

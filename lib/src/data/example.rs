@@ -28,6 +28,11 @@ impl Example {
         example
     }
 
+    /// An example from fields whose names are known to differ.
+    pub(crate) fn from_fields(fields: Vec<(String, Value)>) -> Self {
+        Self { fields }
+    }
+
     /// The value of a field, if the example has it; a null is a value here.
     pub fn value(&self, name: &str) -> Option<&Value> {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)

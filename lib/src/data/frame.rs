@@ -1,6 +1,6 @@
 //! Rows ↔ a polars table, and how a table is shown.
 
-use polars::prelude::{AnyValue, DataFrame, IntoColumn, Series};
+use polars::prelude::{AnyValue, DataFrame, DataType, IntoColumn, Series};
 use serde_json::Value;
 
 use crate::data::dataset::Dataset;
@@ -25,19 +25,102 @@ impl Dataset {
         Ok(Self::from_examples(examples))
     }
 
-    /// The rows as a polars table with one column a field, of the type that its values share; where they share none (numbers
-    /// and texts) all are texts, an object is its JSON, a missing field is null.
+    /// The rows as a polars table with one column a field, of the type that its values share: truth values, whole numbers,
+    /// numbers, texts, lists. Where they share none (numbers and texts, whole numbers that a float would round) all are texts,
+    /// an object is its JSON, a missing field is null.
     ///
     /// # Errors
     /// [`ErrorKind::Data`] when polars refuses a column.
     pub fn to_frame(&self) -> Result<DataFrame> {
         let column = |name: &String| {
-            let values: Vec<AnyValue> =
-                self.iter().map(|example| example.value(name).map_or(Ok(AnyValue::Null), to_polars)).collect::<Result<_>>()?;
-            Ok(Series::from_any_values(name.as_str().into(), &values, false)?.into_column())
+            let values: Vec<&Value> = self.iter().map(|example| example.value(name).unwrap_or(&Value::Null)).collect();
+            let kind = values.iter().fold(Kind::Null, |kind, value| kind.joined(Kind::of(value)));
+            Ok(series(name, &values, &kind)?.into_column())
         };
         Ok(DataFrame::new(self.len(), self.columns().iter().map(column).collect::<Result<_>>()?)?)
     }
+}
+
+/// The type of a column.
+#[derive(Debug, Clone, PartialEq)]
+enum Kind {
+    Null,
+    Bool,
+    /// Whether one is below 0, beyond 63 bits, no whole number, or a whole number that a float would round.
+    Number {
+        negative: bool,
+        large: bool,
+        real: bool,
+        exact: bool,
+    },
+    Text,
+    List(Box<Kind>),
+}
+
+impl Kind {
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(_) => Self::Bool,
+            Value::Number(number) => Self::Number {
+                negative: number.as_i64().is_some_and(|number| number < 0),
+                large: number.is_u64() && !number.is_i64(),
+                real: number.is_f64(),
+                exact: !number.is_f64() && number.as_i64().is_none_or(|number| number.unsigned_abs() > 1 << f64::MANTISSA_DIGITS),
+            },
+            Value::String(_) | Value::Object(_) => Self::Text,
+            Value::Array(items) => Self::List(Box::new(items.iter().fold(Self::Null, |kind, item| kind.joined(Self::of(item))))),
+        }
+    }
+
+    /// The type of values of both.
+    fn joined(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Null, kind) | (kind, Self::Null) => kind,
+            (Self::Bool, Self::Bool) => Self::Bool,
+            (
+                Self::Number { negative, large, real, exact },
+                Self::Number { negative: negative_too, large: large_too, real: real_too, exact: exact_too },
+            ) => {
+                let (negative, large, real, exact) = (negative || negative_too, large || large_too, real || real_too, exact || exact_too);
+                // No type of 64 bits holds both.
+                if negative && large || real && exact { Self::Text } else { Self::Number { negative, large, real, exact } }
+            }
+            (Self::List(kind), Self::List(other)) => Self::List(Box::new(kind.joined(*other))),
+            _ => Self::Text,
+        }
+    }
+
+    fn dtype(&self) -> DataType {
+        match self {
+            Self::Null => DataType::Null,
+            Self::Bool => DataType::Boolean,
+            Self::Number { real: true, .. } => DataType::Float64,
+            Self::Number { large: true, .. } => DataType::UInt64,
+            Self::Number { .. } => DataType::Int64,
+            Self::Text => DataType::String,
+            Self::List(kind) => DataType::List(Box::new(kind.dtype())),
+        }
+    }
+}
+
+fn series(name: &str, values: &[&Value], kind: &Kind) -> Result<Series> {
+    let values: Vec<AnyValue> = values.iter().map(|value| to_polars(value, kind)).collect::<Result<_>>()?;
+    Ok(Series::from_any_values_and_dtype(name.into(), &values, &kind.dtype(), true)?)
+}
+
+/// A value of a row as one of polars, of the type of its column.
+fn to_polars<'a>(value: &'a Value, kind: &Kind) -> Result<AnyValue<'a>> {
+    Ok(match (value, kind) {
+        (Value::Null, _) => AnyValue::Null,
+        (Value::Bool(truth), Kind::Bool) => AnyValue::Boolean(*truth),
+        (Value::Number(number), Kind::Number { real: true, .. }) => number.as_f64().map_or(AnyValue::Null, AnyValue::Float64),
+        (Value::Number(number), Kind::Number { large: true, .. }) => number.as_u64().map_or(AnyValue::Null, AnyValue::UInt64),
+        (Value::Number(number), Kind::Number { .. }) => number.as_i64().map_or(AnyValue::Null, AnyValue::Int64),
+        (Value::Array(items), Kind::List(kind)) => AnyValue::List(series("", &items.iter().collect::<Vec<_>>(), kind)?),
+        (Value::String(text), _) => AnyValue::String(text),
+        (other, _) => AnyValue::StringOwned(other.to_string().into()),
+    })
 }
 
 /// A value of polars as one of a row.
@@ -59,25 +142,6 @@ fn from_polars(value: &AnyValue<'_>) -> Result<Value> {
             None => value.extract::<i64>().map_or_else(|| value.str_value().into(), Value::from),
         },
         value => Value::String(value.str_value().into()),
-    })
-}
-
-/// A value of a row as one of polars.
-fn to_polars(value: &Value) -> Result<AnyValue<'_>> {
-    Ok(match value {
-        Value::Null => AnyValue::Null,
-        Value::Bool(truth) => AnyValue::Boolean(*truth),
-        Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-            (Some(number), ..) => AnyValue::Int64(number),
-            (_, Some(number), _) => AnyValue::UInt64(number),
-            (.., number) => number.map_or(AnyValue::Null, AnyValue::Float64),
-        },
-        Value::String(text) => AnyValue::String(text),
-        Value::Array(items) => {
-            let items: Vec<AnyValue> = items.iter().map(to_polars).collect::<Result<_>>()?;
-            AnyValue::List(Series::from_any_values("".into(), &items, false)?)
-        }
-        Value::Object(_) => AnyValue::StringOwned(value.to_string().into()),
     })
 }
 

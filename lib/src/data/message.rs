@@ -1,7 +1,7 @@
 //! One turn of a conversation: who speaks, what is said, and what else the row's file says of it.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::data::example::{kind_of, short};
 use crate::error::{Error, ErrorKind, Result};
@@ -45,37 +45,55 @@ impl Message {
     }
 
     /// A turn as the hub's and OpenAI's files have it: `{"role": …, "content": …}`; the content may be a list of text parts,
-    /// and null beside `tool_calls`.
+    /// and null beside `tool_calls`. A turn of ShareGPT's form, `{"from": "human", "value": …}`, is read by its own names of
+    /// roles, OpenAI's former `function_call` and role `function` as the tool call and the tool that they were.
     ///
     /// # Errors
     /// [`ErrorKind::Data`] when it is no object, the role is none of [`ROLES`], or the content is no text.
     pub fn from_value(value: &Value) -> Result<Self> {
-        let bad = |what: String| {
-            Error::new(ErrorKind::Data, what)
-                .hint("a message is {\"role\": \"user\", \"content\": \"…\"}; the roles are system, user, assistant, tool")
-        };
         let Value::Object(fields) = value else {
             return Err(bad(format!("a message is an object, not {}: {}", kind_of(value), short(value))));
         };
         let mut more = fields.clone();
-        let role = match more.shift_remove("role") {
-            Some(Value::String(role)) if ROLES.contains(&role.as_str()) => role,
-            Some(other) => return Err(bad(format!("role {} is none of {}", short(&other), quoted(&ROLES.map(String::from))))),
+        let shared = !more.contains_key("role") && more.contains_key("from");
+        let [role, content] = if shared { ["from", "value"] } else { ["role", "content"] };
+        let named = match more.shift_remove(role) {
+            Some(Value::String(name)) => name,
+            Some(other) => return Err(bad(format!("`{role}` is {}, not a name: {}", kind_of(&other), short(&other)))),
             None => return Err(bad(format!("the message has no `role`: {}", short(value)))),
         };
-        let content = match more.shift_remove("content") {
+        let given = more.shift_remove(content);
+        // A call of a tool: ShareGPT's turn of its own, or OpenAI's former field.
+        let call = match named.as_str() {
+            "function_call" | "function-call" if shared => Some(called(given.as_ref())?),
+            _ => more.shift_remove("function_call").filter(|call| !call.is_null()),
+        };
+        let calls = call.is_some() || fields.get("tool_calls").is_some_and(|calls| !calls.is_null());
+        let own_turn = shared && call.is_some();
+        if let Some(call) = call {
+            more.insert("tool_calls".into(), json!([{ "type": "function", "function": call }]));
+        }
+        let role = if own_turn { "assistant" } else { role_of(&named, shared)? };
+        let content = match given {
+            _ if own_turn => String::new(),
             Some(Value::String(text)) => text,
-            Some(Value::Null) | None if fields.get("tool_calls").is_some_and(|calls| !calls.is_null()) => String::new(),
+            Some(Value::Null) | None if calls => String::new(),
             Some(Value::Array(parts)) => parts
                 .iter()
                 .map(|part| {
                     part.as_str().or(part["text"].as_str()).ok_or_else(|| bad(format!("a part of the content is no text: {}", short(part))))
                 })
                 .collect::<Result<String>>()?,
-            Some(other) => return Err(bad(format!("content is {}, not a text: {}", kind_of(&other), short(&other)))),
-            None => return Err(bad(format!("the message has no `content`: {}", short(value)))),
+            Some(other) => return Err(bad(format!("{content} is {}, not a text: {}", kind_of(&other), short(&other)))),
+            None => return Err(bad(format!("the message has no `{content}`: {}", short(value)))),
         };
-        Ok(Self { role, content, more })
+        Ok(Self { role: role.to_string(), content, more })
+    }
+
+    /// What the turn says that is learnt or read: content without blanks at its ends, or a call of a tool.
+    pub(crate) fn is_empty(&self) -> bool {
+        let calls = self.more.get("tool_calls").and_then(Value::as_array).is_some_and(|calls| !calls.is_empty());
+        self.content.trim().is_empty() && !calls
     }
 
     /// A list of turns; the error counts them from 0.
@@ -90,4 +108,39 @@ impl Message {
         let turn = |(index, turn): (usize, &Value)| Self::from_value(turn).map_err(|error| error.at(format_args!("message {index}")));
         turns.iter().enumerate().map(turn).collect()
     }
+}
+
+fn bad(what: String) -> Error {
+    Error::new(ErrorKind::Data, what)
+        .hint("a message is {\"role\": \"user\", \"content\": \"…\"}; the roles are system, user, assistant, tool")
+}
+
+/// The role behind a name; `shared` are the names of ShareGPT's files.
+fn role_of(name: &str, shared: bool) -> Result<&'static str> {
+    if let Some(role) = ROLES.into_iter().find(|role| *role == name) {
+        return Ok(role);
+    }
+    match name {
+        "function" => Ok("tool"),
+        "human" if shared => Ok("user"),
+        "gpt" | "chatgpt" | "model" | "bing" | "bard" if shared => Ok("assistant"),
+        "observation" | "function_response" | "function-response" | "tool_response" if shared => Ok("tool"),
+        _ => {
+            let also = if shared { ", `human`, `gpt`, `function_call`, `observation`" } else { "" };
+            Err(bad(format!("role \"{name}\" is none of {}{also}", quoted(&ROLES.map(String::from)))))
+        }
+    }
+}
+
+/// The call that a turn of ShareGPT's form writes as JSON: `{"name": …, "arguments": …}`.
+fn called(value: Option<&Value>) -> Result<Value> {
+    let call = match value {
+        Some(Value::String(text)) => serde_json::from_str(text).ok(),
+        other => other.cloned(),
+    };
+    call.filter(|call: &Value| call["name"].is_string()).ok_or_else(|| {
+        let found = value.map_or_else(|| "nothing".to_string(), short);
+        Error::new(ErrorKind::Data, format!("a `function_call` is no call: {found}"))
+            .hint("write {\"name\": \"…\", \"arguments\": {…}} as its value")
+    })
 }

@@ -1,20 +1,43 @@
-//! Files → rows of text fields, in memory or one by one.
+//! Files → rows of typed fields, in memory or one by one.
 //!
-//! [`example`] is a row, [`message`] a turn of a conversation in it, [`shape`] what its columns mean. [`jsonl`] and `parquet` are its files, [`stream`] reads several of them, [`dataset`] holds all
-//! rows, `frame` shows them as a polars table, [`split`] shuffles as NumPy does, [`load`] finds them by name.
+//! [`example`] is a row, [`message`] a turn of a conversation in it. A file is opened by `input`, which asks [`mod@format`] what
+//! it is; [`jsonl`], `document` (.json), `delimited` (.csv), [`plain`] (.txt) and `parquet` read it, on `lines`, `json`, `scan`
+//! and `records`; [`bad`] is a row that cannot be read. [`stream`] reads several files, [`split`] shuffles as NumPy does,
+//! [`dataset`] holds all rows, [`operations`] and [`combine`] make others of them, `save` writes them, `frame` shows them as a
+//! polars table, `slice` cuts splits, [`load`] finds them by name with [`options`]. [`template`] makes a text of a row, [`shape`]
+//! says what its columns mean (`conversation` and `pair` read them), [`detect`] the same of a whole data set.
 //! `parquet` and `frame` belong to the feature `data-frames`.
 //!
 //! Imports: error, util, border, display, hub, source.
 
 pub mod example;
 pub mod message;
-pub mod shape;
+pub mod bad;
+mod json;
+mod lines;
+pub mod format;
+mod input;
 pub mod jsonl;
+mod scan;
+mod document;
+mod records;
+mod delimited;
+pub mod plain;
 #[cfg(feature = "data-frames")]
 pub mod parquet;
+pub mod options;
 pub mod stream;
 pub mod split;
+mod slice;
 pub mod dataset;
+pub mod operations;
+pub mod combine;
+mod save;
+pub mod template;
+mod conversation;
+mod pair;
+pub mod shape;
+pub mod detect;
 #[cfg(feature = "data-frames")]
 mod frame;
 pub mod load;

@@ -1,52 +1,84 @@
-//! Files of rows → one stream of examples; the ending of a name tells the format.
+//! Files of rows → one stream of examples; a file's name and content tell how its rows are written.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::data::bad::{Bad, OnError, Row};
+use crate::data::delimited::DelimitedRows;
+use crate::data::document::Document;
 use crate::data::example::Example;
+use crate::data::format::Format;
+use crate::data::input::{Input, noted};
 use crate::data::jsonl::JsonLines;
+use crate::data::options::DataOptions;
 #[cfg(feature = "data-frames")]
 use crate::data::parquet::ParquetRows;
-use crate::error::Result;
-#[cfg(not(feature = "data-frames"))]
-use crate::error::{Error, ErrorKind};
+use crate::data::plain::PlainRows;
+use crate::error::{Error, ErrorKind, Result};
+use crate::source::resolve::DataFile;
+use crate::util::names::quoted;
+use crate::util::notice;
 
-/// The examples of .jsonl and .parquet files, in order and one at a time, so that they need not fit into memory.
+/// The examples of files of any format, in order and one at a time, so that they need not fit into memory. Each file is
+/// opened, and fetched where it is on the hub, when its turn comes.
 ///
-/// A bad row is an error that names its place, and ends the stream.
-#[derive(Debug)]
+/// A bad row is an error that names its place, and ends the stream, unless [`DataOptions::on_error`] says otherwise.
 pub struct ExampleStream {
-    waiting: VecDeque<PathBuf>,
-    open: Option<Rows>,
+    parts: VecDeque<Part>,
+    open: Option<(PathBuf, Rows)>,
+    options: DataOptions,
+    given: usize,
+    left_out: usize,
+    /// The first row that was left out, in words.
+    first: Option<String>,
 }
 
-#[derive(Debug)]
+/// A part of some files' rows.
+pub(crate) struct Part {
+    pub(crate) files: VecDeque<DataFile>,
+    pub(crate) skip: usize,
+    pub(crate) take: Option<usize>,
+}
+
+/// An open file.
 enum Rows {
-    Lines(JsonLines),
+    Lines(Box<JsonLines>),
+    Document(Box<Document>),
+    Delimited(Box<DelimitedRows>),
+    Plain(Box<PlainRows>),
     #[cfg(feature = "data-frames")]
     Parquet(Box<ParquetRows>),
 }
 
 impl Rows {
-    fn open(path: &Path) -> Result<Self> {
-        match path.extension() {
+    fn open(path: &Path, options: &DataOptions) -> Result<Self> {
+        let input = Input::open(path, options.format)?;
+        Ok(match input.format {
+            Format::Jsonl => Self::Lines(Box::new(JsonLines::new(input))),
+            Format::Json => Self::Document(Box::new(Document::open(input, options.field.as_deref())?)),
+            Format::Csv | Format::Tsv => Self::Delimited(Box::new(DelimitedRows::open(input, options.infer_types)?)),
+            Format::Text => Self::Plain(Box::new(PlainRows::new(input, options.sample_by))),
             #[cfg(feature = "data-frames")]
-            Some(extension) if extension == "parquet" => Ok(Self::Parquet(Box::new(ParquetRows::open(path)?))),
+            Format::Parquet => Self::Parquet(Box::new(ParquetRows::open_columns(path, &options.columns)?)),
             #[cfg(not(feature = "data-frames"))]
-            Some(extension) if extension == "parquet" => {
-                Err(Error::new(ErrorKind::Data, format!("`{}`: .parquet files are read with the feature `data-frames`", path.display()))
+            Format::Parquet => {
+                let message = format!("`{}`: .parquet files are read with the feature `data-frames`", path.display());
+                return Err(Error::new(ErrorKind::Data, message)
                     .in_file(path)
-                    .hint("build `finetuning` with the feature `data-frames`, or convert the file to JSON lines"))
+                    .hint("build `finetuning` with the feature `data-frames`, or convert the file to JSON lines"));
             }
-            _ => Ok(Self::Lines(JsonLines::open(path)?)),
-        }
+        })
     }
 
-    fn next(&mut self) -> Option<Result<Example>> {
+    fn row(&mut self) -> Option<Row> {
         match self {
-            Self::Lines(rows) => rows.next(),
+            Self::Lines(rows) => rows.row(),
+            Self::Document(rows) => rows.row(),
+            Self::Delimited(rows) => rows.row(),
+            Self::Plain(rows) => rows.row(),
             #[cfg(feature = "data-frames")]
-            Self::Parquet(rows) => rows.next(),
+            Self::Parquet(rows) => rows.row(),
         }
     }
 }
@@ -55,7 +87,7 @@ impl ExampleStream {
     /// Opens one file.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::File`] when it cannot be opened; [`crate::ErrorKind::Data`] when it has another format.
+    /// [`crate::ErrorKind::File`] when it cannot be opened; [`crate::ErrorKind::Data`] when it holds no rows.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_all([path.as_ref().to_path_buf()])
     }
@@ -65,31 +97,122 @@ impl ExampleStream {
     /// # Errors
     /// As [`ExampleStream::open`], of the first file; those behind it are opened when their turn comes.
     pub fn open_all(paths: impl IntoIterator<Item = PathBuf>) -> Result<Self> {
-        let mut waiting: VecDeque<PathBuf> = paths.into_iter().collect();
-        let open = waiting.pop_front().map(|path| Rows::open(&path)).transpose()?;
-        Ok(Self { waiting, open })
+        let files = paths.into_iter().map(DataFile::Local).collect();
+        Self::of_parts([Part { files, skip: 0, take: None }].into(), DataOptions::new())
     }
 
-    fn end(&mut self, error: crate::error::Error) -> Option<Result<Example>> {
-        (self.open, self.waiting) = (None, VecDeque::new());
-        Some(Err(error))
+    /// Opens parts of files; the first file is opened at once.
+    pub(crate) fn of_parts(parts: VecDeque<Part>, options: DataOptions) -> Result<Self> {
+        let mut stream = Self { parts, open: None, options, given: 0, left_out: 0, first: None };
+        stream.advance()?;
+        Ok(stream)
     }
+
+    /// Opens the next file; false where there is none.
+    fn advance(&mut self) -> Result<bool> {
+        while let Some(part) = self.parts.front_mut() {
+            let Some(file) = part.files.pop_front() else {
+                self.parts.pop_front();
+                continue;
+            };
+            let path = file.path()?;
+            self.open = Some((path.clone(), Rows::open(&path, &self.options)?));
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// The next row of the open file, with the columns that are asked for.
+    fn row(&mut self) -> Option<(PathBuf, Row)> {
+        let (path, rows) = self.open.as_mut()?;
+        let row = rows.row()?;
+        let columns = &self.options.columns;
+        let row = if columns.is_empty() { row } else { row.and_then(|row| chosen(row, columns, path).map_err(Bad::row)) };
+        // A path is copied where it is needed alone.
+        Some((if row.is_err() { path.clone() } else { PathBuf::new() }, row))
+    }
+
+    /// Ends the stream, and says how many rows were left out.
+    fn end(&mut self) {
+        (self.open, self.parts) = (None, VecDeque::new());
+        if let Some(first) = self.first.take() {
+            let (count, rows) = (self.left_out, if self.left_out == 1 { "row was" } else { "rows were" });
+            notice::warn(format_args!("{count} {rows} left out because of errors; the first: {first}"));
+        }
+    }
+
+    fn step(&mut self) -> Result<Option<Example>> {
+        loop {
+            if self.options.limit.is_some_and(|limit| self.given >= limit) || self.parts.is_empty() {
+                return Ok(None);
+            }
+            if self.parts.front().is_some_and(|part| part.take == Some(0)) {
+                self.parts.pop_front();
+                self.open = None;
+            }
+            let Some((path, row)) = self.row() else {
+                self.open = None;
+                if self.advance()? {
+                    continue;
+                }
+                return Ok(None);
+            };
+            match row {
+                Ok(row) => {
+                    let Some(part) = self.parts.front_mut() else { return Ok(None) };
+                    if part.skip > 0 {
+                        part.skip -= 1;
+                        continue;
+                    }
+                    part.take = part.take.map(|take| take - 1);
+                    self.given += 1;
+                    return Ok(Some(row));
+                }
+                Err(bad) if !bad.goes_on || matches!(self.options.on_error, OnError::Stop) => return Err(bad.error),
+                Err(bad) => {
+                    self.left_out += 1;
+                    self.first.get_or_insert_with(|| bad.error.message().to_string());
+                    if let OnError::Collect(list) = &self.options.on_error {
+                        list.note(noted(&path, &bad.error));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A row's columns in the order in which they are asked for.
+fn chosen(mut row: Example, columns: &[String], path: &Path) -> Result<Example> {
+    let names = || row.names();
+    if let Some(missing) = columns.iter().find(|name| row.value(name).is_none()) {
+        let message = format!("`{}`: a row has no column `{missing}`; it has {}", path.display(), quoted(&names()));
+        return Err(Error::new(ErrorKind::Data, message).hint("name columns that every row has in `DataOptions::columns`").in_file(path));
+    }
+    Ok(Example::new(columns.iter().filter_map(|name| row.remove(name).map(|value| (name.clone(), value))).collect::<Vec<_>>()))
 }
 
 impl Iterator for ExampleStream {
     type Item = Result<Example>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.open.as_mut()?.next() {
-                Some(Err(error)) => return self.end(error),
-                Some(row) => return Some(row),
-                None => match self.waiting.pop_front().map(|path| Rows::open(&path)).transpose() {
-                    Ok(next) => self.open = next,
-                    Err(error) => return self.end(error),
-                },
+        match self.step() {
+            Ok(Some(row)) => Some(Ok(row)),
+            Ok(None) => {
+                self.end();
+                None
+            }
+            Err(error) => {
+                self.end();
+                Some(Err(error))
             }
         }
+    }
+}
+
+impl fmt::Debug for ExampleStream {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let open = self.open.as_ref().map(|(path, _)| path);
+        formatter.debug_struct("ExampleStream").field("open", &open).field("given", &self.given).finish_non_exhaustive()
     }
 }
 
@@ -99,7 +222,10 @@ mod tests {
 
     #[test]
     fn a_parquet_file_is_refused_by_the_name_of_the_feature() {
-        let error = ExampleStream::open("rows.parquet").unwrap_err();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.parquet");
+        std::fs::write(&path, "PAR1").unwrap();
+        let error = ExampleStream::open(path).unwrap_err();
         assert!(error.to_string().contains("rows.parquet") && error.to_string().contains("the feature `data-frames`"), "{error}");
     }
 }

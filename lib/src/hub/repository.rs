@@ -1,4 +1,4 @@
-//! A repository's name → the files of it that a model or a data set needs, from the cache or the network.
+//! A repository's name → the files of it that a model needs, or any one, from the cache or the network.
 
 use std::path::{Path, PathBuf};
 
@@ -31,9 +31,9 @@ pub(crate) struct Repository {
 }
 
 /// What a repository holds at a commit.
-struct Listing {
+pub(crate) struct Listing {
     commit: String,
-    names: Vec<String>,
+    pub(crate) names: Vec<String>,
 }
 
 impl Listing {
@@ -117,22 +117,8 @@ impl Repository {
         Ok(self.store.snapshot(&listing.commit))
     }
 
-    /// The files of a data set's training part.
-    pub(crate) fn training_files(&self) -> Result<Vec<PathBuf>> {
-        let listing = self.listing()?;
-        let found = training_part(&listing.names);
-        if found.is_empty() {
-            let message = format!("{} has no .jsonl or .parquet file; it has {}", self.place, quoted(&listing.names));
-            return Err(Error::new(ErrorKind::Name, message).hint("convert it to JSON lines and name the local file"));
-        }
-        if let Some(missing) = missing_shard(&found) {
-            return Err(self.lacks(&missing, &listing));
-        }
-        found.into_iter().map(|name| self.get(&listing, name)).collect()
-    }
-
     /// Asks the hub, or the cache, for the commit and its files.
-    fn listing(&self) -> Result<Listing> {
+    pub(crate) fn listing(&self) -> Result<Listing> {
         let Some(client) = &self.client else {
             let commit = self.store.commit().ok_or_else(|| self.not_cached("it"))?;
             let names = names_below(&self.store.snapshot(&commit));
@@ -151,7 +137,8 @@ impl Repository {
         Ok(Listing { commit: commit.to_string(), names })
     }
 
-    fn get(&self, listing: &Listing, file: &str) -> Result<PathBuf> {
+    /// A file of the repository, fetched unless the cache has it.
+    pub(crate) fn get(&self, listing: &Listing, file: &str) -> Result<PathBuf> {
         if !listing.has(file) {
             return Err(self.lacks(file, listing));
         }
@@ -193,32 +180,6 @@ fn shards(index: &Path) -> Result<Vec<String>> {
     names.sort();
     names.dedup();
     Ok(names)
-}
-
-/// The files of the training part among all files of a repository: .jsonl before .parquet; where no name says `train`,
-/// those that do not name another part.
-fn training_part(names: &[String]) -> Vec<&str> {
-    for ending in [".jsonl", ".parquet"] {
-        let ours: Vec<&str> = names.iter().map(String::as_str).filter(|name| name.ends_with(ending)).collect();
-        let train: Vec<&str> = ours.iter().copied().filter(|name| name.contains("train")).collect();
-        let rest = || ours.iter().copied().filter(|name| !["test", "valid", "dev"].iter().any(|part| name.contains(part))).collect();
-        let mut found: Vec<&str> = if train.is_empty() { rest() } else { train };
-        if !found.is_empty() {
-            found.sort_unstable();
-            return found;
-        }
-    }
-    Vec::new()
-}
-
-/// The first part of a `…-00000-of-00002…` series that isn't there; a cache may hold but some.
-fn missing_shard(names: &[&str]) -> Option<String> {
-    names.iter().find_map(|name| {
-        let (before, after) = name.split_once("-of-")?;
-        let (stem, width) = (before.rsplit_once('-')?.0, before.rsplit_once('-')?.1.len());
-        let count: usize = after.split('.').next()?.parse().ok()?;
-        (0..count).map(|part| format!("{stem}-{part:0width$}-of-{after}")).find(|part| !names.contains(&part.as_str()))
-    })
 }
 
 /// All files below a folder whose content is there.

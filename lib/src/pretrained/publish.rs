@@ -1,12 +1,15 @@
 //! A model, an adapter or a data set → a repository of the hub with a card of what is known about it.
 
 use std::fs::Permissions;
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use tempfile::TempDir;
 
 use crate::data::dataset::Dataset;
+use crate::data::example::Example;
+use crate::data::jsonl;
 use crate::error::{Error, Result};
 use crate::hub::card::Card;
 use crate::hub::push::{PushOptions, push};
@@ -14,8 +17,8 @@ use crate::hub::trouble::RepoKind;
 use crate::models::causal::CausalLm;
 use crate::util::write::write_whole;
 
-/// The file of a data set's rows; its name says which part it is.
-const ROWS: &str = "data/train.jsonl";
+/// How large a file of rows becomes before another is begun.
+const LARGEST_PART: usize = 256 << 20;
 
 /// A new folder under a name that nobody can guess, which its owner alone may open; it goes when it is dropped.
 fn staging() -> Result<TempDir> {
@@ -80,16 +83,26 @@ impl CausalLm {
 }
 
 impl Dataset {
-    /// Publishes the rows as `data/train.jsonl` of the data set `owner/name`; a card is written where the repository has none.
-    /// Returns the commit's page.
+    /// Publishes the rows as JSON lines of the data set `owner/name`, in one file or, above 256 MiB, in several; a card is
+    /// written where the repository has none. Returns the commit's page.
     ///
     /// # Errors
     /// As [`CausalLm::push_to_hub`].
     pub fn push_to_hub(&self, name: &str, options: &PushOptions) -> Result<String> {
         let staging = staging()?;
-        let rows = staging.path().join(ROWS);
-        std::fs::create_dir_all(staging.path().join("data")).map_err(|error| Error::file(&rows, error))?;
-        self.to_jsonl(&rows)?;
+        let folder = staging.path().join("data");
+        std::fs::create_dir(&folder).map_err(|error| Error::file(&folder, error))?;
+        let sizes: Vec<usize> = self.iter().map(|example| jsonl::length(example)).collect();
+        let parts = parts(&sizes, LARGEST_PART);
+        let files: Vec<String> = match parts.len() {
+            0 | 1 => vec!["train.jsonl".to_string()],
+            count => (0..count).map(|part| format!("train-{part:05}-of-{count:05}.jsonl")).collect(),
+        };
+        let rows: Vec<&Example> = self.iter().collect();
+        for (file, part) in files.iter().zip(if parts.is_empty() { vec![0..0] } else { parts }) {
+            jsonl::write(&folder.join(file), rows[part].iter().copied())?;
+        }
+        let path = if files.len() == 1 { "data/train.jsonl" } else { "data/train-*.jsonl" };
         let columns: Vec<String> = self.columns().iter().map(|column| format!("`{column}`")).collect();
         let size = match self.len() {
             0..1_000 => "n<1K",
@@ -99,12 +112,40 @@ impl Dataset {
             1_000_000..10_000_000 => "1M<n<10M",
             _ => "10M<n<100M",
         };
-        let parts = format!("configs:\n- config_name: default\n  data_files:\n  - split: train\n    path: {ROWS}\n");
+        let matter = format!("configs:\n- config_name: default\n  data_files:\n  - split: train\n    path: {path}\n");
         let card = Card::new(name.rsplit('/').next().unwrap_or(name)).fact("license", options.license.as_deref());
-        let card = card.list("size_categories", &[size]).yaml(&parts);
+        let card = card.list("size_categories", &[size]).yaml(&matter);
         let card = card.paragraph(&format!("{} rows with the fields {}.", self.len(), columns.join(", ")));
         let card = card.paragraph(&format!("```rust\nlet data = load_dataset(\"{name}\")?;\n```"));
         write_whole(&staging.path().join("README.md"), card.markdown().as_bytes())?;
         push(name, RepoKind::Dataset, staging.path(), "Upload data set", options)
+    }
+}
+
+/// Rows one after the other, cut so that no part is larger than `most` unless one row is.
+fn parts(sizes: &[usize], most: usize) -> Vec<Range<usize>> {
+    let (mut parts, mut start, mut size) = (Vec::new(), 0, 0);
+    for (row, length) in sizes.iter().enumerate() {
+        if row > start && size + length > most {
+            parts.push(start..row);
+            (start, size) = (row, 0);
+        }
+        size += length;
+    }
+    if start < sizes.len() {
+        parts.push(start..sizes.len());
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_hold_all_rows_in_order() {
+        assert_eq!(parts(&[3, 3, 3, 9, 1], 6), [0..2, 2..3, 3..4, 4..5]);
+        assert_eq!(parts(&[1, 1], 6), [0..2]);
+        assert_eq!(parts(&[], 6), []);
     }
 }

@@ -37,13 +37,16 @@ fn find(name: &str, folder: &str, what: &str, suffix: &str) -> Result<PathBuf> {
     let folder = root().join(folder);
     let path = folder.join(format!("{name}{suffix}"));
     let plain = !name.is_empty() && !name.contains(['/', '\\']) && !name.starts_with('.');
-    if plain && path.exists() {
+    // A model is a folder; a description beside the models is none.
+    let fits = |path: &Path| if suffix.is_empty() { path.is_dir() } else { path.is_file() };
+    if plain && fits(&path) {
         return Ok(path);
     }
     let mut names: Vec<String> = std::fs::read_dir(&folder)
         .into_iter()
         .flatten()
         .flatten()
+        .filter(|entry| fits(&entry.path()))
         .filter_map(|entry| entry.file_name().to_str().and_then(|name| name.strip_suffix(suffix)).map(|name| format!("{BUILTIN}{name}")))
         .collect();
     names.sort();

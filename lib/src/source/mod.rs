@@ -1,8 +1,12 @@
 //! A name of a model or a data set → files: `builtin:`, a path, or a repository of the hub.
 //!
-//! [`builtin`] knows what ships with the repository, [`resolve`] asks all three in that order.
+//! [`builtin`] knows what ships with the repository, [`resolve`] asks all three in that order. Which files of a data set belong
+//! together says `layout`, with the patterns of `glob` and the card that `configs` reads.
 //!
-//! Imports: error, util, hub.
+//! Imports: error, util, border, hub.
 
 pub mod builtin;
+mod configs;
+mod glob;
+pub(crate) mod layout;
 pub mod resolve;

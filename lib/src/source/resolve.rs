@@ -1,15 +1,33 @@
 //! A model or data set name → local files: `builtin:`, a path, or a repository of the hub.
 
+use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "hub")]
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::border::file;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hub::name::check_repository;
 use crate::hub::options::HubOptions;
 #[cfg(feature = "hub")]
-use crate::hub::repository::Repository;
+use crate::hub::repository::{Listing, Repository};
 #[cfg(feature = "hub")]
 use crate::hub::trouble::RepoKind;
 use crate::source::builtin;
+use crate::source::configs::configs;
+use crate::source::glob::{has_magic, matches};
+#[cfg(feature = "hub")]
+use crate::source::layout::missing_shard;
+use crate::source::layout::{Wanted, layout};
+use crate::util::notice;
+
+/// A card of YAML alone, as `datasets` reads it.
+const CARD: &str = ".huggingface.yaml";
+/// How much of a card is read.
+const LARGEST_CARD: u64 = 1 << 20;
+/// How many files a folder of rows may hold.
+const MOST_FILES: usize = 200_000;
 
 /// Which files of a repository are meant.
 #[derive(Clone, Copy)]
@@ -62,20 +80,174 @@ fn find(name: &str, options: &HubOptions, files: &[&str], part: Part) -> Result<
     fetched(name, options, part)
 }
 
-/// The files of a data set: `builtin:` name, path, or the training part of a hub repository.
+/// Where a name of a data set is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Place {
+    /// `builtin:`, then a path, then the hub.
+    #[default]
+    Any,
+    /// `builtin:` or a path.
+    Local,
+    /// The hub.
+    Hub,
+}
+
+/// A file of a data set, which is fetched when it is asked for.
+#[derive(Clone)]
+pub(crate) enum DataFile {
+    /// It is here.
+    Local(PathBuf),
+    #[cfg(feature = "hub")]
+    /// It is on the hub.
+    Remote(Arc<Mutex<Remote>>, String),
+}
+
+/// A repository with its list of files.
+#[cfg(feature = "hub")]
+pub(crate) struct Remote {
+    repository: Repository,
+    listing: Listing,
+}
+
+impl DataFile {
+    /// Its path, or its name in the repository.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            DataFile::Local(path) => path.display().to_string(),
+            #[cfg(feature = "hub")]
+            DataFile::Remote(_, name) => name.clone(),
+        }
+    }
+
+    /// The file here, fetched if need be.
+    pub(crate) fn path(&self) -> Result<PathBuf> {
+        match self {
+            DataFile::Local(path) => Ok(path.clone()),
+            #[cfg(feature = "hub")]
+            DataFile::Remote(remote, name) => {
+                let remote = remote.lock().unwrap_or_else(PoisonError::into_inner);
+                remote.repository.get(&remote.listing, name)
+            }
+        }
+    }
+}
+
+/// The files of each split of a data set: `builtin:` name, file, pattern, folder or hub repository. Files of the hub are
+/// fetched when their turn comes.
 ///
 /// # Errors
 /// As [`model_folder`].
-pub fn data_files(name: &str, options: &HubOptions) -> Result<Vec<PathBuf>> {
-    if let Some(name) = name.strip_prefix(builtin::BUILTIN) {
-        return Ok(vec![builtin::data(name)?]);
+pub(crate) fn data_splits(name: &str, place: Place, wanted: &Wanted, options: &HubOptions) -> Result<Vec<(String, Vec<DataFile>)>> {
+    let one = |path: PathBuf| vec![("train".to_string(), vec![DataFile::Local(path)])];
+    if let Some(name) = name.strip_prefix(builtin::BUILTIN).filter(|_| place != Place::Hub) {
+        return Ok(one(builtin::data(name)?));
     }
     let path = Path::new(name);
-    if path.is_file() || path.extension().is_some() {
-        return Ok(vec![path.to_path_buf()]);
+    if place != Place::Hub {
+        let asked = wanted.config.is_some() || wanted.data_dir.is_some() || !wanted.data_files.is_empty();
+        if path.is_dir() {
+            if place == Place::Any && check_repository(name, "data set", "").is_ok() && name.contains('/') {
+                notice::warn(format_args!("`{name}` is a folder here, and the hub is not asked; `DataOptions::from_hub` asks it"));
+            }
+            return folder(name, path, wanted);
+        }
+        if has_magic(name) && !path.exists() {
+            return pattern(name);
+        }
+        if path.exists() || place == Place::Local || looks_like_a_path(name) {
+            if asked {
+                return Err(Error::new(
+                    ErrorKind::Name,
+                    format!("`{name}` is one file: a config, a folder or files of it cannot be chosen"),
+                )
+                .hint("name the folder, or leave these options out"));
+            }
+            return Ok(one(path.to_path_buf()));
+        }
     }
-    check_repository(name, "data set", "a .jsonl or .parquet file, `builtin:lab_docs`, `builtin:instructions`, `builtin:pretraining`")?;
-    training_files(name, options)
+    check_repository(name, "data set", "a file or a folder with rows, `builtin:lab_docs`, `builtin:instructions`, `builtin:pretraining`")?;
+    of_hub(name, wanted, options)
+}
+
+/// Whether a name that nothing has is that of a file rather than of a repository: by its suffix or its form.
+fn looks_like_a_path(name: &str) -> bool {
+    let known =
+        ["jsonl", "ndjson", "json", "csv", "tsv", "parquet", "txt", "md", "gz", "zst", "xlsx", "xls", "pdf", "docx", "zip", "arrow"];
+    let suffix = Path::new(name).extension().map(|suffix| suffix.to_string_lossy().to_lowercase());
+    suffix.is_some_and(|suffix| known.contains(&suffix.as_str())) || name.starts_with(['/', '.', '~']) || name.matches('/').count() > 1
+}
+
+/// The splits of a folder.
+fn folder(name: &str, root: &Path, wanted: &Wanted) -> Result<Vec<(String, Vec<DataFile>)>> {
+    let names = names_below(root)?;
+    let cards = ["README.md", CARD].map(|card| text(&root.join(card)));
+    let files = plan(&format!("`{name}`"), &names, cards, wanted)?;
+    let here = |file: String| DataFile::Local(root.join(file));
+    Ok(files.into_iter().map(|(split, files)| (split, files.into_iter().map(here).collect())).collect())
+}
+
+/// All files that fit a pattern of paths.
+fn pattern(name: &str) -> Result<Vec<(String, Vec<DataFile>)>> {
+    let plain: Vec<&str> = name.split('/').take_while(|part| !has_magic(part)).collect();
+    let root = plain.join("/");
+    let (root, rest) = if plain.is_empty() { (".", name) } else { (root.as_str(), &name[root.len()..]) };
+    let root = if root.is_empty() { Path::new("/") } else { Path::new(root) };
+    let found: Vec<DataFile> =
+        names_below(root)?.iter().filter(|file| matches(rest, file)).map(|file| DataFile::Local(root.join(file))).collect();
+    if found.is_empty() {
+        return Err(Error::new(ErrorKind::Name, format!("no file fits the pattern `{name}`"))
+            .hint("check the folder; `*` stays inside of a name, `**` is any number of folders"));
+    }
+    Ok(vec![("train".to_string(), found)])
+}
+
+/// The layout of these files, with what was chosen said aloud.
+fn plan(place: &str, names: &[String], cards: [Result<String>; 2], wanted: &Wanted) -> Result<Vec<(String, Vec<String>)>> {
+    let [card, own] = cards;
+    let mut found = Vec::new();
+    if wanted.data_files.is_empty() && wanted.data_dir.is_none() {
+        let bare = own?;
+        // The second file is YAML alone, and stronger.
+        found = configs(&format!("---\n{bare}\n---\n"))
+            .and_then(|own| if own.is_empty() { configs(&card?) } else { Ok(own) })
+            .map_err(|error| error.at(place))?;
+    }
+    let layout = layout(place, names, &found, wanted)?;
+    layout.notes.iter().for_each(notice::warn);
+    Ok(layout.splits)
+}
+
+/// The beginning of a text file, or nothing where there is none.
+fn text(path: &Path) -> Result<String> {
+    let Ok(file) = file::open(path) else { return Ok(String::new()) };
+    let mut bytes = Vec::new();
+    file.take(LARGEST_CARD).read_to_end(&mut bytes).map_err(|error| Error::file(path, error))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// All files below a folder, by their names from there; hidden folders are left out, and each folder is entered once.
+fn names_below(root: &Path) -> Result<Vec<String>> {
+    let (mut names, mut open, mut seen) = (Vec::new(), vec![root.to_path_buf()], BTreeSet::new());
+    while let Some(folder) = open.pop() {
+        if !seen.insert(std::fs::canonicalize(&folder).map_err(|error| Error::file(&folder, error))?) {
+            continue;
+        }
+        for path in std::fs::read_dir(&folder).map_err(|error| Error::file(&folder, error))?.flatten().map(|entry| entry.path()) {
+            let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            match path.strip_prefix(root) {
+                _ if path.is_dir() && hidden => {}
+                _ if path.is_dir() => open.push(path),
+                Ok(name) if path.is_file() => names.push(name.to_string_lossy().into_owned()),
+                _ => {}
+            }
+            if names.len() > MOST_FILES {
+                return Err(Error::new(ErrorKind::Name, format!("`{}` holds more than {MOST_FILES} files", root.display()))
+                    .hint("name the folder below it that holds the rows"));
+            }
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// What an earlier run fetched as a whole, without asking the network; else what the hub has.
@@ -95,8 +267,23 @@ fn fetched(name: &str, options: &HubOptions, part: Part) -> Result<PathBuf> {
 }
 
 #[cfg(feature = "hub")]
-fn training_files(name: &str, options: &HubOptions) -> Result<Vec<PathBuf>> {
-    Repository::open(name, RepoKind::Dataset, options)?.training_files()
+fn of_hub(name: &str, wanted: &Wanted, options: &HubOptions) -> Result<Vec<(String, Vec<DataFile>)>> {
+    let repository = Repository::open(name, RepoKind::Dataset, options)?;
+    let listing = repository.listing()?;
+    let get = |card: &str| match listing.names.iter().any(|name| name == card) {
+        true => text(&repository.get(&listing, card)?),
+        false => Ok(String::new()),
+    };
+    let rule = wanted.data_files.is_empty() && wanted.data_dir.is_none();
+    let cards = if rule { ["README.md", CARD].map(get) } else { [Ok(String::new()), Ok(String::new())] };
+    let splits = plan(&format!("`{name}`"), &listing.names, cards, wanted)?;
+    for (_, files) in &splits {
+        // The error of a file that is not there.
+        missing_shard(files).map_or(Ok(()), |missing| repository.get(&listing, &missing).map(drop))?;
+    }
+    let remote = Arc::new(Mutex::new(Remote { repository, listing }));
+    let there = |file: String| DataFile::Remote(remote.clone(), file);
+    Ok(splits.into_iter().map(|(split, files)| (split, files.into_iter().map(there).collect())).collect())
 }
 
 #[cfg(not(feature = "hub"))]
@@ -111,7 +298,7 @@ fn fetched(name: &str, _: &HubOptions, part: Part) -> Result<PathBuf> {
 }
 
 #[cfg(not(feature = "hub"))]
-fn training_files(name: &str, _: &HubOptions) -> Result<Vec<PathBuf>> {
+fn of_hub(name: &str, _: &Wanted, _: &HubOptions) -> Result<Vec<(String, Vec<DataFile>)>> {
     Err(no_hub(name, "data set"))
 }
 
@@ -128,7 +315,8 @@ mod tests {
     #[test]
     fn a_name_of_the_hub_is_refused_by_the_name_of_the_feature() {
         let options = HubOptions::default();
-        for error in [model_folder("owner/name", &options).unwrap_err(), data_files("owner/rows", &options).unwrap_err()] {
+        let rows = data_splits("owner/rows", Place::Any, &Wanted::default(), &options).map(drop);
+        for error in [model_folder("owner/name", &options).map(drop).unwrap_err(), rows.unwrap_err()] {
             assert_eq!(error.kind(), ErrorKind::Name);
             assert!(error.to_string().contains("owner/") && error.to_string().contains("the feature `hub`"), "{error}");
         }

@@ -1,6 +1,7 @@
 //! Examples → training tokens: `tokenize_function` of the course, over one row or a whole data set.
 
 use crate::data::dataset::{Dataset, check_test_size};
+use crate::data::detect;
 use crate::data::example::Example;
 use crate::data::split::split_indices;
 use crate::error::{Error, ErrorKind, Result};
@@ -150,6 +151,7 @@ pub fn tokenize_with_length(example: &Example, tokenizer: &Tokenizer, max_length
 /// # Errors
 /// As [`tokenize_with_length`].
 pub fn tokenize_dataset(data: &Dataset, tokenizer: &Tokenizer, max_length: usize) -> Result<TokenizedDataset> {
+    detect::say(data);
     let mut rows = Vec::with_capacity(data.len());
     for (row, example) in data.iter().enumerate() {
         let tokens = tokenize_with_length(example, tokenizer, max_length);

@@ -18,3 +18,13 @@ pub(crate) fn near(given: &str, names: &[String]) -> String {
     by_distance.sort();
     quoted(&by_distance.iter().take(3).map(|(_, name)| (*name).clone()).collect::<Vec<_>>())
 }
+
+/// Rows that are shown by number, before `…`.
+const SHOWN: usize = 10;
+
+/// `3 rows (0, 4, 7)`, `1 row (5)`: how rows are named in messages, the first ones of many.
+pub(crate) fn rows_by_number(rows: &[usize]) -> String {
+    let numbers: Vec<String> = rows.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = if rows.len() > SHOWN { ", …" } else { "" };
+    format!("{} {} ({}{more})", rows.len(), if rows.len() == 1 { "row" } else { "rows" }, numbers.join(", "))
+}

@@ -1,10 +1,13 @@
-//! An example with `prompt`, `chosen` and `rejected` → ids of a pair of answers, of which one is preferred.
+//! An example with `chosen` and `rejected` answers → ids of a pair of answers, of which one is preferred.
 
 use crate::data::dataset::Dataset;
 use crate::data::example::Example;
+use crate::data::shape::{Content, Shape};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokenizer::encode::Encoding;
 use crate::tokenizer::text::Tokenizer;
+use crate::util::names::rows_by_number;
+use crate::util::notice::warn;
 
 /// A prompt with a better and a worse answer, as ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,13 +36,46 @@ impl PreferencePair {
 }
 
 /// The pair of an example: both answers end with the end-of-sequence token, as in TRL, and a row of more than `max_length`
-/// ids is cut at its end.
+/// ids is cut at its end. Prompt and answers are texts, or messages that go through the chat template, which then ends them;
+/// without a prompt it is what both answers begin with.
 ///
 /// # Errors
-/// When a column is missing, the prompt or an answer is empty, or the prompt leaves no room for an answer.
+/// When a column is missing, the prompt or an answer is empty, both answers are the same, also after the cut, or the prompt
+/// leaves no room for an answer.
 pub fn tokenize_preference(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<PreferencePair> {
-    let text = example.text("prompt")?;
-    let prompt = tokenizer.encode_prompt(&text)?;
+    pair(example, tokenizer, max_length)?.map(|(pair, _)| pair).ok_or_else(equal)
+}
+
+fn equal() -> Error {
+    Error::new(ErrorKind::Data, "`chosen` and `rejected` are the same for the model: nothing can be learnt of such a pair")
+        .hint("leave the row out, or raise max_length where the answers differ at their ends only")
+}
+
+/// A pair, and whether the end of its prompt was cut off at the seam; `None` where both answers are the same.
+///
+/// As in TRL the prompt and both whole texts are encoded, and the answers begin where the ids part: a token that reaches over
+/// the seam belongs to the answer.
+fn pair(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<Option<(PreferencePair, bool)>> {
+    Shape::Preference.check_columns(example)?;
+    let content = Shape::Preference.read(example)?;
+    if content.is_equal_pair() {
+        return Ok(None);
+    }
+    let Texts { prompt, wholes, ended } = texts(content, tokenizer)?;
+    let mut prompt = tokenizer.encode_prompt(&prompt)?;
+    let encode = |text: &String| -> Result<Vec<u32>> {
+        let mut ids = tokenizer.encode_prompt(text)?;
+        if !ended && ids.last() != Some(&tokenizer.eos_id()) {
+            ids.push(tokenizer.eos_id());
+        }
+        Ok(ids)
+    };
+    let [chosen, rejected] = &wholes;
+    let (chosen, rejected) = (encode(chosen)?, encode(rejected)?);
+    let common = |whole: &[u32]| prompt.iter().zip(whole).take_while(|(one, other)| one == other).count();
+    let seam = common(&chosen).min(common(&rejected));
+    let cut = seam < prompt.len();
+    prompt.truncate(seam);
     if prompt.is_empty() {
         return Err(Error::new(ErrorKind::Data, "`prompt` is empty; the first id of an answer is predicted from the prompt")
             .hint("give every row a prompt of at least one character"));
@@ -50,31 +86,70 @@ pub fn tokenize_preference(example: &Example, tokenizer: &Tokenizer, max_length:
             Error::new(ErrorKind::Data, message).hint("shorten the prompt, or raise max_length up to the model's max_position_embeddings")
         );
     }
-    let answer = |name: &str| -> Result<Vec<u32>> {
-        let answer = example.text(name)?;
-        if answer.is_empty() {
-            return Err(Error::new(ErrorKind::Data, format!("`{name}` is empty")).hint("remove the row, or write the answer"));
-        }
-        // Where the seam of the texts falls inside a token, the answer is encoded alone.
-        let whole = tokenizer.encode_prompt(&format!("{text}{answer}"))?;
-        let mut ids = match whole.strip_prefix(prompt.as_slice()) {
-            Some(rest) if !rest.is_empty() => rest.to_vec(),
-            _ => tokenizer.encode(&answer)?,
-        };
-        ids.push(tokenizer.eos_id());
-        ids.truncate(max_length - prompt.len());
-        Ok(ids)
-    };
-    Ok(PreferencePair { chosen: answer("chosen")?, rejected: answer("rejected")?, prompt })
+    let answer = |ids: &[u32]| ids[seam..ids.len().min(max_length)].to_vec();
+    let pair = PreferencePair { chosen: answer(&chosen), rejected: answer(&rejected), prompt };
+    Ok(Some((pair, cut)).filter(|(pair, _)| pair.chosen != pair.rejected))
 }
 
-/// Every row of a data set through [`tokenize_preference`]; an error names the row.
+/// What the model reads of a pair.
+struct Texts {
+    prompt: String,
+    /// The prompt with the chosen answer, and with the rejected one.
+    wholes: [String; 2],
+    /// The answers end as the chat template ends them.
+    ended: bool,
+}
+
+fn texts(content: Content<'_>, tokenizer: &Tokenizer) -> Result<Texts> {
+    let (prompt, answers) = match content {
+        Content::Preference { prompt, chosen, rejected } => {
+            for (name, answer) in [("chosen", &chosen), ("rejected", &rejected)] {
+                if answer.is_empty() {
+                    return Err(Error::new(ErrorKind::Data, format!("`{name}` is empty")).hint("remove the row, or write the answer"));
+                }
+            }
+            let wholes = [chosen, rejected].map(|answer| format!("{prompt}{answer}"));
+            return Ok(Texts { prompt: prompt.into_owned(), wholes, ended: false });
+        }
+        Content::PreferenceChat { tools, .. } if !tools.is_null() => {
+            return Err(Error::new(ErrorKind::Data, "the pair has `tools`, which are not handed to the chat template of a pair")
+                .hint("take them out: `remove_columns(&[\"tools\"])`"));
+        }
+        Content::PreferenceChat { prompt, chosen, rejected, .. } => (prompt, [chosen, rejected]),
+        _ => return Err(Error::new(ErrorKind::Data, "the row is no pair").hint("name its columns prompt, chosen and rejected")),
+    };
+    if prompt.is_empty() {
+        return Err(Error::new(ErrorKind::Data, "the pair has no turn before the answers, so there is nothing to answer")
+            .hint("write `prompt` as a list of messages, or the same turns at the beginning of `chosen` and `rejected`"));
+    }
+    let [chosen, rejected] = answers.map(|answer| tokenizer.apply_chat_template(&[prompt.as_slice(), &answer].concat(), false));
+    Ok(Texts { prompt: tokenizer.apply_chat_template(&prompt, true)?, wholes: [chosen?, rejected?], ended: true })
+}
+
+/// Every row of a data set through [`tokenize_preference`]; an error names the row. Rows whose answers are the same teach
+/// nothing: they are left out and counted aloud.
 ///
 /// # Errors
-/// As [`tokenize_preference`].
+/// As [`tokenize_preference`], and when all answers are the same.
 pub fn tokenize_preferences(data: &Dataset, tokenizer: &Tokenizer, max_length: usize) -> Result<Vec<PreferencePair>> {
-    let pair = |(row, example): (usize, &Example)| {
-        tokenize_preference(example, tokenizer, max_length).map_err(|error| error.at(format_args!("row {row}")))
-    };
-    data.iter().enumerate().map(pair).collect()
+    let (mut pairs, mut same, mut cut) = (Vec::with_capacity(data.len()), Vec::new(), Vec::new());
+    for (row, example) in data.iter().enumerate() {
+        match pair(example, tokenizer, max_length).map_err(|error| error.at(format_args!("row {row}")).in_row(row))? {
+            Some((pair, at_seam)) => {
+                pairs.push(pair);
+                cut.extend(at_seam.then_some(row));
+            }
+            None => same.push(row),
+        }
+    }
+    if pairs.is_empty() && !same.is_empty() {
+        return Err(equal().at("all rows"));
+    }
+    if !same.is_empty() {
+        warn(format!("{} left out: `chosen` and `rejected` are the same for the model", rows_by_number(&same)));
+    }
+    if !cut.is_empty() {
+        warn(format!("{}: the prompt's last token reaches into the answer, which begins with it", rows_by_number(&cut)));
+    }
+    Ok(pairs)
 }

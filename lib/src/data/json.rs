@@ -1,0 +1,479 @@
+//! Bytes of JSON → values that lose nothing: exact numbers, each name once, a bounded depth; an error knows its byte and field.
+//!
+//! It is what JSON allows and no more. What a general parser would accept in silence is refused: a name that stands twice,
+//! an integer that 64 bits cannot hold.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Number, Value};
+
+use crate::border::limits;
+use crate::data::example::kind_of;
+
+/// How deep lists and objects may stand in each other.
+pub(crate) const DEEPEST: usize = limits::JSON_DEPTH;
+/// From so many names on they are kept in a set.
+const MANY: usize = 24;
+
+/// What is wrong with a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// The byte at which it was found.
+    pub(crate) at: usize,
+    /// Where in the row, as in `messages[2].content`; empty outside of a field.
+    pub(crate) field: String,
+    pub(crate) what: String,
+    pub(crate) hint: Option<&'static str>,
+    /// Whether it is no JSON at all, rather than JSON that would lose something.
+    pub(crate) syntax: bool,
+}
+
+impl Trouble {
+    /// The same, inside of a field.
+    fn inside(mut self: Box<Self>, name: &str) -> Box<Self> {
+        let dot = if self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
+        self.field = format!("{name}{dot}{}", self.field);
+        self
+    }
+}
+
+type Result<T> = std::result::Result<T, Box<Trouble>>;
+
+/// An object as the fields of a row. `names` are those of the row before, which most rows share.
+pub(crate) fn fields(text: &str, names: &mut Vec<String>) -> Result<Vec<(String, Value)>> {
+    let mut parser = Parser { text, at: 0 };
+    parser.blank();
+    if parser.peek() != Some(b'{') {
+        let value = parser.value(0)?;
+        parser.at = 0;
+        return Err(parser.lossy(
+            format!("expected a JSON object, found {}", kind_of(&value)),
+            "every row is one object such as {\"question\": \"…\", \"answer\": \"…\"}",
+        ));
+    }
+    let fields = parser.row(names)?;
+    parser.end()?;
+    Ok(fields)
+}
+
+/// Any value.
+pub(crate) fn value(text: &str) -> Result<Value> {
+    let mut parser = Parser { text, at: 0 };
+    parser.blank();
+    let value = parser.value(0)?;
+    parser.end()?;
+    Ok(value)
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Parser<'a> {
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    #[inline]
+    fn blank(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    #[cold]
+    fn wrong(&self, what: impl Into<String>) -> Box<Trouble> {
+        Box::new(Trouble { at: self.at, field: String::new(), what: what.into(), hint: None, syntax: true })
+    }
+
+    #[cold]
+    fn hinted(&self, what: impl Into<String>, hint: &'static str) -> Box<Trouble> {
+        Box::new(Trouble { hint: Some(hint), ..*self.wrong(what) })
+    }
+
+    /// JSON that would lose something.
+    #[cold]
+    fn lossy(&self, what: impl Into<String>, hint: &'static str) -> Box<Trouble> {
+        Box::new(Trouble { syntax: false, ..*self.hinted(what, hint) })
+    }
+
+    /// What was found in place of something.
+    #[cold]
+    fn expected(&self, what: &str) -> Box<Trouble> {
+        match self.text.get(self.at..).and_then(|rest| rest.chars().next()) {
+            Some('\'') => self.hinted(
+                format!("expected {what}, found `'`"),
+                "it looks like a printed Python dict: write it by `json.dumps`, which takes double quotes",
+            ),
+            Some(c) => self.wrong(format!("expected {what}, found `{}`", c.escape_debug())),
+            None => self.wrong(format!("expected {what}, but it ends here")),
+        }
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.blank();
+        match self.peek() {
+            None => Ok(()),
+            Some(b'{') => Err(self.hinted("a second object follows the first", "write one object a line")),
+            Some(_) => Err(self.expected("nothing more")),
+        }
+    }
+
+    /// A name and the colon behind it; none at the end of the object.
+    #[inline]
+    fn name(&mut self, first: bool) -> Result<Option<std::borrow::Cow<'a, str>>> {
+        self.blank();
+        match self.peek() {
+            Some(b'}') => {
+                self.at += 1;
+                return Ok(None);
+            }
+            Some(b',') if !first => {
+                self.at += 1;
+                self.blank();
+                if self.peek() == Some(b'}') {
+                    return Err(self.wrong("a comma stands before the closing brace"));
+                }
+            }
+            _ if first => {}
+            _ => return Err(self.expected("`,` or `}`")),
+        }
+        if self.peek() != Some(b'"') {
+            return Err(self.expected("a name in double quotes"));
+        }
+        let name = self.string()?;
+        self.blank();
+        if self.peek() != Some(b':') {
+            return Err(self.expected("`:`").inside(&name));
+        }
+        self.at += 1;
+        self.blank();
+        Ok(Some(name))
+    }
+
+    #[cold]
+    fn twice(&self, name: &str) -> Box<Trouble> {
+        self.lossy("the name stands twice in one object", "keep one of the two: which is meant cannot be known").inside(name)
+    }
+
+    /// The fields of a row; the parser stands at the brace.
+    fn row(&mut self, names: &mut Vec<String>) -> Result<Vec<(String, Value)>> {
+        self.at += 1;
+        let mut fields: Vec<(String, Value)> = Vec::with_capacity(names.len());
+        let mut set: HashSet<String> = HashSet::new();
+        // As long as the names are those of the row before, none of them can stand twice.
+        let mut same = true;
+        while let Some(name) = self.name(fields.is_empty())? {
+            same = same && names.get(fields.len()).is_some_and(|old| *old == name);
+            if !same {
+                let twice = match fields.len() >= MANY {
+                    true => {
+                        if set.len() < fields.len() {
+                            set = fields.iter().map(|(name, _)| name.clone()).collect();
+                        }
+                        !set.insert(name.to_string())
+                    }
+                    false => fields.iter().any(|(old, _)| *old == name),
+                };
+                if twice {
+                    return Err(self.twice(&name));
+                }
+            }
+            if fields.len() == limits::FIELDS {
+                return Err(
+                    self.lossy(format!("the row has more than {} fields", limits::FIELDS), "put what belongs together into objects")
+                );
+            }
+            match self.value(1) {
+                Ok(value) => fields.push((name.into_owned(), value)),
+                Err(trouble) => return Err(trouble.inside(&name)),
+            }
+        }
+        if !same || names.len() != fields.len() {
+            *names = fields.iter().map(|(name, _)| name.clone()).collect();
+        }
+        Ok(fields)
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Value> {
+        match self.peek() {
+            Some(b'"') => self.string().map(|text| Value::String(text.into_owned())),
+            Some(b'-' | b'0'..=b'9') => self.number().map(Value::Number),
+            Some(b'{' | b'[') if depth >= DEEPEST => {
+                Err(self.lossy(format!("lists and objects stand more than {DEEPEST} deep in each other"), "write the inner part as a text"))
+            }
+            Some(b'{') => self.object(depth),
+            Some(b'[') => self.list(depth),
+            _ => self.word(),
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Value> {
+        self.at += 1;
+        let (mut map, mut first) = (Map::new(), true);
+        while let Some(name) = self.name(first)? {
+            first = false;
+            let value = self.value(depth + 1).map_err(|trouble| trouble.inside(&name))?;
+            if map.contains_key(&*name) {
+                return Err(self.twice(&name));
+            }
+            map.insert(name.into_owned(), value);
+        }
+        Ok(Value::Object(map))
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Value> {
+        self.at += 1;
+        let mut items = Vec::new();
+        loop {
+            self.blank();
+            match self.peek() {
+                Some(b']') => {
+                    self.at += 1;
+                    return Ok(Value::Array(items));
+                }
+                Some(b',') if !items.is_empty() => {
+                    self.at += 1;
+                    self.blank();
+                    if self.peek() == Some(b']') {
+                        return Err(self.wrong("a comma stands before the closing bracket"));
+                    }
+                }
+                _ if items.is_empty() => {}
+                _ => return Err(self.expected("`,` or `]`")),
+            }
+            items.push(self.value(depth + 1).map_err(|trouble| trouble.inside(&format!("[{}]", items.len())))?);
+        }
+    }
+
+    fn word(&mut self) -> Result<Value> {
+        for (word, value) in [("true", Value::Bool(true)), ("false", Value::Bool(false)), ("null", Value::Null)] {
+            if self.text[self.at..].starts_with(word) {
+                self.at += word.len();
+                return Ok(value);
+            }
+        }
+        for word in ["NaN", "Infinity", "nan", "inf"] {
+            if self.text[self.at..].starts_with(word) {
+                return Err(self.no_number(word));
+            }
+        }
+        for word in ["None", "True", "False"] {
+            if self.text[self.at..].starts_with(word) {
+                let hint = "it looks like a printed Python dict: write it by `json.dumps`";
+                return Err(self
+                    .hinted(format!("`{word}` is Python, in JSON it is `{}`", if word == "None" { "null" } else { "true, false" }), hint));
+            }
+        }
+        Err(self.expected("a value"))
+    }
+
+    #[cold]
+    fn no_number(&self, word: &str) -> Box<Trouble> {
+        self.hinted(
+            format!("`{word}` is no number of JSON, though Python's `json.dump` writes it"),
+            "write null there (in pandas `df.to_json(…)` does), or leave the row out; `json.dumps(…, allow_nan=False)` finds such rows",
+        )
+    }
+
+    fn number(&mut self) -> Result<Number> {
+        let (bytes, start) = (self.text.as_bytes(), self.at);
+        let digits = |from: usize| from + bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let minus = usize::from(bytes[start] == b'-');
+        let whole = digits(start + minus);
+        if whole == start + minus {
+            let rest = &self.text[whole..];
+            return Err(if rest.starts_with("Infinity") { self.no_number("-Infinity") } else { self.wrong("`-` is no number") });
+        }
+        if bytes[start + minus] == b'0' && whole > start + minus + 1 {
+            return Err(self.hinted("a number begins with 0", "write it as a text, in quotes: its zeros would be lost"));
+        }
+        let mut end = whole;
+        if bytes.get(end) == Some(&b'.') {
+            end = digits(end + 1);
+            if end == whole + 1 {
+                return Err(self.wrong("no digit follows the point of a number"));
+            }
+        }
+        if let Some(b'e' | b'E') = bytes.get(end) {
+            let from = end + 1 + usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+            end = digits(from.min(bytes.len()));
+            if end <= from {
+                return Err(self.wrong("no digit follows the `e` of a number"));
+            }
+        }
+        let text = &self.text[start..end];
+        let number = if end == whole && text != "-0" {
+            let fits = if minus == 1 { text.parse::<i64>().map(Number::from) } else { text.parse::<u64>().map(Number::from) };
+            fits.map_err(|_| {
+                let shown = if text.len() > 40 { &text[..40] } else { text };
+                self.lossy(format!("the integer {shown} is beyond 64 bits and would lose digits"), "write it as a text, in quotes")
+            })?
+        } else {
+            let number = text.parse::<f64>().ok().filter(|number| number.is_finite()).and_then(Number::from_f64);
+            number.ok_or_else(|| self.lossy("the number is larger than 64 bits can say", "write it as a text, in quotes"))?
+        };
+        self.at = end;
+        Ok(number)
+    }
+
+    /// A text; the parser stands at the quote.
+    #[inline]
+    fn string(&mut self) -> Result<std::borrow::Cow<'a, str>> {
+        self.at += 1;
+        let start = self.at;
+        self.plain();
+        if self.peek() == Some(b'"') {
+            self.at += 1;
+            return Ok(std::borrow::Cow::Borrowed(&self.text[start..self.at - 1]));
+        }
+        self.escaped(start).map(std::borrow::Cow::Owned)
+    }
+
+    /// Goes on to the next quote, backslash or control character.
+    #[inline]
+    fn plain(&mut self) {
+        const ONES: u64 = u64::MAX / 255;
+        const HIGH: u64 = ONES * 128;
+        let bytes = self.text.as_bytes();
+        // Eight bytes at once: a byte of `word ^ pattern` is zero where it is the one that is looked for.
+        let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+        while let Some(eight) = bytes.get(self.at..self.at + 8).and_then(|eight| <[u8; 8]>::try_from(eight).ok()) {
+            let word = u64::from_le_bytes(eight);
+            let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+            let found = zero(word ^ (ONES * u64::from(b'"'))) | zero(word ^ (ONES * u64::from(b'\\'))) | control;
+            if found != 0 {
+                self.at += found.trailing_zeros() as usize / 8;
+                return;
+            }
+            self.at += 8;
+        }
+        while self.peek().is_some_and(|byte| byte != b'"' && byte != b'\\' && byte >= 0x20) {
+            self.at += 1;
+        }
+    }
+
+    fn escaped(&mut self, start: usize) -> Result<String> {
+        let mut found = String::from(&self.text[start..self.at]);
+        loop {
+            match self.peek() {
+                None => return Err(self.wrong("a text is not closed by a double quote")),
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(found);
+                }
+                Some(b'\\') => {
+                    let c = self.escape()?;
+                    found.push(c);
+                }
+                Some(byte) => {
+                    let what = format!("the control character {byte:#04x} stands in a text");
+                    return Err(self.hinted(what, "write \\n, \\t or \\u00…: `json.dumps` does"));
+                }
+            }
+            let from = self.at;
+            self.plain();
+            found.push_str(&self.text[from..self.at]);
+        }
+    }
+
+    /// One escaped character; the parser stands at the backslash.
+    fn escape(&mut self) -> Result<char> {
+        let c = match self.text.as_bytes().get(self.at + 1) {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => return self.unicode(),
+            _ => return Err(self.hinted("a backslash that begins no escape of JSON", "write two backslashes for one")),
+        };
+        self.at += 2;
+        Ok(c)
+    }
+
+    fn unicode(&mut self) -> Result<char> {
+        let unit = |at: usize| {
+            let digits = self.text.get(at + 2..at + 6).filter(|_| self.text[at..].starts_with("\\u"))?;
+            digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
+        };
+        let first = unit(self.at).ok_or_else(|| self.wrong("four hexadecimal digits must follow `\\u`"))?;
+        let (units, length) = match first {
+            0xd800..0xdc00 => ([Some(first), unit(self.at + 6)], 12),
+            _ => ([Some(first), None], 6),
+        };
+        match char::decode_utf16(units.into_iter().flatten()).next() {
+            Some(Ok(c)) => {
+                self.at += length;
+                Ok(c)
+            }
+            _ => Err(self.hinted(
+                format!("`\\u{first:04x}` is half of a character, without its other half"),
+                "the text was cut inside of a character: write it anew from its source, or leave the row out",
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_those_of_serde_json() {
+        for text in [
+            r#"{"a": 1, "b": -2.5e3, "c": [true, false, null, {}, []], "d": {"e": "x"}, "f": 0.1, "g": 18446744073709551615}"#,
+            r#"{"s": "a\"b\\c\/d\b\f\n\r\té😀 ä 😀 long enough for eight bytes"}"#,
+            r#"{"n": [0, -1, 1e-7, 123456789012345678, -9223372036854775808, 5e-324, 1.7976931348623157e308]}"#,
+            "[[[1]]]",
+            "\"x\"",
+        ] {
+            let expected: Value = serde_json::from_str(text).unwrap();
+            let found = value(text).unwrap();
+            assert_eq!(found, expected, "{text}");
+            assert_eq!(found.to_string(), expected.to_string());
+        }
+    }
+
+    #[test]
+    fn what_would_be_lost_is_refused() {
+        let many: String = (0..40).map(|index| format!("\"f{index}\": {index}, ")).collect();
+        let again = format!("{{{many}\"f7\": 1}}");
+        let deep = "[".repeat(1_000_000);
+        for (text, field, what) in [
+            (r#"{"a": 1, "a": 2}"#, "a", "stands twice"),
+            (r#"{"a": {"b": 1, "b": 1}}"#, "a.b", "stands twice"),
+            (again.as_str(), "f7", "stands twice"),
+            (r#"{"m": [{"x": 1}, {"x": 18446744073709551616}]}"#, "m[1].x", "beyond 64 bits"),
+            (r#"{"x": NaN}"#, "x", "NaN"),
+            (r#"{"x": -Infinity}"#, "x", "-Infinity"),
+            (r#"{"x": 007}"#, "x", "begins with 0"),
+            (r#"{"x": 1e400}"#, "x", "larger than"),
+            (r#"{"x": None}"#, "x", "Python"),
+            ("{'x': 1}", "", "found `'`"),
+            ("{\"x\": \"a\tb\"}", "x", "control character 0x09"),
+            (r#"{"x": "\ud83d"}"#, "x", "half of a character"),
+            (r#"{"x": "\q"}"#, "x", "backslash"),
+            (r#"{"x": 1,}"#, "", "a comma stands before"),
+            (r#"{"x": 1} {"x": 2}"#, "", "second object"),
+            (r#"{"x": "a"#, "x", "not closed"),
+            (r#"{"x" 1}"#, "x", "expected `:`"),
+            ("[1]", "", "found a list"),
+            (deep.as_str(), "", "more than 128 deep"),
+        ] {
+            let trouble = fields(text, &mut Vec::new()).unwrap_err();
+            assert!(trouble.what.contains(what) && trouble.field.starts_with(field), "{:.60}: {trouble:?}", text);
+        }
+        // A name that the row before had does not hide one that stands twice.
+        let mut names = Vec::new();
+        fields(r#"{"a": 1, "b": 2}"#, &mut names).unwrap();
+        assert!(fields(r#"{"a": 1, "b": 2, "a": 3}"#, &mut names).is_err());
+        assert!(fields(r#"{"b": 1, "a": 2, "b": 3}"#, &mut names).is_err());
+        assert_eq!(fields(r#"{"a": 1, "b": 2}"#, &mut names).unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,370 @@
+//! Rows of every usual shape → what is learnt of them; templates; pairs beside TRL, by `fixtures/datasets.json`.
+
+use std::fs;
+
+use finetuning::*;
+use serde_json::{Value, json};
+
+use crate::support::{fixture, fresh_folder, json as file, refused};
+
+fn row(fields: Value) -> Example {
+    Example::new(fields.as_object().unwrap().clone())
+}
+
+fn data(rows: Value) -> Dataset {
+    Dataset::from_examples(rows.as_array().unwrap().iter().cloned().map(row).collect())
+}
+
+/// What a row teaches as JSON: prompt and completion, or turns as (role, content) and the tools.
+fn taught(fields: Value) -> Result<Value> {
+    let example = row(fields);
+    let shape = Shape::of(&example)?;
+    Ok(match shape.read(&example)? {
+        Content::Completion { prompt, completion } => json!([prompt, completion]),
+        Content::Chat { messages, tools } => json!({ "messages": messages, "tools": tools }),
+        Content::Preference { prompt, chosen, rejected } => json!([prompt, chosen, rejected]),
+        Content::PreferenceChat { prompt, chosen, rejected, tools } => json!([prompt, chosen, rejected, tools]),
+        _ => unreachable!(),
+    })
+}
+
+/// A conversation of one question and one answer.
+fn turns() -> Value {
+    json!([{ "role": "user", "content": "Why?" }, { "role": "assistant", "content": "So." }])
+}
+
+#[test]
+fn texts_of_every_shape() {
+    for (fields, expected) in [
+        (json!({ "question": "q", "answer": "a", "category": "c" }), json!(["q", "a"])),
+        (json!({ "instruction": "q", "response": "a", "context": "" }), json!(["q", "a"])),
+        (json!({ "input": "q", "output": 4 }), json!(["q", "4"])),
+        (json!({ "prompt": "q", "completion": "a" }), json!(["q", "a"])),
+        (json!({ "text": "t" }), json!(["", "t"])),
+        // The first of the list where there are several, and one that is null is none.
+        (json!({ "text": "t", "answer": "a", "question": "q" }), json!(["q", "a"])),
+        (json!({ "question": "q", "answer": null, "text": "t" }), json!(["", "t"])),
+        (json!({ "prompt": "[1, 2] is", "completion": "[{a list}" }), json!(["[1, 2] is", "[{a list}"])),
+    ] {
+        assert_eq!(taught(fields.clone()).unwrap(), expected, "{fields}");
+    }
+}
+
+#[test]
+fn an_alpaca_row_is_its_template_and_its_output() {
+    let with = json!({ "instruction": "Add {x}.", "input": "2 2", "output": "4", "text": "whole" });
+    let example = row(with.clone());
+    assert_eq!(taught(with).unwrap(), json!([PromptTemplate::instruction_with_input().format(&example).unwrap(), "4"]));
+    let prompt = PromptTemplate::instruction_with_input().format(&example).unwrap();
+    assert!(prompt.starts_with("Below is an instruction that describes a task, paired with an input") && prompt.ends_with("### Response:"));
+    assert!(prompt.contains("### Instruction:\nAdd {x}.\n\n### Input:\n2 2\n"));
+    for without in [json!({ "instruction": "Go", "output": "4" }), json!({ "instruction": "Go", "input": "", "output": "4" })] {
+        let prompt = PromptTemplate::instruction().format(&row(without.clone())).unwrap();
+        assert_eq!(taught(without).unwrap(), json!([prompt, "4"]));
+    }
+    // The course's own way, by name: input and output alone.
+    let course = Shape::InputOutput.read(&example).unwrap();
+    assert_eq!(course, Content::Completion { prompt: "2 2".into(), completion: "4".into() });
+}
+
+#[test]
+fn columns_that_are_written_otherwise_or_left_out_are_named() {
+    for (fields, parts) in [
+        (json!({ "Question ": "q", "answer": "a" }), vec!["no known columns", "rename_column(\"Question \", \"question\")"]),
+        (json!({ "\u{feff}question": "q", "ANSWER": "a" }), vec!["\"question\")", "rename_column(\"ANSWER\", \"answer\")"]),
+        (json!({ "query": "q", "reply": "a" }), vec!["rename_column(\"query\", \"prompt\")", "rename_column(\"reply\", \"completion\")"]),
+        (
+            json!({ "prompt": "q", "response": "a" }),
+            vec!["if `prompt` is what the model reads", "rename_column(\"response\", \"completion\")"],
+        ),
+        (json!({ "a": 1 }), vec!["no known columns", "question and answer"]),
+        (json!({ "instruction": "i", "Input": "x", "output": "o" }), vec!["`Input` would be left out", "`input`"]),
+        (json!({ "chosen": "a", "rejected": "b", "Prompt": "p" }), vec!["`Prompt` would be left out"]),
+        (json!({ "instruction": "i", "context": "c", "response": "r" }), vec!["`context` would be left out", "PromptTemplate"]),
+        (json!({ "instruction": "i", "input": "c", "response": "r" }), vec!["`input` would be left out", "`output`"]),
+        (json!({ "question": "i", "context": "c", "answer": "r" }), vec!["`context` would be left out", "Shape::QuestionAnswer"]),
+        (json!({ "prompt": "q", "completion": "bad", "label": false }), vec!["`label` would be left out", "`filter`"]),
+        (json!({ "messages": turns(), "chat_template_kwargs": { "enable_thinking": false } }), vec!["`chat_template_kwargs`"]),
+        (json!({ "question": "q", "choices": ["a", "b"], "answer": 1 }), vec!["`choices` would be left out"]),
+        (json!({ "question": "q", "chosen": "a", "rejected": "b" }), vec!["`question` would be left out", "`prompt`"]),
+        (json!({ "prompt": "q", "system": "s", "chosen": "a", "rejected": "b" }), vec!["`system` would be left out"]),
+        (json!({ "system": "s", "question": "q", "answer": "a" }), vec!["`system` would be left out"]),
+        (json!({ "system_prompt": "s", "messages": turns() }), vec!["`system_prompt` would be left out", "rename it to `system`"]),
+        (json!({ "dialog": turns() }), vec!["rename_column(\"dialog\", \"messages\")"]),
+        (json!({ "question": null, "answer": "a" }), vec!["`question` is null"]),
+        (json!({ "question": ["q"], "answer": "a" }), vec!["`question` is a list"]),
+    ] {
+        refused(taught(fields), &parts);
+    }
+    let named = row(json!({ "instruction": "i", "context": "c", "response": "r" }));
+    assert!(Shape::InstructionResponse.read(&named).is_ok());
+}
+
+#[test]
+fn conversations_of_every_file() {
+    let plain = json!({ "messages": turns(), "tools": null });
+    let shared = json!([{ "from": "human", "value": "Why?" }, { "from": "gpt", "value": "So." }]);
+    for fields in [
+        json!({ "messages": turns() }),
+        json!({ "conversations": turns() }),
+        json!({ "conversations": shared.clone() }),
+        json!({ "messages": turns().to_string(), "prompt": "Why?", "tools": [] }),
+        json!({ "conversations": format!("\n {shared}") }),
+        json!({ "messages": [{ "role": "user", "content": [{ "type": "text", "text": "Why?" }] }, { "role": "assistant", "content": "So." }] }),
+    ] {
+        assert_eq!(taught(fields.clone()).unwrap(), plain, "{fields}");
+    }
+    let with_system = taught(json!({ "conversations": shared, "system": "Be short." })).unwrap();
+    assert_eq!(with_system["messages"][0], json!({ "role": "system", "content": "Be short." }));
+    // Messages as prompt and completion: what was said before is not learnt.
+    let before = taught(json!({
+        "prompt": [{ "role": "user", "content": "1" }, { "role": "assistant", "content": "2" }, { "role": "user", "content": "3" }],
+        "completion": [{ "role": "assistant", "content": "4" }]
+    }));
+    let weights: Vec<Value> = before.unwrap()["messages"].as_array().unwrap().iter().map(|turn| turn["weight"].clone()).collect();
+    assert_eq!(json!(weights), json!([null, 0, null, null]));
+}
+
+#[test]
+fn tools_and_weights_of_openai() {
+    let function = json!({ "name": "add", "parameters": {} });
+    let call = json!([{ "id": "1", "type": "function", "function": { "name": "add", "arguments": "{\"a\": 1}" } }]);
+    let messages = json!([
+        { "role": "user", "content": "1 + 1?" },
+        { "role": "assistant", "content": null, "tool_calls": call, "weight": 0 },
+        { "role": "tool", "tool_call_id": "1", "content": "2" },
+        { "role": "assistant", "content": "Two.", "weight": 1 },
+    ]);
+    let tools = json!([{ "type": "function", "function": function }]);
+    let read = taught(json!({ "messages": messages, "tools": tools, "parallel_tool_calls": false })).unwrap();
+    assert_eq!(read["messages"][1]["tool_calls"][0]["function"]["arguments"], json!({ "a": 1 }));
+    assert_eq!((&read["messages"][1]["weight"], &read["messages"][1]["content"], &read["tools"]), (&json!(0), &json!(""), &tools));
+    for own in [json!({ "functions": [function] }), json!({ "tools": tools.to_string() })] {
+        let mut fields = own.as_object().unwrap().clone();
+        fields.insert("messages".into(), turns());
+        assert_eq!(taught(Value::Object(fields)).unwrap()["tools"], tools);
+    }
+    // The former spelling, and ShareGPT's.
+    let old = json!([
+        { "role": "user", "content": "1 + 1?" },
+        { "role": "assistant", "content": null, "function_call": { "name": "add", "arguments": "{\"a\": 1}" } },
+        { "role": "function", "name": "add", "content": "2" },
+        { "role": "assistant", "content": "Two." },
+    ]);
+    let shared = json!([
+        { "from": "human", "value": "1 + 1?" },
+        { "from": "function_call", "value": "{\"name\": \"add\", \"arguments\": {\"a\": 1}}" },
+        { "from": "observation", "value": "2" },
+        { "from": "gpt", "value": "Two." },
+    ]);
+    let [old, shared] = [("messages", old), ("conversations", shared)].map(|(name, turns)| taught(json!({ (name): turns })).unwrap());
+    assert_eq!(old["messages"][1], shared["messages"][1]);
+    assert_eq!(old["messages"][1]["tool_calls"][0]["function"], json!({ "name": "add", "arguments": { "a": 1 } }));
+    assert_eq!((&old["messages"][2]["role"], &shared["messages"][2]["role"]), (&json!("tool"), &json!("tool")));
+}
+
+#[test]
+fn conversations_of_which_nothing_is_learnt_are_named() {
+    let (user, assistant) = (json!({ "role": "user", "content": "u" }), json!({ "role": "assistant", "content": "a" }));
+    let empty = json!({ "role": "assistant", "content": " \n" });
+    let weight = |weight: Value| json!({ "role": "assistant", "content": "a", "weight": weight });
+    let calls = json!({ "role": "assistant", "content": "", "tool_calls": [{ "name": "f" }, { "name": "g" }] });
+    for (messages, parts) in [
+        (json!([]), vec!["no message"]),
+        (json!([user]), vec!["no turn of the assistant"]),
+        (json!([user, user, assistant]), vec!["message 1: `user` follows `user`"]),
+        (json!([user, assistant, assistant]), vec!["message 2: `assistant` follows `assistant`"]),
+        (json!([user, empty]), vec!["message 1: the assistant says nothing"]),
+        (json!([user, { "role": "tool", "content": "2" }, assistant]), vec!["message 1: `tool` follows `user`"]),
+        (json!([user, weight(json!(0))]), vec!["weight 0"]),
+        (json!([user, weight(json!(0.5))]), vec!["message 1", "`weight` is 0.5", "0 or 1"]),
+        (json!([user, { "role": "bot", "content": "a" }]), vec!["message 1", "\"bot\"", "`assistant`"]),
+        (json!([user, { "from": "alien", "value": "a" }]), vec!["\"alien\"", "`human`"]),
+        (json!([user, { "role": "assistant" }]), vec!["no `content`"]),
+        (json!([user, { "from": "gpt" }]), vec!["no `value`"]),
+        (json!([user, { "role": "assistant", "content": [{ "type": "image_url" }] }]), vec!["no text"]),
+        (
+            json!([user, { "role": "assistant", "content": "", "tool_calls": [{ "function": { "name": "f", "arguments": "{a: 1}" } }] }]),
+            vec!["no JSON", "{a: 1}"],
+        ),
+        (json!("hello"), vec!["messages are a list, not a text"]),
+        (json!("[{'role': 'user', 'content': 'u'}]"), vec!["as Python prints them", "json.dumps"]),
+        (json!({ "role": "user" }), vec!["messages are a list, not an object"]),
+    ] {
+        refused(taught(json!({ "messages": messages })), &[&["column `messages`"], parts.as_slice()].concat());
+    }
+    refused(taught(json!({ "messages": [user, calls], "parallel_tool_calls": false })), &["message 1 calls several tools"]);
+    refused(taught(json!({ "messages": turns(), "parallel_tool_calls": "no" })), &["not true or false"]);
+    refused(taught(json!({ "messages": turns(), "tools": "search" })), &["`tools` is no list"]);
+    refused(taught(json!({ "messages": turns(), "tools": [{}], "functions": [{}] })), &["`tools` and `functions`"]);
+    refused(taught(json!({ "prompt": "u", "completion": [assistant] })), &["`completion` holds messages, `prompt` is a text"]);
+    refused(taught(json!({ "prompt": [user], "completion": "a" })), &["`prompt` holds messages, `completion` is a text"]);
+}
+
+#[test]
+fn pairs_begin_where_trl_lets_them_begin() {
+    let file = file("datasets.json");
+    for case in file["texts"].as_array().unwrap() {
+        let read = taught(json!({ "chosen": case["whole"][0], "rejected": case["whole"][1] })).unwrap();
+        assert_eq!(read, json!([case["prompt"], case["chosen"], case["rejected"]]));
+    }
+    for case in file["turns"].as_array().unwrap() {
+        let expected = &case["read"];
+        let read = taught(case["given"].clone());
+        assert_eq!(read.unwrap(), json!([expected["prompt"], expected["chosen"], expected["rejected"], null]), "{case}");
+    }
+    let [user, good, bad] =
+        [("user", "Why?"), ("assistant", "So."), ("assistant", "No.")].map(|(role, said)| json!({ "role": role, "content": said }));
+    let alone = taught(json!({ "prompt": "Why?", "chosen": [good], "rejected": [bad] })).unwrap();
+    assert_eq!(alone, json!([[user], [good], [bad], null]));
+    // LLaMA-Factory's form.
+    let single = [("gpt", "So."), ("gpt", "No.")].map(|(from, value)| json!({ "from": from, "value": value }));
+    let own = json!({ "conversations": [{ "from": "human", "value": "Why?" }], "chosen": single[0], "rejected": single[1] });
+    assert_eq!(taught(own).unwrap(), json!([[user], [good], [bad], null]));
+    refused(taught(json!({ "prompt": "What?", "chosen": [user, good], "rejected": [user, bad] })), &["`prompt` is another text"]);
+    refused(taught(json!({ "chosen": [user, good], "rejected": "No." })), &["`chosen` holds messages, `rejected` is a text"]);
+    refused(taught(json!({ "prompt": [user], "chosen": [good], "rejected": [user] })), &["column `rejected`", "no turn of the assistant"]);
+}
+
+#[test]
+fn equal_answers_are_counted_and_not_learnt() {
+    let tokenizer = Tokenizer::from_folder(&fixture("neox-tokenizer")).unwrap();
+    let pair = |chosen: &str, rejected: &str| json!({ "prompt": "Why?", "chosen": chosen, "rejected": rejected });
+    let rows = data(json!([pair(" So.", " No."), pair(" So.", " So. \n"), pair(" So.", " Yes.")]));
+    assert_eq!(tokenize_preferences(&rows, &tokenizer, 64).unwrap().len(), 2);
+    let detected = rows.detect().unwrap();
+    assert_eq!((detected.shape, detected.misfits.len(), detected.misfits[0].0), (Shape::Preference, 1, 1));
+    let same = data(json!([pair("a", "a ")]));
+    refused(tokenize_preferences(&same, &tokenizer, 64), &["`chosen` and `rejected` are the same"]);
+    refused(tokenize_preference(same.get(0).unwrap(), &tokenizer, 64), &["`chosen` and `rejected` are the same"]);
+    // The same after the cut.
+    let late = data(json!([pair(" one two three four five", " one two three four six"), pair(" So.", " No.")]));
+    let room = tokenizer.encode("Why?").unwrap().len() + 2;
+    assert_eq!(tokenize_preferences(&late, &tokenizer, room).unwrap().len(), 1);
+    assert_eq!(tokenize_preferences(&late, &tokenizer, 64).unwrap().len(), 2);
+}
+
+#[test]
+fn pairs_are_tokenized_as_by_trl() {
+    let file = file("datasets.json");
+    let pairs = file["pairs"].as_array().unwrap();
+    assert_eq!(pairs.len(), 2);
+    for pair in pairs {
+        let tokenizer = tokenizer_with(pair["template"].as_str().unwrap());
+        for case in pair["cases"].as_array().unwrap() {
+            let ours = tokenize_preference(&row(case["given"].clone()), &tokenizer, 512).unwrap();
+            let ours = json!({ "prompt": ours.prompt, "chosen": ours.chosen, "rejected": ours.rejected });
+            for side in ["prompt", "chosen", "rejected"] {
+                assert_eq!(ours[side], case[side], "{side} of {}", case["given"]);
+            }
+        }
+    }
+}
+
+/// The fixtures' tokenizer with a template of ChatML's form.
+fn chat_tokenizer() -> Tokenizer {
+    tokenizer_with(
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}",
+    )
+}
+
+fn tokenizer_with(template: &str) -> Tokenizer {
+    let folder = fresh_folder();
+    fs::copy(fixture("neox-tokenizer").join("tokenizer.json"), folder.join("tokenizer.json")).unwrap();
+    fs::write(folder.join("chat_template.jinja"), template).unwrap();
+    fs::write(folder.join("tokenizer_config.json"), "{\"eos_token\": \"<|endoftext|>\"}").unwrap();
+    Tokenizer::from_folder(&folder).unwrap()
+}
+
+#[test]
+fn pairs_of_messages_go_through_the_chat_template() {
+    let tokenizer = chat_tokenizer();
+    let [user, good, bad] =
+        [("user", "Why?"), ("assistant", "So."), ("assistant", "No.")].map(|(role, said)| json!({ "role": role, "content": said }));
+    let explicit = row(json!({ "prompt": [user], "chosen": [good], "rejected": [bad] }));
+    let implicit = row(json!({ "chosen": [user, good], "rejected": [user, bad] }));
+    let pair = tokenize_preference(&explicit, &tokenizer, 64).unwrap();
+    assert_eq!(pair, tokenize_preference(&implicit, &tokenizer, 64).unwrap());
+    let text = |ids: &[u32]| tokenizer.decode(ids).unwrap();
+    assert_eq!(text(&pair.prompt), "<user>Why?<end>\n<assistant>");
+    assert_eq!((text(&pair.chosen), text(&pair.rejected)), ("So.<end>\n".to_string(), "No.<end>\n".to_string()));
+    assert!(!pair.chosen.contains(&tokenizer.eos_id()), "the template ends the turn");
+    refused(tokenize_preference(&row(json!({ "chosen": [good], "rejected": [bad] })), &tokenizer, 64), &["no turn before the answers"]);
+    let plain = Tokenizer::from_folder(&fixture("neox-tokenizer")).unwrap();
+    refused(tokenize_preference(&explicit, &plain, 64), &["no chat template"]);
+}
+
+#[test]
+fn a_data_set_says_what_it_was_taken_for() {
+    let rows = data(json!([
+        { "question": "Why?", "answer": "So.", "text": "t", "topic": 1 },
+        { "question": "Why?", "answer": null, "text": "t" },
+        { "question": "When?", "answer": "Now.", "text": "t" },
+        { "question": "Who?", "answer": ["I"] },
+    ]));
+    let detected = rows.detect().unwrap();
+    assert_eq!((detected.shape, detected.rows, &detected.others), (Shape::QuestionAnswer, 4, &vec![Shape::Text]));
+    assert_eq!(detected.left_out, ["text", "topic"]);
+    let misfits: Vec<usize> = detected.misfits.iter().map(|(row, _)| *row).collect();
+    assert_eq!(misfits, [1, 3]);
+    let text = detected.to_string();
+    for part in [
+        "4 rows: read as question and answer (`question`, `answer`)",
+        "row 1 does not fit",
+        "row 3 does not fit: column `answer` is a list",
+        "not read: `text`, `topic`",
+        "name `Shape::Text`",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let named = rows.read_as(Shape::Text).unwrap();
+    assert_eq!((named.shape, named.misfits.len()), (Shape::Text, 1));
+    refused(rows.read_as(Shape::Messages), &["row 0", "`messages`"]);
+    refused(Dataset::default().detect(), &["no rows"]);
+    refused(data(json!([{ "x": 1 }])).detect(), &["no known columns"]);
+
+    let tokenizer = chat_tokenizer();
+    let preview = detected.preview(&tokenizer).unwrap();
+    assert_eq!(preview.pieces, [("read", "Why?".to_string()), ("learnt", "So.".to_string())]);
+    assert_eq!((preview.row, preview.tokens), (0, tokenizer.encode("Why?So.").unwrap().len()));
+    let chat = data(json!([{ "messages": [] }, { "messages": turns() }])).detect().unwrap().preview(&tokenizer).unwrap();
+    assert_eq!((chat.row, chat.pieces[0].1.as_str()), (1, "<user>Why?<end>\n<assistant>So.<end>\n"));
+    assert!(chat.to_string().contains("the assistant's turns are learnt"));
+}
+
+#[test]
+fn templates_are_formats_of_python() {
+    let file = file("datasets.json");
+    let fields = row(file["fields"].clone());
+    let cases = file["templates"].as_array().unwrap();
+    assert!(cases.iter().any(|case| case["text"].is_null()) && cases.len() > 10);
+    for case in cases {
+        let template = case["template"].as_str().unwrap();
+        let ours = PromptTemplate::parse(template).and_then(|template| template.format(&fields));
+        assert_eq!(ours.as_ref().ok().map(String::as_str), case["text"].as_str(), "{template}");
+    }
+    for (template, parts) in [
+        ("ab\ncd {x", vec!["line 2, column 4", "not closed"]),
+        ("a }", vec!["line 1, column 3", "closes nothing"]),
+        ("{\"a\": \"{question}\"}", vec!["line 1, column 1", "begins no name", "`{{`"]),
+        ("é {}", vec!["line 1, column 3", "names no field"]),
+    ] {
+        refused(PromptTemplate::parse(template), &parts);
+        refused(PromptTemplate::new(template).format(&fields), &parts);
+        refused(PromptTemplate::new(template).placeholders(), &parts);
+    }
+}
+
+#[test]
+fn places_of_a_template_are_checked_before_rows_are_made() {
+    let rows =
+        data(json!([{ "question": "q", "my topic": 1 }, { "question": null, "my topic": 2 }, { "question": ["q"], "my topic": 3.5 }]));
+    let template = PromptTemplate::new("{my topic}: {my topic}");
+    assert_eq!(template.placeholders().unwrap(), ["my topic"]);
+    template.check(&rows).unwrap();
+    assert_eq!(template.format(rows.get(2).unwrap()).unwrap(), "3.5: 3.5");
+    refused(PromptTemplate::new("{qestion}").check(&rows), &["`{qestion}`", "no column", "the nearest are `question`"]);
+    let error = PromptTemplate::question().check(&rows).unwrap_err();
+    assert_eq!(error.row(), Some(1));
+    assert!(error.to_string().contains("no text in 2 rows (1, 2); it is null in row 1"), "{error}");
+}
