@@ -74,7 +74,7 @@ fn json_is_as_deep_as_the_limit() {
     refused(Config::from_folder(&folder), &["recursion limit"]);
     refused(Tokenizer::from_folder(&folder), &["tokenizer.json` is not a tokenizer"]);
     refused(TrainingArguments::load(folder.join("training_args.json")), &["recursion limit"]);
-    refused(Dataset::from_jsonl(folder.join("rows.jsonl")), &["rows.jsonl:1", "recursion limit"]);
+    refused(Dataset::from_jsonl(folder.join("rows.jsonl")), &["rows.jsonl:1", "more than 128 deep"]);
     let model = CausalLm::from_folder(&fixture("tiny-llama"), &Device::Cpu).unwrap();
     refused(model.load_adapter(&folder), &["recursion limit"]);
     let header = format!("{{\"a\": {deep}}}");
@@ -106,10 +106,16 @@ fn a_configuration_larger_than_any_is_refused() {
 fn a_row_has_so_many_fields() {
     let folder = fresh_folder();
     let row = |fields: usize| format!("{{{}}}\n", (0..fields).map(|i| format!("\"{i}\":1")).collect::<Vec<_>>().join(","));
-    write(&folder.join("rows.jsonl"), row(FIELDS) + &row(20 * FIELDS));
+    write(&folder.join("rows.jsonl"), row(FIELDS) + &row(FIELDS + 1));
     let mut rows = ExampleStream::open(folder.join("rows.jsonl")).unwrap();
     assert_eq!(rows.next().unwrap().unwrap().fields().len(), FIELDS);
-    refused(rows.next().unwrap(), &["rows.jsonl:2", "more than 10000 fields"]);
+    refused(rows.next().unwrap(), &["rows.jsonl:2", "more than 262144 fields"]);
+    // Commas alone have no bytes that a limit of bytes would count.
+    write(&folder.join("rows.csv"), format!("a,b\n{}\n", ",".repeat(2 * FIELDS)));
+    refused(
+        ExampleStream::open(folder.join("rows.csv")).and_then(|mut rows| rows.next().unwrap()),
+        &["rows.csv:2", "more than 262144 cells"],
+    );
 }
 
 #[test]

@@ -315,7 +315,12 @@ fn rows(folder: PathBuf) -> Reader {
         ("rows.tsv", "question\tanswer\na\tb\n"),
         ("rows.txt", "one\n\ntwo\n"),
     ];
-    let corpus = files.map(|(name, text)| Seed::new(name, text)).into();
+    // Three lines, packed by gzip and by Zstandard.
+    let gzip: &[u8] =
+        b"\x1f\x8b\x08\0\0\0\0\0\x02\x03\xabV*,M-.\xc9\xcc\xcfS\xb2RPJT\xd2\x01\x12y\xc5\xe5\xa9E n\x92R-W5\xc5\n\0\xba\x8ac\x01c\0\0\0";
+    let zstandard: &[u8] = b"\x28\xb5\x2f\xfd\x20\x63\x4d\x01\0\x14\x02{\"question\": \"a\", \"answer\": \"b\"}\n\x01\0\x39\x91\xd4\x13";
+    let mut corpus: Vec<Seed> = files.map(|(name, text)| Seed::new(name, text)).into();
+    corpus.extend([("rows.jsonl.gz", gzip), ("rows.jsonl.zst", zstandard)].map(|(name, bytes)| Seed::new(name, bytes)));
     Reader::new(corpus, move |name: &str| some_rows(&folder.join(name)))
 }
 

@@ -49,8 +49,8 @@ pub const REFUSAL: Limit = Limit::new("the reason of a refusal", 64 << 10);
 pub const LINE: usize = 256 << 20;
 /// Bytes of a page of a .parquet file when it is unpacked; writers aim at 1 MB, a dictionary of long texts has more.
 pub const PAGE: u64 = 256 << 20;
-/// Fields of a row: looking for a name goes through all of them.
-pub const FIELDS: usize = 10_000;
+/// Fields of a row, columns of a table: more than any table has, and few enough that their names alone fill no memory.
+pub const FIELDS: usize = 1 << 18;
 
 /// Objects and lists inside of each other in JSON: serde_json stops there by itself, and every reader of ours leaves it so.
 pub const JSON_DEPTH: usize = 128;
