@@ -214,19 +214,25 @@ pub use serve::config::{ServeConfig, ServedModel};
 #[cfg(feature = "serve")]
 #[doc(no_inline)]
 pub use serve::http::server::{Server, serve};
+#[doc(no_inline)]
+pub use tokenizer::chat::ChatOptions;
 #[expect(deprecated, reason = "the old name stays for one version")]
 #[doc(no_inline)]
 pub use tokenizer::encode::Tokens;
 #[doc(no_inline)]
 pub use tokenizer::encode::{Encoding, TokenizedDataset, tokenize_dataset, tokenize_function, tokenize_with_length};
 #[doc(no_inline)]
+pub use tokenizer::options::{EndToken, TokenizeOptions};
+#[doc(no_inline)]
 pub use tokenizer::preview::Preview;
+#[doc(no_inline)]
+pub use tokenizer::rows::{TokenizeReport, tokenize_with};
 #[doc(no_inline)]
 pub use tokenizer::template::concatenate;
 #[doc(no_inline)]
 pub use tokenizer::text::{Side, Tokenizer, pad, truncate};
 #[doc(no_inline)]
-pub use train::arguments::settings::{Accumulation, IntervalStrategy, SamplingStrategy, TrainingArguments};
+pub use train::arguments::settings::{Accumulation, IntervalStrategy, PackingStrategy, SamplingStrategy, TrainingArguments};
 #[doc(no_inline)]
 pub use train::callback::early_stopping::EarlyStopping;
 #[expect(deprecated, reason = "the old name stays for one version")]

@@ -16,6 +16,8 @@ const END: &str = "    Ok(())";
 pub enum Kind {
     Markdown,
     Code,
+    /// A cell of somebody's notebook that is neither, such as a raw one; no lesson has it.
+    Other,
 }
 
 /// One cell of a lesson.
@@ -87,8 +89,8 @@ impl Lesson {
             let inside = starts_inside(&lines);
             for (line, inside) in lines.iter().zip(inside) {
                 match cell.kind {
-                    Kind::Markdown if line.is_empty() => text.push_str("    //"),
-                    Kind::Markdown => text.extend(["    // ", line]),
+                    Kind::Markdown | Kind::Other if line.is_empty() => text.push_str("    //"),
+                    Kind::Markdown | Kind::Other => text.extend(["    // ", line]),
                     Kind::Code if inside || line.is_empty() => text.push_str(line),
                     Kind::Code => text.extend([INDENT, line]),
                 }
@@ -118,13 +120,13 @@ fn cell(lines: &[&str], inside: &[bool], number: usize) -> Result<Cell, String> 
     let mut source = Vec::new();
     for (offset, (&line, &inside)) in lines.iter().zip(inside).enumerate().take(last).skip(1) {
         let stripped = match kind {
-            Kind::Markdown if line == "    //" => Some(""),
-            Kind::Markdown => line.strip_prefix("    // "),
+            Kind::Markdown | Kind::Other if line == "    //" => Some(""),
+            Kind::Markdown | Kind::Other => line.strip_prefix("    // "),
             Kind::Code if inside || line.is_empty() => Some(line),
             Kind::Code => line.strip_prefix(INDENT),
         };
         let wanted = match kind {
-            Kind::Markdown => "a line of a text cell starts with `    // `",
+            Kind::Markdown | Kind::Other => "a line of a text cell starts with `    // `",
             Kind::Code => "a line of a code cell starts with four spaces",
         };
         source.push(stripped.ok_or_else(|| format!("line {}: {wanted}", number + offset))?);

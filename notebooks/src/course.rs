@@ -115,7 +115,10 @@ impl LessonFile {
     /// # Errors
     /// The file cannot be written.
     pub fn write_notebook(&self, notebook: &Notebook) -> Result<bool, String> {
-        write(&self.notebook, &notebook.write())
+        if read(&self.notebook).is_ok_and(|old| old == notebook.write()) {
+            return Ok(false);
+        }
+        notebook.save(&self.notebook).map(|()| true).map_err(|error| format!("{}: {error}", self.notebook.display()))
     }
 }
 

@@ -1,9 +1,11 @@
 //! Cells ↔ nbformat 4.5: the file that Jupyter opens, written the way that Jupyter writes it.
 //!
 //! Format: <https://nbformat.readthedocs.io/en/latest/format_description.html>. Keys are sorted and the indentation is one
-//! space, so that saving in JupyterLab changes nothing but outputs.
+//! space, so that saving in JupyterLab changes nothing but outputs. What this crate does not know (raw cells, attachments,
+//! fields of other programs) is written as it was read.
 
-use std::io::Read;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -17,13 +19,11 @@ pub const KERNEL_DISPLAY_NAME: &str = "Rust (finetuning)";
 /// The first line of every notebook's first code cell.
 pub const DEPENDENCY: &str = ":dep finetuning = { path = \"../lib\" }";
 
-/// The most bytes of a notebook: one full of pictures has some 50 MB.
-const LARGEST: u64 = 256 << 20;
-
 /// A cell of a notebook.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NotebookCell {
     pub kind: Kind,
+    /// Empty in a notebook of a format before 4.5, which has none.
     pub id: String,
     pub source: String,
     pub metadata: Map<String, Value>,
@@ -31,6 +31,8 @@ pub struct NotebookCell {
     pub execution_count: Option<u64>,
     /// Outputs as in the file, but with each text in one piece.
     pub outputs: Vec<Value>,
+    /// The fields besides, such as `attachments`; of a cell of another kind `cell_type` too.
+    pub other: Map<String, Value>,
 }
 
 /// A notebook.
@@ -38,21 +40,25 @@ pub struct NotebookCell {
 pub struct Notebook {
     pub cells: Vec<NotebookCell>,
     pub metadata: Map<String, Value>,
+    /// The fields besides: `nbformat`, `nbformat_minor`, and what other programs add.
+    pub other: Map<String, Value>,
 }
 
 impl Notebook {
     /// The notebook of a lesson, without outputs.
     pub fn from_lesson(lesson: &Lesson) -> Notebook {
         let first_code = lesson.cells.iter().position(|cell| cell.kind == Kind::Code);
-        let cells = lesson.cells.iter().enumerate().map(|(place, cell)| NotebookCell {
-            kind: cell.kind,
-            id: lesson.cell_id(place),
-            source: if first_code == Some(place) { format!("{DEPENDENCY}\n{}", cell.source) } else { cell.source.clone() },
-            metadata: Map::new(),
-            execution_count: None,
-            outputs: Vec::new(),
+        let cells = lesson.cells.iter().enumerate().map(|(place, cell)| {
+            let source = if first_code == Some(place) { format!("{DEPENDENCY}\n{}", cell.source) } else { cell.source.clone() };
+            NotebookCell::new(cell.kind, lesson.cell_id(place), source)
         });
-        Notebook { cells: cells.collect(), metadata: metadata() }
+        Notebook::new(cells.collect())
+    }
+
+    /// A notebook of these cells for our kernel.
+    pub fn new(cells: Vec<NotebookCell>) -> Notebook {
+        let format = [("nbformat".to_string(), 4.into()), ("nbformat_minor".to_string(), 5.into())];
+        Notebook { cells, metadata: metadata(), other: Map::from_iter(format) }
     }
 
     /// Takes the outputs of the cells of `old` that are still here: the same code, in the same order.
@@ -73,70 +79,49 @@ impl Notebook {
         self.cells.iter().map(key).eq(other.cells.iter().map(key))
     }
 
-    /// Reads an .ipynb file; a device or a pipe, and what is larger than any notebook, are refused.
-    ///
-    /// # Errors
-    /// The file, and why it is no notebook.
-    pub fn open(path: &Path) -> Result<Notebook, String> {
-        let wrong = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
-        let facts = std::fs::metadata(path).map_err(|error| wrong(&error))?;
-        if !facts.is_file() {
-            return Err(wrong(&"not a file"));
-        }
-        let file = std::fs::File::open(path).map_err(|error| wrong(&error))?;
-        let mut text = String::new();
-        file.take(LARGEST + 1).read_to_string(&mut text).map_err(|error| wrong(&error))?;
-        if text.len() as u64 > LARGEST {
-            return Err(wrong(&format_args!("it has more than {LARGEST} bytes, which no notebook has")));
-        }
-        Self::read(&text).map_err(|error| wrong(&error))
-    }
-
     /// Reads the text of an .ipynb file.
     ///
     /// # Errors
     /// What is missing for a notebook of format 4.
     pub fn read(text: &str) -> Result<Notebook, String> {
-        let value: Value = serde_json::from_str(text).map_err(|error| format!("not a notebook: {error}"))?;
-        if value["nbformat"] != 4 {
-            return Err(format!("nbformat is {}, not 4", value["nbformat"]));
+        let value = serde_json::from_str(text).map_err(|error| format!("not a notebook: {error}"))?;
+        let Value::Object(mut other) = value else { return Err("not a notebook: it is no JSON object".into()) };
+        let format = other.get("nbformat").cloned().unwrap_or_default();
+        if format != 4 {
+            return Err(format!("nbformat is {format}, not 4"));
         }
-        let cells = value["cells"].as_array().ok_or("not a notebook: it has no cells")?;
-        let cells = cells.iter().enumerate().map(|(place, cell)| {
-            let kind = if cell["cell_type"] == "code" { Kind::Code } else { Kind::Markdown };
-            NotebookCell {
-                kind,
-                id: cell["id"].as_str().map_or_else(|| format!("cell-{:02}", place + 1), str::to_string),
-                source: one_piece(&cell["source"]),
-                metadata: cell["metadata"].as_object().cloned().unwrap_or_default(),
-                execution_count: cell["execution_count"].as_u64(),
-                outputs: cell["outputs"].as_array().into_iter().flatten().map(|output| map_texts(output, one_piece_value)).collect(),
-            }
+        let has_ids = other.get("nbformat_minor").and_then(Value::as_u64).is_some_and(|minor| minor >= 5);
+        let Some(Value::Array(cells)) = other.shift_remove("cells") else { return Err("not a notebook: it has no cells".into()) };
+        let cells = cells.into_iter().enumerate().map(|(place, cell)| match cell {
+            Value::Object(fields) => Ok(NotebookCell::read(fields, has_ids, place)),
+            _ => Err(format!("not a notebook: cell {} is no JSON object", place + 1)),
         });
-        Ok(Notebook { cells: cells.collect(), metadata: value["metadata"].as_object().cloned().unwrap_or_default() })
+        Ok(Notebook { cells: cells.collect::<Result<_, _>>()?, metadata: object(other.shift_remove("metadata")), other })
     }
 
     /// Writes the text of an .ipynb file.
     pub fn write(&self) -> String {
-        let cells: Vec<Value> = self
-            .cells
-            .iter()
-            .map(|cell| {
-                let source = in_lines(&Value::String(cell.source.clone()));
-                match cell.kind {
-                    Kind::Markdown => json!({"cell_type": "markdown", "id": cell.id, "metadata": cell.metadata, "source": source}),
-                    Kind::Code => json!({
-                        "cell_type": "code", "execution_count": cell.execution_count, "id": cell.id, "metadata": cell.metadata,
-                        "outputs": cell.outputs.iter().map(|output| map_texts(output, in_lines)).collect::<Vec<_>>(), "source": source,
-                    }),
-                }
-            })
-            .collect();
-        let value = json!({"cells": cells, "metadata": self.metadata, "nbformat": 4, "nbformat_minor": 5});
+        let mut value = self.other.clone();
+        value.insert("cells".into(), self.cells.iter().map(NotebookCell::write).collect());
+        value.insert("metadata".into(), Value::Object(self.metadata.clone()));
         let mut text = String::new();
-        pretty(&value, 0, &mut text);
+        pretty(&Value::Object(value), 0, &mut text);
         text.push('\n');
         text
+    }
+
+    /// Writes an .ipynb file as a whole, or leaves an older one as it was; it keeps the permissions of that one.
+    ///
+    /// # Errors
+    /// The folder or the file cannot be written.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        let mode = std::fs::metadata(path).map_or(0o666, |file| file.permissions().mode());
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let permissions = std::fs::Permissions::from_mode(mode);
+        let mut file = tempfile::Builder::new().prefix(".ipynb.").permissions(permissions).tempfile_in(folder)?;
+        file.write_all(self.write().as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(path).map(drop).map_err(|failed| failed.error)
     }
 
     /// What keeps the outputs from being those of a complete run; empty when nothing does.
@@ -156,6 +141,74 @@ impl Notebook {
     }
 }
 
+impl NotebookCell {
+    /// A cell that has not run.
+    pub fn new(kind: Kind, id: impl Into<String>, source: impl Into<String>) -> Self {
+        Self {
+            kind,
+            id: id.into(),
+            source: source.into(),
+            metadata: Map::new(),
+            execution_count: None,
+            outputs: Vec::new(),
+            other: Map::new(),
+        }
+    }
+
+    /// The cell at a place, of a notebook that gives cells an id, or not.
+    fn read(mut fields: Map<String, Value>, has_ids: bool, place: usize) -> Self {
+        let kind = match fields.get("cell_type").and_then(Value::as_str) {
+            Some("code") => Kind::Code,
+            Some("markdown") => Kind::Markdown,
+            _ => Kind::Other,
+        };
+        if kind != Kind::Other {
+            fields.shift_remove("cell_type");
+        }
+        let id = match fields.shift_remove("id") {
+            Some(Value::String(id)) => id,
+            _ if has_ids => format!("cell-{:02}", place + 1),
+            _ => String::new(),
+        };
+        let (source, metadata) = (fields.shift_remove("source").unwrap_or_default(), object(fields.shift_remove("metadata")));
+        let (mut execution_count, mut outputs) = (None, Vec::new());
+        if kind == Kind::Code {
+            execution_count = fields.shift_remove("execution_count").and_then(|count| count.as_u64());
+            if let Some(Value::Array(list)) = fields.shift_remove("outputs") {
+                outputs = list.iter().map(|output| map_texts(output, one_piece_value)).collect();
+            }
+        }
+        Self { kind, id, source: one_piece(&source), metadata, execution_count, outputs, other: fields }
+    }
+
+    fn write(&self) -> Value {
+        let mut fields = self.other.clone();
+        if !self.id.is_empty() {
+            fields.insert("id".into(), self.id.as_str().into());
+        }
+        fields.insert("metadata".into(), Value::Object(self.metadata.clone()));
+        fields.insert("source".into(), in_lines(&Value::String(self.source.clone())));
+        match self.kind {
+            Kind::Other => {}
+            Kind::Markdown => drop(fields.insert("cell_type".into(), "markdown".into())),
+            Kind::Code => {
+                fields.insert("cell_type".into(), "code".into());
+                fields.insert("execution_count".into(), self.execution_count.into());
+                fields.insert("outputs".into(), self.outputs.iter().map(|output| map_texts(output, in_lines)).collect());
+            }
+        }
+        Value::Object(fields)
+    }
+}
+
+/// An object's entries; none for anything else.
+fn object(value: Option<Value>) -> Map<String, Value> {
+    match value {
+        Some(Value::Object(entries)) => entries,
+        _ => Map::new(),
+    }
+}
+
 /// What the kernel says of its language; equal in a notebook, so that opening one changes nothing in it.
 pub fn language_info() -> Value {
     json!({
@@ -169,7 +222,7 @@ pub fn language_info() -> Value {
     })
 }
 
-pub fn metadata() -> Map<String, Value> {
+fn metadata() -> Map<String, Value> {
     let kernel = json!({"display_name": KERNEL_DISPLAY_NAME, "language": "rust", "name": KERNEL_NAME});
     Map::from_iter([("kernelspec".to_string(), kernel), ("language_info".to_string(), language_info())])
 }
@@ -247,14 +300,11 @@ fn pretty(value: &Value, level: usize, text: &mut String) {
 }
 
 #[cfg(test)]
-#[path = "../../tests/support/mutation.rs"]
-mod mutation;
-
-#[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use std::os::unix::fs::PermissionsExt;
 
-    use super::mutation::{Seed, input};
+    use serde_json::{Value, json};
+
     use super::{DEPENDENCY, Notebook};
     use crate::cells::{Lesson, tests::LESSON};
 
@@ -275,27 +325,41 @@ mod tests {
     }
 
     #[test]
-    fn changed_notebooks_are_read_or_refused() {
-        let corpus =
-            [Seed::new("a.ipynb", notebook().write()), Seed::new("b.ipynb", r#"{"nbformat": 4, "cells": [{"source": ["a\n", 1]}]}"#)];
-        let count = std::env::var("FINETUNING_FUZZ").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000);
-        let mut read = 0;
-        for number in 1..=count {
-            let (_, bytes) = input(&corpus, &["[", "{\"a\":", "\\u0000"], number);
-            let Ok(notebook) = Notebook::read(&String::from_utf8_lossy(&bytes)) else { continue };
-            let again = Notebook::read(&notebook.write()).unwrap_or_else(|error| panic!("input {number}: {error}"));
-            assert_eq!(again.cells.len(), notebook.cells.len(), "input {number}");
-            let _ = notebook.missing_outputs();
-            read += 1;
+    fn what_this_crate_does_not_know_stays() {
+        let foreign = json!({
+            "cells": [
+                {"cell_type": "raw", "id": "r", "metadata": {"format": "text/html"}, "source": ["<b>\n", "</b>"], "note": 1},
+                {"cell_type": "markdown", "id": "m", "attachments": {"a.png": {"image/png": "iVBO"}}, "metadata": {}, "source": ["![](attachment:a.png)"]},
+                {"cell_type": "code", "execution_count": null, "id": "c", "metadata": {"tags": ["parameters"]}, "outputs": [
+                    {"output_type": "execute_result", "execution_count": 3, "data": {"image/png": "iVBO\n"}, "metadata": {"isolated": true}, "more": []},
+                ], "source": []},
+            ],
+            "metadata": {"kernelspec": {"name": "python3"}, "widgets": {"a": null}}, "nbformat": 4, "nbformat_minor": 4, "extra": {"b": 0.1},
+        });
+        let mut without_ids = foreign.clone();
+        for cell in without_ids["cells"].as_array_mut().unwrap() {
+            cell.as_object_mut().unwrap().remove("id");
         }
-        assert!(read > count / 20 && read < count, "{read} of {count} were read");
+        for value in [foreign, without_ids] {
+            let written = Notebook::read(&value.to_string()).unwrap().write();
+            let mut expected = value.clone();
+            // A text with a line end in it is written in lines, as Jupyter does.
+            expected["cells"][2]["outputs"][0]["data"]["image/png"] = json!(["iVBO\n"]);
+            assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), expected);
+        }
     }
 
     #[test]
-    fn what_is_no_file_is_no_notebook() {
-        assert_eq!(Notebook::open("/dev/zero".as_ref()).unwrap_err(), "/dev/zero: not a file");
-        assert!(Notebook::open("/no/such.ipynb".as_ref()).unwrap_err().starts_with("/no/such.ipynb: No such file"));
-        assert!(Notebook::read(&"[".repeat(100_000)).unwrap_err().contains("recursion limit"));
+    fn a_notebook_is_replaced_as_a_whole_with_its_permissions() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.ipynb");
+        std::fs::write(&path, "old").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        notebook().save(&path).unwrap();
+        assert_eq!(Notebook::read(&std::fs::read_to_string(&path).unwrap()).unwrap(), notebook());
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "something was left");
+        assert!(notebook().save(&folder.path().join("no/a.ipynb")).is_err());
     }
 
     #[test]

@@ -171,11 +171,18 @@ fn parquet_files_with_one_other_byte() {
     std::fs::write(&path, &other).unwrap();
     crate::support::refused(ExampleStream::open(&path), &["rows.parquet", "the head of a page is damaged"]);
     // A page that unpacks into a gigabyte: of the four bytes between two marks the second number.
+    let whole_file = bytes.clone();
     let mut other = bytes;
     let head = [b"\x15\x04\x15".as_slice(), b"\x80\x80\x80\x80\x08"].concat();
     other[4..4 + head.len()].copy_from_slice(&head);
     std::fs::write(&path, &other).unwrap();
     crate::support::refused(ExampleStream::open(&path), &["rows.parquet", "268435456 are allowed"]);
+    // A dictionary of 2³⁰ words in a page of some bytes: a library would make room for all of them.
+    let mut other = whole_file;
+    let mark = other.windows(2).position(|pair| pair == b"\x4c\x15").unwrap();
+    other.splice(mark + 2..mark + 3, *b"\x80\x80\x80\x80\x08");
+    std::fs::write(&path, &other).unwrap();
+    crate::support::refused(ExampleStream::open(&path), &["rows.parquet", "a dictionary declares 1073741824 words"]);
 }
 
 #[test]

@@ -34,10 +34,10 @@ fn a_bad_row_is_named_by_line_column_and_field() {
         let error = Dataset::from_jsonl(&path).unwrap_err();
         assert_eq!((error.row(), error.path()), (Some(3), Some(path.as_path())), "{bad}");
         let list = BadRows::new();
-        let data = load_dataset_with(path.to_str().unwrap(), DataOptions::new().on_error(OnError::Collect(list.clone()))).unwrap();
+        let data = load_dataset_with(path.to_str().unwrap(), DataOptions::new().with_on_error(OnError::Collect(list.clone()))).unwrap();
         assert_eq!((data.len(), list.len(), list.list()[0].line), (2, 1, 3), "{bad}");
         assert_eq!(list.list()[0].reason, error.message());
-        let data = load_dataset_with(path.to_str().unwrap(), DataOptions::new().on_error(OnError::Skip)).unwrap();
+        let data = load_dataset_with(path.to_str().unwrap(), DataOptions::new().with_on_error(OnError::Skip)).unwrap();
         assert_eq!(data.len(), 2);
         assert_eq!(std::fs::read(&path).unwrap(), before, "the file is as it was");
     }
@@ -46,7 +46,7 @@ fn a_bad_row_is_named_by_line_column_and_field() {
     bytes.extend(good.as_bytes());
     let path = file("rows.jsonl", bytes);
     refused(Dataset::from_jsonl(&path), &["rows.jsonl:2", "not UTF-8", "column 8", "iconv"]);
-    let data = load_dataset_with(path.to_str().unwrap(), DataOptions::new().on_error(OnError::Skip)).unwrap();
+    let data = load_dataset_with(path.to_str().unwrap(), DataOptions::new().with_on_error(OnError::Skip)).unwrap();
     assert_eq!(data.len(), 2);
 }
 
@@ -60,7 +60,7 @@ fn lines_are_counted_right_in_every_block() {
     }
     let path = file("rows.jsonl", lines.join("\n"));
     let list = BadRows::new();
-    let options = DataOptions::new().on_error(OnError::Collect(list.clone()));
+    let options = DataOptions::new().with_on_error(OnError::Collect(list.clone()));
     let rows: Vec<Example> = stream_dataset_with(path.to_str().unwrap(), &options).unwrap().collect::<Result<_>>().unwrap();
     let found: Vec<usize> = list.list().iter().map(|row| row.line - 1).collect();
     assert_eq!(found, bad);
@@ -68,7 +68,7 @@ fn lines_are_counted_right_in_every_block() {
     let numbers: Vec<usize> = rows.iter().map(|row| row.value("row").unwrap().as_u64().unwrap() as usize).collect();
     assert_eq!(numbers, expected, "in order");
     // What is left out counts for no limit and no part.
-    let part = stream_dataset_with(path.to_str().unwrap(), options.split("train[1:3]")).unwrap();
+    let part = stream_dataset_with(path.to_str().unwrap(), options.with_split("train[1:3]")).unwrap();
     assert_eq!(part.map(|row| row.unwrap().value("row").unwrap().clone()).collect::<Vec<_>>(), [json!(2), json!(3)]);
 }
 
@@ -111,8 +111,8 @@ fn mixed_columns_keep_the_type_of_each_row() {
 #[test]
 fn columns_are_chosen_in_their_order() {
     let path = file("a.jsonl", "{\"a\": 1, \"b\": 2, \"c\": 3}\n{\"b\": 5, \"a\": 4}\n");
-    let options = DataOptions::new().columns(["b", "a"]);
+    let options = DataOptions::new().with_columns(["b", "a"]);
     let data = load_dataset_with(path.to_str().unwrap(), &options).unwrap();
     assert_eq!(data.iter().map(ToString::to_string).collect::<Vec<_>>(), ["{\"b\": 2, \"a\": 1}", "{\"b\": 5, \"a\": 4}"]);
-    refused(load_dataset_with(path.to_str().unwrap(), options.columns(["c"])), &["no column `c`", "`b`, `a`"]);
+    refused(load_dataset_with(path.to_str().unwrap(), options.with_columns(["c"])), &["no column `c`", "`b`, `a`"]);
 }

@@ -51,13 +51,13 @@ fn files_are_found_as_datasets_finds_them() {
         }
         let mut options = DataOptions::new();
         if let Some(config) = case["config"].as_str() {
-            options = options.config(config);
+            options = options.with_config(config);
         }
         if let Some(data_dir) = case["data_dir"].as_str() {
-            options = options.data_dir(data_dir);
+            options = options.with_data_dir(data_dir);
         }
         for (split, patterns) in case["data_files"].as_object().into_iter().flatten() {
-            options = options.split_files(split, strings(patterns));
+            options = options.with_split_files(split, strings(patterns));
         }
         let found = dataset_splits(&name(&folder), &options);
         if case["refused"].is_string() {
@@ -86,7 +86,7 @@ fn parts_of_splits_are_those_of_datasets() {
             write(&folder.join("test.jsonl"), &rows(test, "test"));
         }
         let spec = case["spec"].as_str().unwrap();
-        let found = load_dataset_with(&name(&folder), DataOptions::new().split(spec));
+        let found = load_dataset_with(&name(&folder), DataOptions::new().with_split(spec));
         let parts = case["parts"].as_array().into_iter().flatten();
         let expected: Vec<String> = parts
             .flat_map(|part| {
@@ -101,13 +101,13 @@ fn parts_of_splits_are_those_of_datasets() {
         }
     }
     let folder = name(&root.join("137"));
-    let streamed = stream_dataset_with(&folder, DataOptions::new().split("train[5:7]+test[:1]")).unwrap();
+    let streamed = stream_dataset_with(&folder, DataOptions::new().with_split("train[5:7]+test[:1]")).unwrap();
     let streamed: Vec<String> = streamed.map(|row| row.unwrap()["text"].to_string()).collect();
     assert_eq!(streamed, ["train 5", "train 6", "test 0"]);
-    refused(stream_dataset_with(&folder, DataOptions::new().split("train[:10%]")), &["`train`", "percents", "train[100:200]"]);
-    refused(load_dataset_with(&folder, DataOptions::new().split("dev")), &["no split `dev`", "`train`, `test`"]);
-    refused(load_dataset_with(&folder, DataOptions::new().split("train[")), &["`train[`"]);
-    assert_eq!(texts(&folder, &DataOptions::new().split("test").limit(2)), ["test 0", "test 1"]);
+    refused(stream_dataset_with(&folder, DataOptions::new().with_split("train[:10%]")), &["`train`", "percents", "train[100:200]"]);
+    refused(load_dataset_with(&folder, DataOptions::new().with_split("dev")), &["no split `dev`", "`train`, `test`"]);
+    refused(load_dataset_with(&folder, DataOptions::new().with_split("train[")), &["`train[`"]);
+    assert_eq!(texts(&folder, &DataOptions::new().with_split("test").with_limit(2)), ["test 0", "test 1"]);
 }
 
 #[test]
@@ -124,15 +124,15 @@ fn a_folder_is_read_by_its_split_and_what_is_missing_is_named() {
     assert_eq!(texts(&format!("{}/*/*.JSONL", name(&upper)), &plain), ["TRAIN/A.JSONL"]);
     refused(load_dataset(&format!("{}/*.csv", name(&upper))), &["no file fits"]);
     let two = folder(&["main/train.jsonl", "socratic/train.jsonl"]);
-    assert_eq!(texts(&name(&two), &plain.clone().config("main")), ["main/train.jsonl"], "a folder stands for a config");
-    refused(load_dataset_with(&name(&two), plain.clone().config("other")), &["no config `other`"]);
-    refused(load_dataset_with(&name(&two), plain.clone().data_files(["main/trian.jsonl"])), &["main/trian.jsonl", "main/train.jsonl"]);
+    assert_eq!(texts(&name(&two), &plain.clone().with_config("main")), ["main/train.jsonl"], "a folder stands for a config");
+    refused(load_dataset_with(&name(&two), plain.clone().with_config("other")), &["no config `other`"]);
+    refused(load_dataset_with(&name(&two), plain.clone().with_data_files(["main/trian.jsonl"])), &["main/trian.jsonl", "main/train.jsonl"]);
     // An endless loop of links is walked once.
     std::os::unix::fs::symlink(&two, two.join("main/again")).unwrap();
     assert_eq!(texts(&name(&two), &plain), ["main/train.jsonl", "socratic/train.jsonl"]);
     let one = name(&two.join("main/train.jsonl"));
-    refused(load_dataset_with(&one, plain.clone().config("main")), &["is one file"]);
-    assert_eq!(texts(&one, &plain.clone().split("train")), ["main/train.jsonl"]);
+    refused(load_dataset_with(&one, plain.clone().with_config("main")), &["is one file"]);
+    assert_eq!(texts(&one, &plain.clone().with_split("train")), ["main/train.jsonl"]);
 }
 
 fn hub() -> (Hub, HubOptions) {
@@ -161,8 +161,8 @@ fn configs_of_the_hub_are_kept_apart() {
     hub.put("datasets/owner/Name-2.5", "README.md", format!("---\nconfigs:\n{}{}---\n", of("main"), of("socratic")));
     let options = DataOptions::from(&options);
     refused(load_dataset_with("owner/Name-2.5", &options), &["`main`, `socratic`", "config(\"main\")"]);
-    assert_eq!(texts("owner/Name-2.5", &options.clone().config("socratic"))[0], files[2]);
-    let test = options.clone().config("main").split("test").columns(["text"]);
+    assert_eq!(texts("owner/Name-2.5", &options.clone().with_config("socratic"))[0], files[2]);
+    let test = options.clone().with_config("main").with_split("test").with_columns(["text"]);
     assert_eq!(texts("owner/Name-2.5", &test)[0], files[1]);
     assert_eq!(hub.seen("main/train").len(), 0, "only what is read is fetched");
 }
@@ -200,7 +200,7 @@ fn names_are_what_they_look_like() {
     refused(ask("owner/Name-2.5", DataOptions::from(&options)), &["the data set `owner/Name-2.5`", "hub"]);
     refused(ask("nowhere/data.csv.GZ", DataOptions::from(&options)), &["nowhere/data.csv.GZ", "No such file"]);
     refused(ask("builtin:lab_doc", DataOptions::from(&options)), &["builtin:lab_docs"]);
-    refused(ask("owner/rows", DataOptions::from(&options).from_local()), &["owner/rows", "No such file"]);
+    refused(ask("owner/rows", DataOptions::from(&options).local_only()), &["owner/rows", "No such file"]);
     let error = AutoModelForCausalLM::from_pretrained("builtin:README.md").map(drop).unwrap_err().to_string();
     assert!(error.contains("`builtin:base`") && error.matches("README.md").count() == 1, "{error}");
 }

@@ -66,7 +66,7 @@ fn every_kind_of_file_gives_the_same_rows() {
         let shown = String::from_utf8_lossy(&bytes).into_owned();
         assert_eq!(rows(name, bytes), expected, "{name}: {shown}");
     }
-    assert_eq!(load(&file("a.csv", csv.replace(',', "\t")), DataOptions::new().format(Format::Tsv)).unwrap(), expected);
+    assert_eq!(load(&file("a.csv", csv.replace(',', "\t")), DataOptions::new().with_format(Format::Tsv)).unwrap(), expected);
 }
 
 #[test]
@@ -94,10 +94,10 @@ fn packed_files_of_several_parts_are_read_to_their_end() {
 #[test]
 fn lists_in_an_object_are_chosen_or_asked_for() {
     let two = "{\"train\": [{\"text\": \"a\"}], \"test\": [{\"text\": \"b\"}], \"n\": 1}";
-    refused(load(&file("a.json", two), DataOptions::new()), &["`train`, `test`", "DataOptions::field"]);
-    assert_eq!(load(&file("a.json", two), DataOptions::new().field("test")).unwrap(), [json!({"text": "b"})]);
-    refused(load(&file("a.json", two), DataOptions::new().field("dev")), &["`dev` is missing", "`train`, `test`, `n`"]);
-    refused(load(&file("a.json", two), DataOptions::new().field("n")), &["`n` is a number"]);
+    refused(load(&file("a.json", two), DataOptions::new()), &["`train`, `test`", "DataOptions::with_field"]);
+    assert_eq!(load(&file("a.json", two), DataOptions::new().with_field("test")).unwrap(), [json!({"text": "b"})]);
+    refused(load(&file("a.json", two), DataOptions::new().with_field("dev")), &["`dev` is missing", "`train`, `test`, `n`"]);
+    refused(load(&file("a.json", two), DataOptions::new().with_field("n")), &["`n` is a number"]);
     // A chat is one row, not a row a message.
     let chat = json!({"id": 7, "messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]});
     assert_eq!(rows("a.json", serde_json::to_string_pretty(&chat).unwrap()), [chat]);
@@ -130,7 +130,7 @@ fn a_column_of_csv_is_a_number_only_where_nothing_is_lost() {
             "mix": "x", "empty": null, "na": null}),
     ];
     assert_eq!(rows("a.csv", text), expected);
-    let texts = load(&file("a.csv", "a,b\n1,\n\"\",x\n"), DataOptions::new().infer_types(false)).unwrap();
+    let texts = load(&file("a.csv", "a,b\n1,\n\"\",x\n"), DataOptions::new().with_infer_types(false)).unwrap();
     assert_eq!(texts, [json!({"a": "1", "b": null}), json!({"a": "", "b": "x"})]);
     // The type is that of the whole file.
     let long: String = (0..30_000).map(|row| format!("{row}\n")).collect();
@@ -148,7 +148,7 @@ fn a_column_of_csv_is_a_number_only_where_nothing_is_lost() {
 fn text_is_a_line_a_paragraph_or_a_document() {
     let text = "one\r\n\r\ntwo\nmore\n\n\nthree\n";
     let by = |by: SampleBy| {
-        let rows = load(&file("a.txt", text), DataOptions::new().sample_by(by)).unwrap();
+        let rows = load(&file("a.txt", text), DataOptions::new().with_sample_by(by)).unwrap();
         rows.iter().map(|row| row["text"].as_str().unwrap().to_string()).collect::<Vec<_>>()
     };
     // What `load_dataset("text", sample_by=…)` gives.
@@ -183,12 +183,12 @@ fn parquet_of_all_codecs_keeps_its_types() {
         assert_eq!(rows("x.jsonl", std::fs::read(&path).unwrap()), expected, "by its content");
     }
     let binary = fixture("files/binary.parquet");
-    refused(load(&binary, DataOptions::new()), &["binary.parquet`, row 2", "column `image`", "DataOptions::columns"]);
-    refused(load(&binary, DataOptions::new().columns(["number"])), &["row 2", "column `number`", "NaN"]);
-    assert_eq!(load(&binary, DataOptions::new().columns(["text"])).unwrap(), [json!({"text": "a"}), json!({"text": "b"})]);
-    refused(load(&binary, DataOptions::new().columns(["txt"])), &["no column `txt`", "`text`, `image`, `number`"]);
+    refused(load(&binary, DataOptions::new()), &["binary.parquet`, row 2", "column `image`", "DataOptions::with_columns"]);
+    refused(load(&binary, DataOptions::new().with_columns(["number"])), &["row 2", "column `number`", "NaN"]);
+    assert_eq!(load(&binary, DataOptions::new().with_columns(["text"])).unwrap(), [json!({"text": "a"}), json!({"text": "b"})]);
+    refused(load(&binary, DataOptions::new().with_columns(["txt"])), &["no column `txt`", "`text`, `image`, `number`"]);
     let bad = BadRows::new();
-    assert_eq!(load(&binary, DataOptions::new().on_error(OnError::Collect(bad.clone()))).unwrap().len(), 1);
+    assert_eq!(load(&binary, DataOptions::new().with_on_error(OnError::Collect(bad.clone()))).unwrap().len(), 1);
     assert_eq!(bad.list()[0].line, 2);
     refused(load(&file("a.parquet", b"PAR1 nothing PAR1"), DataOptions::new()), &["a.parquet"]);
 }
@@ -210,7 +210,7 @@ fn what_holds_no_rows_is_refused_with_what_to_type() {
         ("a.pkl", b"\x80\x04", &["pickle"]),
         ("a.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:1", &["git lfs pull"]),
         ("a.jsonl", b"<!DOCTYPE html><html>", &["a web page", "raw"]),
-        ("a.dat", b"hello", &["neither the name nor the content", "DataOptions::format"]),
+        ("a.dat", b"hello", &["neither the name nor the content", "DataOptions::with_format"]),
         ("a.jsonl", b"{\0\"\0a\0", &["UTF-16", "iconv"]),
         ("a.jsonl", b"\xff\xfe\0\0{\0\0\0", &["UTF-32", "iconv"]),
     ] {

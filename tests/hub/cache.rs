@@ -150,3 +150,34 @@ fn data_sets_of_the_hub_load_and_stream_in_both_formats() {
     let half = run(&hub, "stream course/shards", &home, &[("HF_HUB_OFFLINE", "1")]);
     assert!(result(&half).contains("data/train-00000-of-00002.parquet is not in the cache"), "{}", half.0);
 }
+
+#[test]
+fn a_cache_with_tokenizer_json_alone_is_no_whole_tokenizer() {
+    let (hub, cache) = (hub(), fresh_folder());
+    let template = serde_json::json!({"eos_token": "<|endoftext|>", "chat_template": "T {{ messages[0].content }}"}).to_string();
+    hub.put("models/course/tuned", "tokenizer_config.json", template);
+    let options = |local_files_only: bool| HubOptions {
+        endpoint: Some(hub.address.clone()),
+        cache_dir: Some(cache.clone()),
+        local_files_only,
+        ..Default::default()
+    };
+    let load = |local: bool| AutoTokenizer::from_pretrained_with("course/tuned", &options(local)).unwrap();
+    let settings = || {
+        let snapshots = cache.join("models--course--tuned/snapshots");
+        std::fs::read_dir(snapshots).unwrap().next().unwrap().unwrap().path().join("tokenizer_config.json")
+    };
+    assert!(load(false).has_chat_template());
+    let asked = hub.seen("").len();
+    assert!(load(false).has_chat_template());
+    assert_eq!(hub.seen("").len(), asked, "a whole one is not asked for again");
+    // What Python's `hf_hub_download("course/tuned", "tokenizer.json")` leaves.
+    std::fs::remove_file(settings()).unwrap();
+    assert!(!load(true).has_chat_template(), "without the network it is what there is");
+    assert!(load(false).has_chat_template());
+    assert!(hub.seen("").len() > asked && settings().exists());
+    // A hub that does not answer leaves what there is, too.
+    std::fs::remove_file(settings()).unwrap();
+    let gone = HubOptions { endpoint: Some("http://127.0.0.1:9".into()), ..options(false) };
+    assert!(!AutoTokenizer::from_pretrained_with("course/tuned", &gone).unwrap().has_chat_template());
+}

@@ -1,5 +1,7 @@
-//! Text to ids and back, chat templates, tokenizers inside of `.gguf` files.
+//! Text to ids and back, chat templates, rows of any shape as training tokens, tokenizers inside of `.gguf` files.
 
 pub mod chat;
 pub mod gguf;
+pub mod masks;
+pub mod rows;
 pub mod tokens;

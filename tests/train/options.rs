@@ -96,6 +96,8 @@ fn names_and_defaults_are_transformers() {
         ("group_by_length", "transformers 5 writes it into train_sampling_strategy"),
         ("accumulation", "transformers always counts tokens since 4.46"),
         ("packing", "of TRL's SFTConfig"),
+        ("packing_strategy", "of TRL's SFTConfig"),
+        ("max_length", "of TRL's SFTConfig"),
         ("completion_only_loss", "of TRL's SFTConfig"),
         ("early_stopping_patience", "of EarlyStoppingCallback"),
         ("early_stopping_threshold", "of EarlyStoppingCallback"),

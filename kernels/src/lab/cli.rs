@@ -17,6 +17,7 @@ cargo lab                     set everything up and open the lessons in JupyterL
 cargo lab setup               all of that, but do not open JupyterLab
 cargo lab run [lesson ...]    run lessons without a browser (default: all); a lesson is a number, a name or a path
   --write                     keep the outputs in the notebooks
+cargo lab reset <lesson ...>  a lesson as it is in the repository again; your copy stays beside it
 cargo lab serve [model ...]   a playground and an OpenAI-compatible API for models; --help tells its options
 cargo lab doctor              check what the lessons need, and name the command that fixes it
 cargo lab build [lesson ...]  make the notebooks from notebooks/lessons
@@ -46,6 +47,9 @@ pub enum Command {
     Run {
         lessons: Vec<String>,
         write: bool,
+    },
+    Reset {
+        lessons: Vec<String>,
     },
     Serve {
         words: Vec<String>,
@@ -125,6 +129,7 @@ fn grammar() -> clap::Command {
         .args_conflicts_with_subcommands(true)
         .subcommand(command("setup", "set everything up"))
         .subcommand(command("run", "run lessons without a browser").arg(lessons()).arg(flag("write", "keep the outputs in the notebooks")))
+        .subcommand(command("reset", "lessons as they are in the repository again").arg(lessons().num_args(1..).required(true)))
         .subcommand(command("serve", "a playground and an API for models").disable_help_flag(true).arg(words))
         .subcommand(command("doctor", "check what the lessons need").arg(port()))
         .subcommand(command("build", "make the notebooks from notebooks/lessons").arg(lessons()))
@@ -158,6 +163,7 @@ pub fn parse(words: &[String]) -> Result<Command, Failure> {
         None => Command::Open { port: port(&matches), browser: !matches.get_flag("no-browser") },
         Some(("setup", _)) => Command::Setup,
         Some(("run", found)) => Command::Run { lessons: many(found, "lessons"), write: found.get_flag("write") },
+        Some(("reset", found)) => Command::Reset { lessons: many(found, "lessons") },
         Some(("serve", found)) => Command::Serve { words: many(found, "words") },
         Some(("doctor", found)) => Command::Doctor { port: port(found) },
         Some(("build", found)) => Command::Build { lessons: many(found, "lessons") },

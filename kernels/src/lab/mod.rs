@@ -21,7 +21,7 @@ use std::process::ExitCode;
 pub use cli::connection_file;
 
 use cli::Command;
-use commands::{bench, build, check, doctor, export, kernel, open, run, serve, setup};
+use commands::{bench, build, check, doctor, export, kernel, open, reset, run, serve, setup};
 use paths::Paths;
 
 /// Runs the command line of this process.
@@ -32,6 +32,7 @@ pub fn main() -> ExitCode {
         Command::Open { port, browser } => open::open(&paths, port, browser),
         Command::Setup => setup::setup(&paths),
         Command::Run { lessons, write } => run::run(&paths, &lessons, write),
+        Command::Reset { lessons } => reset::reset(&paths, &lessons),
         Command::Serve { words } => serve::serve(&paths, &words),
         Command::Doctor { port } => doctor::doctor(&paths, port),
         Command::Build { lessons } => build::build(&paths, &lessons),

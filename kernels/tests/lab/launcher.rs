@@ -36,6 +36,7 @@ impl Repository {
     fn lab(&self, words: &[&str]) -> Output {
         let mut lab = Command::new(LAB);
         lab.args(words).current_dir(self.path()).env("FINETUNING_ROOT", self.path()).env("PATH", self.path().join("bin"));
+        lab.env_remove("FINETUNING_WORK");
         lab.output().unwrap()
     }
 
@@ -111,7 +112,7 @@ fn the_doctor_names_every_missing_thing_with_its_command() {
     let output = Repository::new().lab(&["doctor"]);
     assert_eq!(output.status.code(), Some(1));
     let lines = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(lines.lines().count(), 12, "{lines}");
+    assert_eq!(lines.lines().count(), 13, "{lines}");
     assert!(lines.lines().all(|line| line.starts_with("ok   ") || line.starts_with("fix: ")), "{lines}");
     assert!(lines.contains("fix: cargo lab   (environment: JupyterLab is not installed)"), "{lines}");
     assert!(lines.contains("fix: git checkout -- notebooks/models   (models: notebooks/models/base/config.json is missing)"), "{lines}");
@@ -143,6 +144,23 @@ fn a_lesson_becomes_a_notebook_and_check_sees_each_change() {
     assert!(repository.lab(&["check"]).status.success(), "the outputs of the unchanged cell stay");
     let words = repository.failure(&["build", "9"]);
     assert_eq!(words, "error: `9` names no lesson; the lessons are 01_test\n");
+}
+
+#[test]
+fn a_lesson_is_reset_and_the_readers_copy_stays_beside_it() {
+    let repository = Repository::new();
+    std::fs::write(repository.path().join("notebooks/lessons/01_test.rs"), LESSON).unwrap();
+    assert!(repository.lab(&["build"]).status.success());
+    let reset = || String::from_utf8(repository.lab(&["reset", "1"]).stdout).unwrap();
+    assert_eq!(reset().split_whitespace().collect::<Vec<_>>().join(" "), "01_test as it is in the repository");
+    let copy = repository.path().join("work/01_test.ipynb");
+    let mine = std::fs::read_to_string(&copy).unwrap().replace("let x = 1", "let x = 7");
+    std::fs::write(&copy, &mine).unwrap();
+    let words = reset();
+    assert!(words.contains("; yours is") && words.trim_end().ends_with("work/01_test.mine-1.ipynb"), "{words}");
+    assert_eq!(std::fs::read_to_string(repository.path().join("work/01_test.mine-1.ipynb")).unwrap(), mine);
+    assert!(std::fs::read_to_string(&copy).unwrap().contains("let x = 1"));
+    assert!(repository.failure(&["reset"]).contains("lesson"), "all lessons at once are not reset by accident");
 }
 
 #[test]

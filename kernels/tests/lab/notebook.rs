@@ -39,15 +39,8 @@ impl Folder {
 
 /// A notebook of code cells.
 pub fn notebook(codes: &[&str]) -> Notebook {
-    let cell = |(place, code): (usize, &&str)| NotebookCell {
-        kind: Kind::Code,
-        id: format!("cell-{place}"),
-        source: code.to_string(),
-        metadata: serde_json::Map::new(),
-        execution_count: None,
-        outputs: Vec::new(),
-    };
-    Notebook { cells: codes.iter().enumerate().map(cell).collect(), metadata: notebooks::ipynb::metadata() }
+    let cell = |(place, code): (usize, &&str)| NotebookCell::new(Kind::Code, format!("cell-{place}"), *code);
+    Notebook::new(codes.iter().enumerate().map(cell).collect())
 }
 
 /// Reads a notebook.

@@ -5,7 +5,7 @@ In: the program `lab`; Chromium or Chrome with its driver, and the Python packag
 code 1 and a screenshot at the first that is none.
 """
 
-import pathlib
+import os
 import re
 import shutil
 import signal
@@ -136,19 +136,15 @@ def check(address):
 
 
 def main():
-    # A copy: JupyterLab saves what it shows.
-    notebooks = pathlib.Path(__file__).resolve().parents[3] / "notebooks"
-    copy = notebooks / "scratch/browser.ipynb"
-    copy.parent.mkdir(exist_ok=True)
-    shutil.copy(notebooks / "05_training.ipynb", copy)
-    lab = subprocess.Popen([sys.argv[1], "--no-browser"], stdout=subprocess.PIPE, text=True)
-    try:
-        address = next(line.strip() for line in lab.stdout if "token=" in line)
-        check(re.sub(r"/tree/[^?]*", "/tree/scratch/browser.ipynb", address) + "&reset")
-    finally:
-        lab.send_signal(signal.SIGINT)
-        lab.wait(30)
-        copy.unlink()
+    # JupyterLab saves what it shows: into copies of the lessons.
+    with tempfile.TemporaryDirectory() as work:
+        lab = subprocess.Popen([sys.argv[1], "--no-browser"], stdout=subprocess.PIPE, text=True, env=os.environ | {"FINETUNING_WORK": work})
+        try:
+            address = next(line.strip() for line in lab.stdout if "token=" in line)
+            check(re.sub(r"/tree/[^?]*", "/tree/05_training.ipynb", address) + "&reset")
+        finally:
+            lab.send_signal(signal.SIGINT)
+            lab.wait(30)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,17 @@ use std::process::{Command, ExitCode};
 use serde_json::Value;
 
 /// (name, words for both sides): what is compared.
-const CASES: [(&str, &str); 17] = [
+const CASES: [(&str, &str); 21] = [
     ("train 1x128, accumulation 4, Adafactor", "train --batch 1 --length 128 --accumulation 4 --steps 5"),
     ("train 1x512, accumulation 4, Adafactor", "train --batch 1 --length 512 --accumulation 4 --steps 4"),
     ("train 8x128, accumulation 4, Adafactor", "train --batch 8 --length 128 --accumulation 4 --steps 3"),
     ("train 1x2048, accumulation 4, Adafactor", "train --batch 1 --length 2048 --accumulation 4 --steps 3"),
     ("train 1x512, accumulation 4, AdamW", "train --batch 1 --length 512 --accumulation 4 --steps 4 --optimizer adamw_fused"),
     ("train own rows, batch 8, Adafactor", "train-rows {rows} --batch 8 --limit 160"),
+    ("train own rows, a row a step, Adafactor", "train-rows {rows} --batch 1 --limit 160"),
+    ("train own rows, a packed sequence of 512 a step, Adafactor", "train-rows {rows} --batch 1 --limit 160 --packing"),
+    ("tokenize texts (encode_batch)", "tokenize-batch {texts} {tokenizer}"),
+    ("tokenize rows (map, batched)", "tokenize-map {texts} {tokenizer}"),
     ("generate 1 x 100 greedy, f32", "generate --batch 1 --new 100"),
     ("generate 16 x 100 greedy, f32", "generate --batch 16 --new 100"),
     ("generate 1 x 100 greedy, bf16 weights", "generate --batch 1 --new 100 --weights bf16"),
@@ -29,6 +33,9 @@ const CASES: [(&str, &str); 17] = [
     ("load 282 MB of f32", "load"),
     ("matrix products", "gemm"),
 ];
+
+/// GPT-NeoX's.
+const TOKENIZER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/neox-tokenizer/tokenizer.json");
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -46,7 +53,8 @@ fn main() -> ExitCode {
         };
     }
     let rows = std::env::temp_dir().join(format!("finetuning-speed-{}.json", std::process::id()));
-    if let Err(error) = measure::write_rows(&rows) {
+    let texts = rows.with_extension("jsonl");
+    if let Err(error) = measure::write_rows(&rows).and_then(|()| measure::write_texts(&texts, 20_000)) {
         eprintln!("error: {error}");
         return ExitCode::FAILURE;
     }
@@ -54,14 +62,18 @@ fn main() -> ExitCode {
     println!("| what | ours | PyTorch | ratio | ours: share of peak, optimizer, memory | PyTorch: optimizer, memory |");
     println!("|---|---|---|---|---|---|");
     for (name, words) in CASES.iter().filter(|(name, _)| name.contains(&only)) {
-        let words: Vec<String> = words.split(' ').map(|word| word.replace("{rows}", &rows.display().to_string())).collect();
+        let places = [("{rows}", rows.display().to_string()), ("{texts}", texts.display().to_string()), ("{tokenizer}", TOKENIZER.into())];
+        let word = |word: &str| places.iter().find(|(name, _)| *name == word).map_or(word, |(_, place)| place).to_string();
+        let words: Vec<String> = words.split(' ').map(word).collect();
         let ours = own(&words);
         // PyTorch always has 32 bits.
         let same = words.iter().position(|word| word == "--weights").unwrap_or(words.len());
-        let theirs = python.as_ref().filter(|_| words[0] != "load").map_or(Value::Null, |python| peer(python, &words[..same]));
+        let ours_alone = words[0] == "load" || words.iter().any(|word| word == "--packing");
+        let theirs = python.as_ref().filter(|_| !ours_alone).map_or(Value::Null, |python| peer(python, &words[..same]));
         println!("{}", line(name, &ours, &theirs));
     }
     let _ = std::fs::remove_file(rows);
+    let _ = std::fs::remove_file(texts);
     ExitCode::SUCCESS
 }
 
@@ -71,7 +83,8 @@ fn own(words: &[String]) -> Value {
 }
 
 fn peer(python: &str, words: &[String]) -> Value {
-    answer(Command::new(python).arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/pytorch.py")).args(words))
+    let script = if words[0].starts_with("tokenize") { "tokens.py" } else { "pytorch.py" };
+    answer(Command::new(python).arg(format!("{}/benches/{script}", env!("CARGO_MANIFEST_DIR"))).args(words))
 }
 
 /// The line of JSON with the highest speed.

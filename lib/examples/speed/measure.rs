@@ -22,6 +22,7 @@ pub fn run(words: &[String]) -> Result<Value> {
         "train-rows" => train_rows(words, number("--batch", 8), number("--limit", usize::MAX)),
         "generate" => generate_tokens(option(words, "--weights"), number("--batch", 1), number("--prompt", 16), number("--new", 100)),
         "load" => load(),
+        "tokenize-batch" | "tokenize-map" => tokenize(words),
         "gemm" => Ok(json!({ "gflops": product_speed(Duration::from_secs(2)) / 1e9 })),
         "bandwidth" => Ok(json!({ "gb_per_second": memory_speed(Duration::from_secs(2)) / 1e9 })),
         other => Err(Error::new(ErrorKind::Training, format!("`{other}` is no measurement")).hint("see benches/pytorch.py")),
@@ -94,7 +95,13 @@ fn train_rows(words: &[String], batch: usize, limit: usize) -> Result<Value> {
     let model = model()?;
     let mut trainer = Trainer::new(
         &model,
-        arguments(words, batch, 1, rows.len().div_ceil(batch) + 1),
+        TrainingArguments {
+            packing: words.iter().any(|word| word == "--packing"),
+            max_length: words.iter().any(|word| word == "--packing").then_some(512),
+            num_train_epochs: 1.0,
+            max_steps: -1,
+            ..arguments(words, batch, 1, 0)
+        },
         TokenizedDataset::from_rows(rows.clone()),
         TokenizedDataset::default(),
     )?;
@@ -102,6 +109,26 @@ fn train_rows(words: &[String], batch: usize, limit: usize) -> Result<Value> {
     let counted = &trainer.history()[1..];
     let (tokens, seconds) = counted.iter().fold((0, 0.0), |(tokens, seconds), step| (tokens + step.tokens, seconds + step.seconds));
     Ok(json!({ "tokens_per_second": tokens as f64 / seconds, "peak_rss_bytes": peak_memory(), "rss_before_bytes": 0 }))
+}
+
+/// Ids a second of a file's rows: of their texts alone, or of the rows with masks, labels and prompts' lengths.
+fn tokenize(words: &[String]) -> Result<Value> {
+    let word = |index: usize| words.get(index).cloned().unwrap_or_default();
+    let (data, tokenizer) = (load_dataset(&word(1))?, AutoTokenizer::from_pretrained(&word(2))?);
+    let texts = data.iter().map(concatenate).collect::<Result<Vec<_>>>()?;
+    let pass = || -> Result<(usize, f64)> {
+        let started = Instant::now();
+        let tokens = match word(0).as_str() {
+            "tokenize-batch" => tokenizer.encode_batch(&texts)?.iter().map(Vec::len).sum(),
+            _ => tokenize_dataset(&data, &tokenizer, 2048)?.tokens(),
+        };
+        Ok((tokens, started.elapsed().as_secs_f64()))
+    };
+    let (tokens, _) = pass()?;
+    let seconds = (0..5).map(|_| pass().map(|(_, seconds)| seconds)).collect::<Result<Vec<_>>>()?;
+    Ok(
+        json!({ "rows": data.len(), "tokens": tokens, "tokens_per_second": tokens as f64 / median(seconds), "peak_rss_bytes": peak_memory() }),
+    )
 }
 
 /// The time of reading a checkpoint of pythia-70m's shape that was just written, so that it is in the system's cache.
@@ -144,6 +171,19 @@ fn generate_tokens(weights: Option<&String>, batch: usize, prompt: usize, new: u
         "tokens_per_second": (batch * new) as f64 / seconds, "share_of_bandwidth": bytes * new as f64 / seconds / bandwidth,
         "memory_gb_per_second": bandwidth / 1e9, "peak_rss_bytes": peak_memory(),
     }))
+}
+
+/// Rows of text: those of the project's own data set, again and again with a number in front.
+pub fn write_texts(path: &Path, count: usize) -> Result<()> {
+    let data = load_dataset("builtin:lab_docs")?;
+    let row = |(index, example): (usize, &Example)| -> Result<Example> {
+        Ok(Example::new([
+            ("question", format!("{index}. {}", example.field("question")?)),
+            ("answer", example.field("answer")?.to_string()),
+        ]))
+    };
+    let rows = data.iter().cycle().take(count).enumerate().map(row).collect::<Result<Vec<_>>>()?;
+    Dataset::from_examples(rows).to_jsonl(path)
 }
 
 /// The rows of the project's own data set, tokenized with the tokenizer of Pythia where it is at hand, else its own.

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use parquet::basic::Type;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
@@ -57,14 +58,26 @@ fn check(file: File, metadata: &ParquetMetaData) -> io::Result<()> {
         let Some(end) = start.checked_add(length).filter(|end| *end <= size) else {
             return wrong("a column ends behind the file");
         };
+        let least = match column.column_type() {
+            Type::INT64 | Type::DOUBLE => 8,
+            Type::INT96 => 12,
+            Type::BOOLEAN => 1,
+            Type::FIXED_LEN_BYTE_ARRAY => i64::from(column.column_descr().type_length()).max(1),
+            // The length of a text takes four.
+            Type::INT32 | Type::FLOAT | Type::BYTE_ARRAY => 4,
+        };
         let mut place = start;
         while place < end {
             reader.seek(SeekFrom::Start(place))?;
-            let mut head = Head { reader: &mut reader, left: end - place, sizes: [0; 2] };
+            let mut head = Head { reader: &mut reader, left: end - place, inside: 0, sizes: [0; 2], words: 0 };
             head.structure(0)?;
             let [unpacked, packed] = head.sizes;
             if !(0..=PAGE as i64).contains(&unpacked) || !(0..=PAGE as i64).contains(&packed) {
                 return wrong(format!("a page declares {unpacked} bytes, {packed} packed; {PAGE} are allowed"));
+            }
+            // A word of a dictionary takes as many bytes at least, and more in memory.
+            if !(0..=unpacked / least).contains(&head.words) {
+                return wrong(format!("a dictionary declares {} words in {unpacked} bytes", head.words));
             }
             place = reader.stream_position()? + packed as u64;
         }
@@ -76,8 +89,12 @@ struct Head<'a> {
     reader: &'a mut BufReader<File>,
     /// Bytes of the column that are left: going past the end of a file is no error to a reader.
     left: u64,
+    /// The field of the head that is being read.
+    inside: i64,
     /// Unpacked and packed bytes: the second and third field.
     sizes: [i64; 2],
+    /// Of a dictionary: the first field of the seventh.
+    words: i64,
 }
 
 impl Head<'_> {
@@ -125,8 +142,12 @@ impl Head<'_> {
             };
             match (depth, field, byte & 15) {
                 (0, 2 | 3, 4..=6) => self.sizes[field as usize - 2] = self.signed()?,
+                (1, 1, 4..=6) if self.inside == 7 => self.words = self.signed()?,
                 (_, _, 1 | 2) => {}
-                (_, _, kind) => self.value(kind, depth)?,
+                (_, _, kind) => {
+                    self.inside = if depth == 0 { field } else { self.inside };
+                    self.value(kind, depth)?;
+                }
             }
         }
     }

@@ -60,7 +60,7 @@ pub fn tokenize_and_split_data(config: &TrainingConfig, tokenizer: &Tokenizer) -
     if !use_hf && !builtin && !here.exists() && here.extension().is_none() && !path.contains('*') {
         return wrong("and no file or folder here has this name");
     }
-    let options = if use_hf { DataOptions::new().from_hub() } else { DataOptions::new().from_local() };
+    let options = if use_hf { DataOptions::new().hub_only() } else { DataOptions::new().local_only() };
     let data = load_dataset_with(path, options)?;
     let rows = tokenize_dataset(&data, tokenizer, config.model.max_length)?;
     let (train, test) = rows.train_test_split(TEST_SIZE, SPLIT_SEED)?;

@@ -45,7 +45,7 @@ impl fmt::Display for BadRow {
 /// let path = folder.path().join("rows.jsonl");
 /// std::fs::write(&path, "{\"text\": \"a\"}\n{\"text\": oh}\n").unwrap();
 /// let bad = BadRows::new();
-/// let options = DataOptions::new().on_error(OnError::Collect(bad.clone()));
+/// let options = DataOptions::new().with_on_error(OnError::Collect(bad.clone()));
 /// let data = load_dataset_with(path.to_str().unwrap(), &options)?;
 /// assert_eq!((data.len(), bad.list()[0].line), (1, 2));
 /// # Ok::<(), Error>(())

@@ -128,7 +128,7 @@ impl DelimitedRows {
                     }
                 }
             }
-            records = header_quietly(Input::open(&path, Some(format))?)?.0;
+            records = header_quietly(Input::again(&path, format)?)?.0;
         }
         Ok(Self { path, records, record: Record::default(), columns: names.into_iter().zip(kinds).collect() })
     }

@@ -68,8 +68,10 @@ impl Document {
                 let members = members(&mut scanner).map_err(plain)?;
                 let (line, more) = (scanner.line, scanner.next_byte().map_err(plain)?);
                 match more {
-                    Some(b'{') if line == 1 => Ok(Self::Lines(Box::new(JsonLines::new(again(&path)?)))),
-                    Some(b'{') => Ok(Self::Values(Values::new(&path, Scanner::new(&path, again(&path)?.reader), false))),
+                    Some(b'{') if line == 1 => Ok(Self::Lines(Box::new(JsonLines::new(Input::again(&path, Format::Json)?)))),
+                    Some(b'{') => {
+                        Ok(Self::Values(Values::new(&path, Scanner::new(&path, Input::again(&path, Format::Json)?.reader), false)))
+                    }
                     Some(_) => Err(scanner.wrong("something follows the object").error),
                     None => Self::of_object(&path, &members, field),
                 }
@@ -112,7 +114,7 @@ impl Document {
         }
         // The whole file, which is one value.
         let mut bytes = Vec::new();
-        let mut scanner = Scanner::new(path, again(path)?.reader);
+        let mut scanner = Scanner::new(path, Input::again(path, Format::Json)?.reader);
         scanner.value(Some(&mut bytes)).map_err(|bad| bad.error)?;
         let object = parse(path, 1, 0, &bytes, &mut Vec::new()).map_err(|bad| bad.error)?;
         let rows = match member {
@@ -143,13 +145,8 @@ impl Document {
 
 fn wrong(path: &Path, what: String) -> Error {
     Error::new(ErrorKind::Data, format!("`{}`: {what}", path.display()))
-        .hint("name the list that holds the rows by `DataOptions::field`, or write one object a line")
+        .hint("name the list that holds the rows by `DataOptions::with_field`, or write one object a line")
         .in_file(path)
-}
-
-/// The file from its beginning.
-fn again(path: &Path) -> Result<Input> {
-    Input::open(path, Some(Format::Json))
 }
 
 /// The names of an object with what stands behind each; the scanner goes behind it.
@@ -249,7 +246,7 @@ impl Values {
 
     /// The list behind a name of the object that is the file.
     fn at_list(path: &Path, wanted: &str) -> std::result::Result<Self, Box<Bad>> {
-        let mut scanner = Scanner::new(path, again(path).map_err(Bad::end)?.reader);
+        let mut scanner = Scanner::new(path, Input::again(path, Format::Json).map_err(Bad::end)?.reader);
         let mut first = true;
         scanner.take(b'{')?;
         while scanner.more(&mut first, b'}')? {

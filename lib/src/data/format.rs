@@ -158,7 +158,7 @@ pub(crate) fn detect(path: &Path, bytes: &[u8], wanted: Option<Format>) -> Resul
     let content = content(bytes);
     let said = |format: Format, what: &str| {
         notice::warn(format_args!(
-            "`{}` holds {what}, whatever its name says, and is read as that; `DataOptions::format` overrules it",
+            "`{}` holds {what}, whatever its name says, and is read as that; `DataOptions::with_format` overrules it",
             path.display()
         ));
         Ok(format)
@@ -170,7 +170,7 @@ pub(crate) fn detect(path: &Path, bytes: &[u8], wanted: Option<Format>) -> Resul
         (Some(Format::Csv | Format::Tsv | Format::Parquet), Some(Format::Json)) => said(Format::Json, "JSON"),
         (Some(Format::Text), Some(Format::Jsonl)) => {
             notice::warn(format_args!(
-                "`{}` is read as text, a row a line, though its lines are JSON objects: `DataOptions::format(Format::Jsonl)` reads those",
+                "`{}` is read as text, a row a line, though its lines are JSON objects: `DataOptions::with_format(Format::Jsonl)` reads those",
                 path.display()
             ));
             Ok(Format::Text)
@@ -181,7 +181,7 @@ pub(crate) fn detect(path: &Path, bytes: &[u8], wanted: Option<Format>) -> Resul
             ErrorKind::Data,
             format!("`{}`: neither the name nor the content tells how its rows are written", path.display()),
         )
-        .hint("name it .jsonl, .json, .csv, .tsv, .parquet or .txt, or say it by `DataOptions::format`")
+        .hint("name it .jsonl, .json, .csv, .tsv, .parquet or .txt, or say it by `DataOptions::with_format`")
         .in_file(path)),
     }
 }

@@ -30,6 +30,15 @@ impl Input {
     /// # Errors
     /// [`ErrorKind::File`] when it cannot be opened; [`ErrorKind::Data`] when it holds no rows that are read here.
     pub(crate) fn open(path: &Path, wanted: Option<Format>) -> Result<Self> {
+        Self::opened(path, wanted, &|text| notice::warn(text))
+    }
+
+    /// The same once more, without a word about what was said the first time.
+    pub(crate) fn again(path: &Path, format: Format) -> Result<Self> {
+        Self::opened(path, Some(format), &|_| {})
+    }
+
+    fn opened(path: &Path, wanted: Option<Format>, say: &dyn Fn(std::fmt::Arguments<'_>)) -> Result<Self> {
         let fail = |error: io::Error| Error::file(path, error);
         if path.is_dir() {
             return Err(Error::file(path, io::Error::from(io::ErrorKind::IsADirectory)).hint("`load_dataset` reads the files of a folder"));
@@ -45,7 +54,7 @@ impl Input {
         let named = packing_of_name(path);
         if packing != named && !reader.fill_buf().map_err(fail)?.is_empty() {
             let what = packing.map_or("not packed", Packing::name);
-            notice::warn(format_args!("`{}` is {what} by its content, whatever its name says, and is read as that", path.display()));
+            say(format_args!("`{}` is {what} by its content, whatever its name says, and is read as that", path.display()));
         }
         match packing {
             Some(Packing::Gzip) => reader = Box::new(BufReader::with_capacity(HEAD, MultiGzDecoder::new(reader))),
@@ -63,7 +72,7 @@ impl Input {
             [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => return Err(utf32(path)),
             [0xef, 0xbb, 0xbf, ..] => reader.consume(3),
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
-                notice::warn(format_args!("`{}` is UTF-16, and is read as that", path.display()));
+                say(format_args!("`{}` is UTF-16, and is read as that", path.display()));
                 reader.consume(2);
                 let units = Utf16 { source: reader, big: head[0] == 0xfe, ready: Vec::new(), given: 0 };
                 reader = Box::new(BufReader::with_capacity(HEAD, units));

@@ -12,7 +12,7 @@ use crate::util::notice;
 type Splits = Vec<(String, Vec<DataFile>)>;
 
 /// Reads a whole data set by its name: `builtin:`, a file, a pattern of files, a folder, or a repository of the hub, in this
-/// order. Of several splits it is `train`; [`DataOptions::split`] takes others.
+/// order. Of several splits it is `train`; [`DataOptions::with_split`] takes others.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Name`] when nothing has this name; otherwise as [`Dataset::from_jsonl`].
@@ -91,13 +91,13 @@ fn slices(name: &str, splits: &Splits, options: &DataOptions) -> Result<Vec<Slic
                 Ok(vec![Slice::all(only)])
             }
             _ => Err(Error::new(ErrorKind::Name, format!("`{name}` has no split `train`; it has {}", quoted(&names)))
-                .hint(format!("choose one: `DataOptions::new().split({:?})`", names.first().map_or("", |name| name)))),
+                .hint(format!("choose one: `DataOptions::new().with_split({:?})`", names.first().map_or("", |name| name)))),
         };
     };
     let slices = Slice::parse(text)?;
     match slices.iter().find(|slice| !names.contains(&slice.split)) {
         Some(slice) => Err(Error::new(ErrorKind::Name, format!("`{name}` has no split `{}`; it has {}", slice.split, quoted(&names)))
-            .hint("choose one of those; the files of a split can be named by `DataOptions::split_files`")),
+            .hint("choose one of those; the files of a split can be named by `DataOptions::with_split_files`")),
         None => Ok(slices),
     }
 }

@@ -1,7 +1,7 @@
 //! Files → rows of typed fields, in memory or one by one.
 //!
 //! [`example`] is a row, [`message`] a turn of a conversation in it. A file is opened by `input`, which asks [`mod@format`] what
-//! it is; [`jsonl`], `document` (.json), `delimited` (.csv), [`plain`] (.txt) and `parquet` read it, on `lines`, `json`, `scan`
+//! it is; [`jsonl`], `document` (.json), `delimited` (.csv), [`plain`] (.txt) and `parquet` read it, on `lines`, `json` with its `literal`, `scan`
 //! and `records`; [`bad`] is a row that cannot be read. [`stream`] reads several files, [`split`] shuffles as NumPy does,
 //! [`dataset`] holds all rows, [`operations`] and [`combine`] make others of them, `save` writes them, `frame` shows them as a
 //! polars table, `slice` cuts splits, [`load`] finds them by name with [`options`]. [`template`] makes a text of a row, [`shape`]
@@ -14,6 +14,7 @@ pub mod example;
 pub mod message;
 pub mod bad;
 mod json;
+mod literal;
 mod lines;
 pub mod format;
 mod input;

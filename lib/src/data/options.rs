@@ -11,7 +11,7 @@ use crate::source::resolve::Place;
 ///
 /// ```no_run
 /// use finetuning::*;
-/// let options = DataOptions::new().config("main").split("train[:10%]").on_error(OnError::Skip);
+/// let options = DataOptions::new().with_config("main").with_split("train[:10%]").with_on_error(OnError::Skip);
 /// let data = load_dataset_with("openai/gsm8k", &options)?;
 /// # Ok::<(), Error>(())
 /// ```
@@ -55,91 +55,91 @@ impl DataOptions {
     }
 
     /// The config of a data set whose card has several. Default: the one that the card names so, or the only one.
-    pub fn config(mut self, name: impl Into<String>) -> Self {
+    pub fn with_config(mut self, name: impl Into<String>) -> Self {
         self.wanted.config = Some(name.into());
         self
     }
 
     /// The split, or parts of splits, as `datasets` writes them: `test`, `train+test`, `train[:10%]`, `train[100:200]`,
     /// `train[-5%:]`. Default `train`, or the only one there is.
-    pub fn split(mut self, split: impl Into<String>) -> Self {
+    pub fn with_split(mut self, split: impl Into<String>) -> Self {
         self.split = Some(split.into());
         self
     }
 
     /// The folder of the data set whose files are taken, by their names and not by the card.
-    pub fn data_dir(mut self, folder: impl Into<String>) -> Self {
+    pub fn with_data_dir(mut self, folder: impl Into<String>) -> Self {
         self.wanted.data_dir = Some(folder.into());
         self
     }
 
     /// The files of the data set that are taken, as the split `train`: names or patterns such as `data/*.jsonl`.
-    pub fn data_files<T: Into<String>>(self, files: impl IntoIterator<Item = T>) -> Self {
-        self.split_files("train", files)
+    pub fn with_data_files<T: Into<String>>(self, files: impl IntoIterator<Item = T>) -> Self {
+        self.with_split_files("train", files)
     }
 
     /// The files of one split; may be said for several splits.
-    pub fn split_files<T: Into<String>>(mut self, split: impl Into<String>, files: impl IntoIterator<Item = T>) -> Self {
+    pub fn with_split_files<T: Into<String>>(mut self, split: impl Into<String>, files: impl IntoIterator<Item = T>) -> Self {
         self.wanted.data_files.push((split.into(), files.into_iter().map(Into::into).collect()));
         self
     }
 
     /// How the rows are written, whatever name and content say.
-    pub fn format(mut self, format: Format) -> Self {
+    pub fn with_format(mut self, format: Format) -> Self {
         self.format = Some(format);
         self
     }
 
     /// The field of a .json file that holds the rows, such as `data`. Default: the only list of objects.
-    pub fn field(mut self, name: impl Into<String>) -> Self {
+    pub fn with_field(mut self, name: impl Into<String>) -> Self {
         self.field = Some(name.into());
         self
     }
 
     /// What a row of a text file is. Default: a line.
-    pub fn sample_by(mut self, by: SampleBy) -> Self {
+    pub fn with_sample_by(mut self, by: SampleBy) -> Self {
         self.sample_by = by;
         self
     }
 
     /// What is done with a row that cannot be read. Default: it is an error, and reading ends.
-    pub fn on_error(mut self, on_error: OnError) -> Self {
+    pub fn with_on_error(mut self, on_error: OnError) -> Self {
         self.on_error = on_error;
         self
     }
 
     /// The columns that are kept, in this order; a row without one of them is a bad row. Default: all.
-    pub fn columns<T: Into<String>>(mut self, columns: impl IntoIterator<Item = T>) -> Self {
+    pub fn with_columns<T: Into<String>>(mut self, columns: impl IntoIterator<Item = T>) -> Self {
         self.columns = columns.into_iter().map(Into::into).collect();
         self
     }
 
     /// How many rows are read at most. Default: all.
-    pub fn limit(mut self, rows: usize) -> Self {
+    pub fn with_limit(mut self, rows: usize) -> Self {
         self.limit = Some(rows);
         self
     }
 
     /// Whether columns of a .csv or .tsv file become numbers and truth values where all cells are. Default true.
-    pub fn infer_types(mut self, infer: bool) -> Self {
+    pub fn with_infer_types(mut self, infer: bool) -> Self {
         self.infer_types = infer;
         self
     }
 
     /// The name is that of the hub, even where a folder here has it.
-    pub fn from_hub(mut self) -> Self {
+    pub fn hub_only(mut self) -> Self {
         self.place = Place::Hub;
         self
     }
 
     /// The name is that of a file or a folder here, or `builtin:`; the hub is not asked.
-    pub fn from_local(mut self) -> Self {
+    pub fn local_only(mut self) -> Self {
         self.place = Place::Local;
         self
     }
 
     /// How the hub is asked.
-    pub fn hub(mut self, options: HubOptions) -> Self {
+    pub fn with_hub(mut self, options: HubOptions) -> Self {
         self.hub = options;
         self
     }
@@ -153,12 +153,12 @@ impl From<&DataOptions> for DataOptions {
 
 impl From<&HubOptions> for DataOptions {
     fn from(options: &HubOptions) -> Self {
-        Self::new().hub(options.clone())
+        Self::new().with_hub(options.clone())
     }
 }
 
 impl From<HubOptions> for DataOptions {
     fn from(options: HubOptions) -> Self {
-        Self::new().hub(options)
+        Self::new().with_hub(options)
     }
 }

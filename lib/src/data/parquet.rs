@@ -53,7 +53,7 @@ impl ParquetRows {
                     ErrorKind::Data,
                     format!("`{}` has no column `{missing}`; it has {}", path.display(), quoted(&names)),
                 )
-                .hint("name some of those in `DataOptions::columns`")
+                .hint("name some of those in `DataOptions::with_columns`")
                 .in_file(&path));
             }
             let kept = schema.get_fields().iter().filter(|field| columns.iter().any(|name| name == field.name())).cloned().collect();
@@ -115,8 +115,9 @@ fn inside(error: Error, name: &str) -> Error {
 fn value(field: Field) -> Result<Value> {
     let real = |number: f64| {
         Number::from_f64(number).map(Value::Number).ok_or_else(|| {
-            Error::new(ErrorKind::Data, format!("{number} is no number that a row can hold"))
-                .hint("write null there, leave the row out (`DataOptions::on_error`), or choose other columns (`DataOptions::columns`)")
+            Error::new(ErrorKind::Data, format!("{number} is no number that a row can hold")).hint(
+                "write null there, leave the row out (`DataOptions::with_on_error`), or choose other columns (`DataOptions::with_columns`)",
+            )
         })
     };
     Ok(match field {
@@ -124,7 +125,7 @@ fn value(field: Field) -> Result<Value> {
             Ok(text) => Value::String(text),
             Err(_) => {
                 return Err(Error::new(ErrorKind::Data, format!("{} bytes that are no text, such as a picture", bytes.len()))
-                    .hint("choose the columns that hold rows by `DataOptions::columns`"));
+                    .hint("choose the columns that hold rows by `DataOptions::with_columns`"));
             }
         },
         // As short as it is written, not with the digits that its 64 bits would show.

@@ -23,7 +23,7 @@ use crate::util::notice;
 /// The examples of files of any format, in order and one at a time, so that they need not fit into memory. Each file is
 /// opened, and fetched where it is on the hub, when its turn comes.
 ///
-/// A bad row is an error that names its place, and ends the stream, unless [`DataOptions::on_error`] says otherwise.
+/// A bad row is an error that names its place, and ends the stream, unless [`DataOptions::with_on_error`] says otherwise.
 pub struct ExampleStream {
     parts: VecDeque<Part>,
     open: Option<(PathBuf, Rows)>,
@@ -186,7 +186,9 @@ fn chosen(mut row: Example, columns: &[String], path: &Path) -> Result<Example> 
     let names = || row.names();
     if let Some(missing) = columns.iter().find(|name| row.value(name).is_none()) {
         let message = format!("`{}`: a row has no column `{missing}`; it has {}", path.display(), quoted(&names()));
-        return Err(Error::new(ErrorKind::Data, message).hint("name columns that every row has in `DataOptions::columns`").in_file(path));
+        return Err(Error::new(ErrorKind::Data, message)
+            .hint("name columns that every row has in `DataOptions::with_columns`")
+            .in_file(path));
     }
     Ok(Example::new(columns.iter().filter_map(|name| row.remove(name).map(|value| (name.clone(), value))).collect::<Vec<_>>()))
 }

@@ -43,12 +43,14 @@ pub fn multiple_choice_accuracy(model: &CausalLm, tokenizer: &Tokenizer, questio
     Ok(right.collect::<Result<Vec<usize>>>()?.iter().sum::<usize>() as f64 / questions.len().max(1) as f64)
 }
 
-/// Summed log-probability of `completion` after `prompt`, in nats.
+/// Summed log-probability of `completion` after `prompt`, in nats. White space at the prompt's end counts as the completion's
+/// beginning, and the completion's ids are those of both texts together behind as many as the prompt has alone: as
+/// lm-evaluation-harness encodes a pair.
 ///
 /// # Errors
 /// When one of the two has no tokens, or both are too long for the model.
 pub fn log_probability(model: &CausalLm, tokenizer: &Tokenizer, prompt: &str, completion: &str) -> Result<f64> {
-    let start = tokenizer.encode_prompt(prompt)?.len();
+    let start = tokenizer.encode_prompt(prompt.trim_end())?.len();
     let ids = tokenizer.encode_prompt(&format!("{prompt}{completion}"))?;
     if start == 0 || ids.len() <= start {
         return Err(Error::new(ErrorKind::Tokenizer, format!("prompt {prompt:?} or completion {completion:?} has no tokens"))

@@ -37,8 +37,8 @@ impl AutoTokenizer {
     /// hold no tokenizer, or one of an unknown kind; [`ErrorKind::File`], [`ErrorKind::Interrupted`].
     pub fn from_pretrained_with(name: &str, options: &HubOptions) -> Result<Tokenizer> {
         let file = Path::new(name);
-        if file.file_name().is_some_and(|name| name == "tokenizer.json") && file.is_file() {
-            return Tokenizer::from_folder(file.parent().unwrap_or(Path::new("")));
+        if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) && file.is_file() {
+            return Tokenizer::from_file(file);
         }
         let folder = resolve::tokenizer_folder(name, options)?;
         match gguf::read::file(name, &folder, options.gguf_file.as_deref())?.filter(|_| !folder.join("tokenizer.json").is_file()) {

@@ -82,7 +82,7 @@ pub(crate) fn configs(card: &str) -> Result<Vec<Config>> {
 
 fn wrong(what: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Data, format!("README.md: {what}")).hint(
-        "correct the front matter, or name the files by `DataOptions::data_files`; a config is\n- config_name: default\n  data_files:\n  - split: train\n    path: data/train-*",
+        "correct the front matter, or name the files by `DataOptions::with_data_files`; a config is\n- config_name: default\n  data_files:\n  - split: train\n    path: data/train-*",
     )
 }
 

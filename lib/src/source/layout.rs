@@ -110,7 +110,7 @@ pub(crate) fn layout(place: &str, names: &[String], configs: &[Config], wanted: 
             Some(name) if folder.is_empty() && names.iter().any(|file| file.starts_with(&format!("{name}/"))) => name.to_string(),
             Some(name) => {
                 return Err(Error::new(ErrorKind::Name, format!("{place} has no config `{name}`: its card names none"))
-                    .hint("leave the config out, or name a folder by `DataOptions::data_dir`"));
+                    .hint("leave the config out, or name a folder by `DataOptions::with_data_dir`"));
             }
         };
         (by_name(place, &folder, &names)?, folder)
@@ -154,7 +154,7 @@ fn choose<'c>(place: &str, configs: &'c [Config], wanted: Option<&str>) -> Resul
     let names: Vec<String> = configs.iter().map(|config| config.name.clone()).collect();
     let none = |what: String| {
         Err(Error::new(ErrorKind::Name, what)
-            .hint(format!("choose one: `DataOptions::new().config({:?})`", names.first().unwrap_or(&"".into()))))
+            .hint(format!("choose one: `DataOptions::new().with_config({:?})`", names.first().unwrap_or(&"".into()))))
     };
     let default: Vec<&Config> = match wanted {
         Some(name) => configs.iter().filter(|config| config.name == name).collect(),
@@ -179,7 +179,7 @@ fn by_name(place: &str, folder: &str, names: &[String]) -> Result<Vec<(String, V
             let word = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
             if !split.split('.').all(word) {
                 return Err(Error::new(ErrorKind::Name, format!("{place}: `{split}` of `{file}` is no name of a split"))
-                    .hint("a split has letters, digits, `_` and `.`; name the files by `DataOptions::data_files`"));
+                    .hint("a split has letters, digits, `_` and `.`; name the files by `DataOptions::with_data_files`"));
             }
             if !splits.iter().any(|old| old == split) {
                 splits.push(split.to_string());
@@ -242,7 +242,7 @@ fn one_kind(place: &str, found: &mut Layout, by_rule: bool) -> Result<()> {
     let Some(&first) = known.first() else { return Ok(()) };
     if known.iter().any(|kind| *kind != first) {
         return Err(Error::new(ErrorKind::Name, format!("{place}: the splits are files of different kinds: {kinds:?}"))
-            .hint("name the files of one kind by `DataOptions::data_files`"));
+            .hint("name the files of one kind by `DataOptions::with_data_files`"));
     }
     for (_, files) in &mut found.splits {
         files.retain(|name| !by_rule || suffixes(name).filter_map(|suffix| self::place(&suffix)).any(|at| SUFFIXES[at].1 == first));
@@ -258,7 +258,7 @@ fn mixed(place: &str, found: &mut Layout) {
         let twice = parts.iter().find(|(folder, name)| parts.iter().any(|(other, same)| other != folder && same == name));
         if let Some((folder, name)) = twice {
             let note = format!(
-                "{place}: the split `{split}` is `{name}` of several folders, one after the other; `DataOptions::data_dir({folder:?})` chooses one"
+                "{place}: the split `{split}` is `{name}` of several folders, one after the other; `DataOptions::with_data_dir({folder:?})` chooses one"
             );
             found.notes.push(note);
         }

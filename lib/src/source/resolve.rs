@@ -28,6 +28,12 @@ const CARD: &str = ".huggingface.yaml";
 const LARGEST_CARD: u64 = 1 << 20;
 /// How many files a folder of rows may hold.
 const MOST_FILES: usize = 200_000;
+#[cfg(feature = "hub")]
+use crate::util::names::quoted;
+
+/// What Python keeps beside `tokenizer.json`; one of them is in the cache wherever a tokenizer was loaded from the hub.
+#[cfg(feature = "hub")]
+const TOKENIZER_SETTINGS: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"];
 
 /// Which files of a repository are meant.
 #[derive(Clone, Copy)]
@@ -147,7 +153,7 @@ pub(crate) fn data_splits(name: &str, place: Place, wanted: &Wanted, options: &H
         let asked = wanted.config.is_some() || wanted.data_dir.is_some() || !wanted.data_files.is_empty();
         if path.is_dir() {
             if place == Place::Any && check_repository(name, "data set", "").is_ok() && name.contains('/') {
-                notice::warn(format_args!("`{name}` is a folder here, and the hub is not asked; `DataOptions::from_hub` asks it"));
+                notice::warn(format_args!("`{name}` is a folder here, and the hub is not asked; `DataOptions::hub_only` asks it"));
             }
             return folder(name, path, wanted);
         }
@@ -259,8 +265,28 @@ fn fetched(name: &str, options: &HubOptions, part: Part) -> Result<PathBuf> {
     };
     if !options.force_download {
         let cached = get(Repository::in_cache(name, RepoKind::Model, options)?);
-        if cached.is_ok() || options.offline() {
-            return cached;
+        // A lone tokenizer.json says neither the end token nor the chat template: the hub may have them.
+        let whole = |folder: &PathBuf| {
+            !folder.join("tokenizer.json").is_file() || TOKENIZER_SETTINGS.iter().any(|file| folder.join(file).is_file())
+        };
+        match cached {
+            Ok(folder) if whole(&folder) || options.offline() => return Ok(folder),
+            Ok(folder) => {
+                let asked = Repository::open(name, RepoKind::Model, options).and_then(get);
+                return asked.or_else(|error| match error.kind() {
+                    ErrorKind::Interrupted => Err(error),
+                    _ => {
+                        let lacks = quoted(&TOKENIZER_SETTINGS.map(String::from));
+                        notice::warn(format_args!(
+                            "{name}: the cache has none of {lacks}, and the hub cannot be asked: {}",
+                            error.message()
+                        ));
+                        Ok(folder)
+                    }
+                });
+            }
+            Err(_) if !options.offline() => {}
+            refused => return refused,
         }
     }
     get(Repository::open(name, RepoKind::Model, options)?)

@@ -1,12 +1,15 @@
 //! Examples → training tokens: `tokenize_function` of the course, over one row or a whole data set.
 
+use rayon::prelude::*;
+
 use crate::data::dataset::{Dataset, check_test_size};
 use crate::data::detect;
 use crate::data::example::Example;
 use crate::data::split::split_indices;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokenizer::template::prompt_and_completion;
-use crate::tokenizer::text::{Side, Tokenizer, truncate};
+use crate::tokenizer::text::{Side, Tokenizer};
+use crate::util::notice;
 
 /// Rows longer than this are cut, as in the course.
 pub const MAX_LENGTH: usize = 2048;
@@ -95,6 +98,23 @@ impl Encoding {
         Ok(())
     }
 
+    /// At most `max_length` places, cut off on a side; on the left the first `kept` stay, as the tokens before a text do in
+    /// Python.
+    pub(crate) fn cut(mut self, max_length: usize, side: Side, kept: usize) -> Self {
+        let over = self.input_ids.len().saturating_sub(max_length);
+        let start = match side {
+            Side::Left if kept < max_length => kept,
+            Side::Left => 0,
+            Side::Right => max_length.min(self.input_ids.len()),
+        };
+        for list in [&mut self.input_ids, &mut self.attention_mask, &mut self.labels] {
+            list.drain(start..start + over);
+        }
+        let behind = self.prompt_length.saturating_sub(start);
+        self.prompt_length = self.prompt_length.min(start) + behind.saturating_sub(over);
+        self
+    }
+
     fn check_lengths(&self) -> Result<()> {
         for (name, length) in [("labels", self.labels.len()), ("attention_mask", self.attention_mask.len())] {
             if length != self.input_ids.len() {
@@ -125,39 +145,116 @@ pub fn tokenize_function(example: &Example, tokenizer: &Tokenizer) -> Result<Enc
     tokenize_with_length(example, tokenizer, MAX_LENGTH)
 }
 
-/// [`tokenize_function`] with another maximal length, in ids.
+/// [`tokenize_function`] with another maximal length, in ids. A row without text has no ids, as in Python. The tokens that
+/// stand before a text, such as Llama's `<s>`, stay in front of what a cut leaves.
 ///
 /// # Errors
-/// When `max_length` is 0, the example has no known columns, or its text is empty.
+/// When `max_length` is 0, or the example has no known columns.
 pub fn tokenize_with_length(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<Encoding> {
-    if max_length == 0 {
-        return Err(Error::new(ErrorKind::Tokenizer, "max_length is 0; it must be at least 1")
-            .hint("use 2048, or the model's max_position_embeddings"));
-    }
-    let (prompt, completion) = prompt_and_completion(example)?;
-    let mut ids = tokenizer.encode_prompt(&format!("{prompt}{completion}"))?;
-    ids.extend_from_slice(tokenizer.ending());
-    if ids.is_empty() {
-        return Err(Error::new(ErrorKind::Data, format!("the example has no text: {example}")).hint("remove the empty row"));
-    }
-    let cut = ids.len().saturating_sub(max_length);
-    let input_ids = truncate(&ids, max_length, Side::Left);
-    let prompt_length = tokenizer.encode_prompt(&prompt)?.len().saturating_sub(cut).min(input_ids.len());
-    Ok(Encoding { prompt_length, ..Encoding::from_ids(input_ids) })
+    encode_row(example, tokenizer, max_length).map(|(row, _)| row)
 }
 
-/// Every row of a data set through [`tokenize_with_length`]; an error names the row.
+/// [`tokenize_with_length`], and whether the seam is inside of a token.
+fn encode_row(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<(Encoding, bool)> {
+    check_length(max_length)?;
+    let (prompt, completion) = prompt_and_completion(example)?;
+    let Joined { mut ids, prompt_length, merged } = join(tokenizer, &prompt, &completion)?;
+    ids.extend_from_slice(tokenizer.ending());
+    let row = Encoding { prompt_length, ..Encoding::from_ids(ids) };
+    Ok((row.cut(max_length, Side::Left, tokenizer.beginning().len()), merged))
+}
+
+/// Refuses a length that leaves nothing.
+pub(crate) fn check_length(max_length: usize) -> Result<()> {
+    match max_length {
+        0 => Err(Error::new(ErrorKind::Tokenizer, "max_length is 0; it must be at least 1")
+            .hint("use 2048, or the model's max_position_embeddings")),
+        _ => Ok(()),
+    }
+}
+
+/// A prompt and its completion as one row of ids.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    /// What the model expects before a text, and both texts.
+    pub ids: Vec<u32>,
+    /// Ids before the completion's first.
+    pub prompt_length: usize,
+    /// Whether the prompt's own ids go on otherwise: the end of it and the completion's beginning are one token.
+    pub merged: bool,
+}
+
+/// The ids of prompt and completion together. The completion begins where they leave the ids of the prompt alone, as in TRL: a
+/// token that holds the end of the prompt and the beginning of the completion is learnt.
+///
+/// # Errors
+/// As [`Tokenizer::encode`].
+pub(crate) fn join(tokenizer: &Tokenizer, prompt: &str, completion: &str) -> Result<Joined> {
+    if prompt.is_empty() {
+        let ids = tokenizer.encode_prompt(completion)?;
+        return Ok(Joined { prompt_length: tokenizer.beginning().len(), ids, merged: false });
+    }
+    let whole = tokenizer.locate(&[prompt, completion].concat())?;
+    let ids = tokenizer.begin(whole.get_ids().to_vec());
+    let added = ids.len() - whole.len();
+    let begun = |place: &usize| added > 0 || *place >= tokenizer.beginning().len();
+    if let Some(place) = seam(&whole, prompt, completion).filter(begun).filter(|_| !tokenizer.has_whole_words()) {
+        return Ok(Joined { prompt_length: added + place, ids, merged: false });
+    }
+    let alone = tokenizer.encode_prompt(prompt)?;
+    let prompt_length = common_prefix(&alone, &ids);
+    Ok(Joined { ids, merged: prompt_length < alone.len(), prompt_length })
+}
+
+/// How many tokens the prompt has, where that shows without encoding it alone: a word ends with it, between letters, digits and
+/// signs of punctuation. White space on either side may be cut otherwise at the end of a text.
+fn seam(whole: &tokenizers::Encoding, prompt: &str, completion: &str) -> Option<usize> {
+    let plain = |sign: Option<char>| sign.is_some_and(|sign| !sign.is_whitespace() && !sign.is_control());
+    if !plain(prompt.chars().next_back()) || completion.chars().next().is_some_and(|first| !first.is_ascii()) {
+        return None;
+    }
+    let place = whole.get_offsets().partition_point(|&(_, end)| end <= prompt.len());
+    let (before, after) = (place.checked_sub(1)?, place);
+    let (words, offsets) = (whole.get_word_ids(), whole.get_offsets());
+    let ends = offsets[before].1 == prompt.len() && offsets.get(after).is_none_or(|&(start, _)| start == prompt.len());
+    let apart = words.get(after).is_none_or(|next| next.is_some() && words[before].is_some() && *next != words[before]);
+    (ends && apart).then_some(place)
+}
+
+/// How many ids two rows begin with alike.
+pub(crate) fn common_prefix(one: &[u32], other: &[u32]) -> usize {
+    one.iter().zip(other).take_while(|(one, other)| one == other).count()
+}
+
+/// Every row of a data set through [`tokenize_with_length`], in order, on all processors; an error names the row. A row without
+/// text stays as one without ids: the trainer leaves them out. How many there are is said aloud, and of how many the seam between
+/// prompt and completion is inside of a token.
 ///
 /// # Errors
 /// As [`tokenize_with_length`].
 pub fn tokenize_dataset(data: &Dataset, tokenizer: &Tokenizer, max_length: usize) -> Result<TokenizedDataset> {
     detect::say(data);
-    let mut rows = Vec::with_capacity(data.len());
-    for (row, example) in data.iter().enumerate() {
-        let tokens = tokenize_with_length(example, tokenizer, max_length);
-        rows.push(tokens.map_err(|error| error.at(format_args!("row {row}")))?);
-    }
-    Ok(TokenizedDataset { rows })
+    let rows = each_row(data, |example| encode_row(example, tokenizer, max_length))?;
+    let say = |what: &str, is: fn(&(Encoding, bool)) -> bool| {
+        let found: Vec<usize> = (0..rows.len()).filter(|&row| is(&rows[row])).collect();
+        if let Some(first) = found.first() {
+            notice::warn(format_args!("{} of {} rows {what}; the first is row {first}", found.len(), rows.len()));
+        }
+    };
+    say("have no text and teach nothing", |(row, _)| row.input_ids.is_empty());
+    say(MERGED, |(_, merged)| *merged);
+    Ok(TokenizedDataset { rows: rows.into_iter().map(|(row, _)| row).collect() })
+}
+
+/// What is said of rows whose seam is inside of a token.
+pub(crate) const MERGED: &str = "have a token that holds the end of the prompt and the beginning of the completion; it counts as the \
+                                 completion's. To ask as was learnt, end prompts where a token ends, as at a line break";
+
+/// A function of each example, in order, on all processors; the error of the first row that has one names it.
+pub(crate) fn each_row<T: Send>(data: &Dataset, of: impl Fn(&Example) -> Result<T> + Sync) -> Result<Vec<T>> {
+    let examples: Vec<&Example> = data.iter().collect();
+    let rows: Vec<Result<T>> = examples.par_iter().map(|example| of(example)).collect();
+    rows.into_iter().enumerate().map(|(row, done)| done.map_err(|error| error.at(format_args!("row {row}")).in_row(row))).collect()
 }
 
 impl TokenizedDataset {
@@ -222,5 +319,20 @@ impl std::fmt::Display for TokenizedDataset {
             self.len(),
             self.tokens()
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_that_ends_a_word_is_not_encoded_twice() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/neox-tokenizer");
+        let tokenizer = Tokenizer::from_folder(std::path::Path::new(folder)).unwrap();
+        let seam = |prompt: &str, completion: &str| seam(&tokenizer.locate(&[prompt, completion].concat()).unwrap(), prompt, completion);
+        assert_eq!(seam("What is it?", "It is."), Some(4));
+        assert_eq!(seam("What is it", " not?"), Some(3));
+        assert_eq!([seam("x = ", "4"), seam("un", "believable"), seam("Say\n", "\nno"), seam("a", "\u{301}")], [None; 4]);
     }
 }

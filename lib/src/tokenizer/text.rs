@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use serde_json::Value;
-use tokenizers::Tokenizer as Inner;
+use tokenizers::{PostProcessorWrapper, Tokenizer as Inner};
 
 use crate::border::guard::guarded;
 use crate::border::{file, json, limits};
@@ -20,7 +21,12 @@ pub struct Tokenizer {
     eos: u32,
     /// What stands before and after a text.
     around: [Vec<u32>; 2],
+    /// Whether an added token counts between blanks only, so that what follows a text changes its last ids.
+    whole_words: bool,
 }
+
+/// The end-of-sequence token of a tokenizer whose configuration names none.
+const END: &str = "<|endoftext|>";
 
 /// The special tokens that a configuration may name.
 const SPECIAL: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
@@ -44,11 +50,19 @@ impl Tokenizer {
     /// # Errors
     /// [`ErrorKind::File`] when a file cannot be read; [`ErrorKind::Tokenizer`] when it is no tokenizer, or its end-of-sequence token is unknown.
     pub fn from_folder(folder: &Path) -> Result<Self> {
-        let path = folder.join("tokenizer.json");
-        let bytes = file::read(&path, limits::TOKENIZER)?;
+        Self::from_file(&folder.join("tokenizer.json"))
+    }
+
+    /// [`Tokenizer::from_folder`] for a `tokenizer.json` of any name.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::from_folder`].
+    pub fn from_file(path: &Path) -> Result<Self> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let bytes = file::read(path, limits::TOKENIZER)?;
         let configuration = optional_json(&folder.join("tokenizer_config.json"))?;
         let older = optional_json(&folder.join("special_tokens_map.json"))?;
-        Self::assembled(&bytes, configuration, &older, folder, &path)
+        Self::assembled(&bytes, configuration, &older, folder, path)
     }
 
     /// From the content of `tokenizer.json`, that of the two files beside it, and the `path` to name in errors.
@@ -68,19 +82,22 @@ impl Tokenizer {
             .iter()
             .filter_map(|&name| Some((name.to_string(), text(&configuration[name]).or_else(|| text(&older[name]))?)))
             .collect();
-        let eos_token = special.iter().find(|(name, _)| name == "eos_token").map_or("<|endoftext|>", |(_, token)| token);
+        let eos_token = special.iter().find(|(name, _)| name == "eos_token").map_or(END, |(_, token)| token);
         let eos = inner.token_to_id(eos_token).ok_or_else(|| {
             Error::new(ErrorKind::Tokenizer, format!("`{}` has no token `{eos_token}`", path.display()))
                 .hint("name the end-of-sequence token as `eos_token` in tokenizer_config.json")
         })?;
         // What the file stores of an earlier call: transformers resets both for each.
         inner.with_padding(None);
-        inner.with_truncation(None).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("`{}`: {error}", path.display())))?;
+        inner.with_truncation(None).map_err(|error| refused(error).at(path.display()))?;
         let mut around = around(&inner).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("`{}`: {error}", path.display())))?;
         if around[1].is_empty() && configuration["add_eos_token"] == true {
             around[1].push(eos);
         }
-        Ok(Self { inner: Arc::new(inner), folder: folder.to_path_buf(), configuration, special, eos, around })
+        let whole_words = inner.get_added_tokens_decoder().values().any(|token| token.single_word);
+        // What stands around a text is known; beyond that a post-processor only takes blanks off the places of tokens.
+        inner.with_post_processor(None::<PostProcessorWrapper>);
+        Ok(Self { inner: Arc::new(inner), folder: folder.to_path_buf(), configuration, special, eos, around, whole_words })
     }
 
     /// The ids of a text, without any special token.
@@ -88,9 +105,13 @@ impl Tokenizer {
     /// # Errors
     /// [`ErrorKind::Tokenizer`] when the tokenizer refuses the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encode =
-            || self.inner.encode(text, false).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("encode: {error}")).because(error));
-        Ok(guarded(ErrorKind::Tokenizer, "encode", encode)?.get_ids().to_vec())
+        let encoding = guarded(ErrorKind::Tokenizer, "encode", || self.inner.encode_fast(text, false).map_err(refused))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// [`Tokenizer::encode`] with the bytes of the text that each id stands for, and the number of its word.
+    pub(crate) fn locate(&self, text: &str) -> Result<tokenizers::Encoding> {
+        guarded(ErrorKind::Tokenizer, "encode", || self.inner.encode(text, false).map_err(refused))
     }
 
     /// The ids of a text that a model goes on from: [`Tokenizer::encode`] after the tokens that the model expects before a
@@ -100,8 +121,23 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>> {
-        let (before, ids) = (&self.around[0], self.encode(text)?);
-        Ok(if ids.starts_with(before) { ids } else { [before.as_slice(), &ids].concat() })
+        Ok(self.begin(self.encode(text)?))
+    }
+
+    /// Ids behind those that the model expects before a text, unless they begin with them.
+    pub(crate) fn begin(&self, ids: Vec<u32>) -> Vec<u32> {
+        let before = self.beginning();
+        if ids.starts_with(before) { ids } else { [before, &ids].concat() }
+    }
+
+    /// The ids that the model expects before a text.
+    pub(crate) fn beginning(&self) -> &[u32] {
+        &self.around[0]
+    }
+
+    /// Whether an added token of this tokenizer counts between blanks only.
+    pub(crate) fn has_whole_words(&self) -> bool {
+        self.whole_words
     }
 
     /// The ids that stand after a text in training: what `tokenizer.json` puts there, else the end-of-sequence token where
@@ -115,12 +151,12 @@ impl Tokenizer {
         self.around[1].contains(&self.eos)
     }
 
-    /// The ids of each text.
+    /// The ids of each text, on all processors.
     ///
     /// # Errors
     /// As [`Tokenizer::encode`].
-    pub fn encode_batch(&self, texts: &[impl AsRef<str>]) -> Result<Vec<Vec<u32>>> {
-        texts.iter().map(|text| self.encode(text.as_ref())).collect()
+    pub fn encode_batch(&self, texts: &[impl AsRef<str> + Sync]) -> Result<Vec<Vec<u32>>> {
+        texts.par_iter().map(|text| self.encode(text.as_ref())).collect()
     }
 
     /// The text of ids; special tokens are left out.
@@ -165,6 +201,11 @@ impl Tokenizer {
         self.eos
     }
 
+    /// The text of the end-of-sequence token.
+    pub(crate) fn eos_token(&self) -> &str {
+        self.special.iter().find(|(name, _)| name == "eos_token").map_or(END, |(_, token)| token)
+    }
+
     /// The id that fills rows up: the end-of-sequence token, as in the course.
     pub fn pad_id(&self) -> u32 {
         self.eos
@@ -184,6 +225,10 @@ impl Tokenizer {
     pub fn special_tokens(&self) -> &[(String, String)] {
         &self.special
     }
+}
+
+fn refused(error: tokenizers::Error) -> Error {
+    Error::new(ErrorKind::Tokenizer, format!("encode: {error}")).because(error)
 }
 
 /// The ids that the post-processor of `tokenizer.json` puts before and after a text.

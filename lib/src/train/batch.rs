@@ -155,9 +155,14 @@ impl Batch {
     }
 }
 
-/// Ids that are computed together at most, but for a longer row: [`GROUP`], or with `packing` the model's positions.
+/// Ids that are computed together at most, but for a longer row: [`GROUP`], or with `packing` [`packed_length`] where that is more.
 pub fn largest_group(model: &CausalLm, arguments: &TrainingArguments) -> usize {
-    if arguments.packing { model.config().max_position_embeddings().max(GROUP) } else { GROUP }
+    if arguments.packing { packed_length(model, arguments).max(GROUP) } else { GROUP }
+}
+
+/// Ids of a packed sequence at most: `max_length`, or the model's positions.
+pub fn packed_length(model: &CausalLm, arguments: &TrainingArguments) -> usize {
+    arguments.max_length.unwrap_or(model.config().max_position_embeddings())
 }
 
 /// Input ids of a row: all but padding and the last one.

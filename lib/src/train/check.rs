@@ -92,7 +92,8 @@ pub fn memory_of_steps(run: &Run, lengths: &[Vec<usize>]) -> Result<()> {
     let longest = |rows: usize| sequences.iter().take(rows * lengths.first().map_or(1, Vec::len)).sum::<usize>();
     let tokens = match arguments.accumulation {
         Accumulation::Tokens => {
-            longest(arguments.rows_per_step()).min(largest_group(model, arguments)).max(sequences.first().copied().unwrap_or(0))
+            let rows = if arguments.packing { lengths.len() } else { arguments.rows_per_step() };
+            longest(rows).min(largest_group(model, arguments)).max(sequences.first().copied().unwrap_or(0))
         }
         Accumulation::Means => longest(arguments.per_device_train_batch_size),
     };

@@ -1,6 +1,6 @@
 //! Rows → a trained model.
 //!
-//! On the data's path: [`sampler`] says which rows a step takes, [`objective`] makes [`batch`]es of them, [`step`] is the one
+//! On the data's path: [`sampler`] says which rows a step takes ([`packing`] which share a sequence), [`objective`] makes [`batch`]es of them, [`step`] is the one
 //! training step of every objective, [`run`] what it changes, [`report`] what it says, and [`trainer`] the loop around it with
 //! logs, evaluations and checkpoints. [`preference`] is the second objective (DPO). Beside it: [`arguments`] are the settings,
 //! [`check`] refuses what cannot work, [`evaluation`] is the loss on held-out rows, [`callback`] code of the caller's own,
@@ -16,6 +16,7 @@ pub mod checkpoint;
 pub mod evaluation;
 pub mod log;
 pub mod objective;
+pub mod packing;
 pub mod preference;
 pub mod report;
 pub mod run;

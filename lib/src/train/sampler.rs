@@ -1,12 +1,18 @@
 //! (lengths of rows, arguments, step) → the rows of the step: a function of these alone, so that a resumed run sees the same ones.
+//!
+//! With packing, what is drawn are sequences of rows.
 
 use crate::train::arguments::settings::{SamplingStrategy, TrainingArguments};
+use crate::train::packing::pack;
 use crate::util::rng::Pcg64;
 
 /// Says which rows come when.
 #[derive(Debug, Clone, Default)]
 pub struct Sampler {
+    /// Ids of each item that is drawn.
     lengths: Vec<usize>,
+    /// The rows of each item, where it may have several.
+    packed: Option<Vec<Vec<usize>>>,
     /// The order of one epoch, made when it is first needed.
     order: Option<(usize, Vec<usize>)>,
 }
@@ -14,7 +20,24 @@ pub struct Sampler {
 impl Sampler {
     /// A sampler of rows with these numbers of input ids.
     pub fn new(lengths: Vec<usize>) -> Self {
-        Self { lengths, order: None }
+        Self { lengths, packed: None, order: None }
+    }
+
+    /// A sampler of rows by the input ids of each of their sequences, or with a `capacity` of packed sequences of at most so many
+    /// ids: an id of each row is only ever predicted.
+    pub fn of(lengths: &[Vec<usize>], capacity: Option<usize>) -> Self {
+        let Some(capacity) = capacity else {
+            return Self::new(lengths.iter().map(|row| row.first().copied().unwrap_or(0)).collect());
+        };
+        let ids: Vec<usize> = lengths.iter().map(|row| row.iter().map(|inputs| inputs + 1).sum()).collect();
+        let packed = pack(&ids, capacity);
+        let length = |rows: &Vec<usize>| rows.iter().map(|&row| ids[row]).sum();
+        Self { lengths: packed.iter().map(length).collect(), packed: Some(packed), order: None }
+    }
+
+    /// What an epoch draws: rows, or with packing sequences.
+    pub fn items(&self) -> usize {
+        self.lengths.len()
     }
 
     /// Indices of the rows of a step, counted from 0.
@@ -34,7 +57,11 @@ impl Sampler {
         }
         let order = self.order.as_ref().map_or(&[][..], |(_, order)| order);
         let start = step % per_epoch * size;
-        order[start..(start + size).min(order.len())].to_vec()
+        let drawn = &order[start..(start + size).min(order.len())];
+        match &self.packed {
+            Some(packed) => drawn.iter().flat_map(|&item| packed[item].iter().copied()).collect(),
+            None => drawn.to_vec(),
+        }
     }
 }
 

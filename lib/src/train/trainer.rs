@@ -13,6 +13,7 @@ use crate::models::causal::CausalLm;
 use crate::tokenizer::encode::{Encoding, TokenizedDataset};
 use crate::train::arguments::json;
 use crate::train::arguments::settings::{IntervalStrategy, TrainingArguments};
+use crate::train::batch::packed_length;
 use crate::train::callback::early_stopping::EarlyStopping;
 use crate::train::callback::trainer_callback::{CallbackContext, Control, TrainerCallback};
 use crate::train::check;
@@ -92,9 +93,9 @@ impl<O: Objective> Trainer<O> {
             ));
         }
         let lengths = train_rows.iter().map(|row| objective.lengths(row)).collect::<Result<Vec<_>>>()?;
-        let run = Run::new(model, arguments, train_rows.len())?;
+        let sampler = Sampler::of(&lengths, arguments.packing.then(|| packed_length(model, &arguments)));
+        let run = Run::new(model, arguments, sampler.items())?;
         check::memory_of_steps(&run, &lengths)?;
-        let sampler = Sampler::new(lengths.iter().map(|row| row.first().copied().unwrap_or(0)).collect());
         let mut trainer =
             Self { run, objective, train_rows, eval_rows, sampler, callbacks: Vec::new(), pending: None, stated: Instant::now() };
         let TrainingArguments { early_stopping_patience, early_stopping_threshold, .. } = trainer.run.arguments;

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use crate::kernel::prepare::companion;
 use crate::lab::failure::Failure;
+use crate::lab::machine::model::SMOL;
 use crate::lab::machine::{jupyter, python, resources};
 use crate::lab::paths::Paths;
 use crate::spawn;
@@ -41,6 +42,7 @@ pub fn doctor(paths: &Paths, port: Option<u16>) -> Result<(), Failure> {
                 "notebooks/models",
             ),
         ),
+        ("real model", SMOL.verify()),
         ("data", assets(&paths.notebooks.join("data"), &DATA.map(str::to_string), "notebooks/data")),
     ];
     let mut wrong = Vec::new();

@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_name_that_lessons_ask_for_is_offered() {
-        let asked = notebooks::ipynb::metadata()["kernelspec"].clone();
+        let asked = notebooks::Notebook::new(Vec::new()).metadata["kernelspec"].clone();
         let offers = offers(None, false);
         assert_eq!(offers, [("rust".into(), "Rust"), ("rust-finetuning".into(), "Rust (finetuning)")]);
         assert!(offers.iter().any(|(name, shown)| asked["name"] == name.as_str() && asked["display_name"] == *shown));

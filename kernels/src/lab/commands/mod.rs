@@ -10,6 +10,7 @@ pub mod check;
 pub mod doctor;
 pub mod export;
 pub mod kernel;
+pub mod reset;
 pub mod run;
 pub mod serve;
 pub mod setup;

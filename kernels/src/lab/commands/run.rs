@@ -62,7 +62,7 @@ pub fn run(paths: &Paths, words: &[String], write: bool) -> Result<(), Failure> 
         }
         if write {
             hide_paths(&mut job.notebook, paths);
-            std::fs::write(&job.file, job.notebook.write()).map_err(|error| format!("{}: {error}", job.file.display()))?;
+            job.notebook.save(&job.file).map_err(|error| format!("{}: {error}", job.file.display()))?;
         }
     }
     match failures.first() {

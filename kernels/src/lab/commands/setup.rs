@@ -9,7 +9,9 @@ use notebooks::ipynb::KERNEL_DISPLAY_NAME;
 use crate::kernel::prepare::companion::wants_cuda;
 use crate::kernel::prepare::unpack::checksum;
 use crate::lab::failure::Failure;
-use crate::lab::machine::steps::{Done, step};
+use crate::lab::machine::copies::{self, Copy};
+use crate::lab::machine::model::SMOL;
+use crate::lab::machine::steps::{Done, say, step};
 use crate::lab::machine::{companion, jupyter, kernelspec, python, resources};
 use crate::lab::paths::Paths;
 use crate::spawn;
@@ -19,9 +21,23 @@ pub fn setup(paths: &Paths) -> Result<(), Failure> {
     resources::check_writable(paths)?;
     // What may be missing on the machine comes before what takes long.
     step("Python environment", || python::prepare(paths))?;
+    step(SMOL.title, || SMOL.fetch(&python::venv_python(paths)))?;
     step("companion crate", || companion::build(&paths.root, wants_cuda()))?;
     step("kernel and settings", || configure(paths))?;
-    step("outputs of the lessons", || trust(paths))
+    step("outputs of the lessons", || trust(paths))?;
+    step("your copies of the lessons", || copy(paths))
+}
+
+/// The reader's copies follow the lessons; those that the reader changed stay, and are named.
+fn copy(paths: &Paths) -> Result<Done, Failure> {
+    let copies = copies::refresh(paths)?;
+    let names =
+        |what: Copy| -> Vec<&str> { copies.iter().filter(|(_, copy)| *copy == what).map(|(lesson, _)| lesson.name.as_str()).collect() };
+    let (made, kept) = (names(Copy::Made), names(Copy::Kept));
+    for name in &kept {
+        say(&format!("{name} has changed, and so has your copy, which stays; to have the new one beside it: cargo lab reset {name}"));
+    }
+    Ok(if made.is_empty() { Done::Fresh } else { Done::Made(format!("{} made in {}", made.len(), paths.work.display())) })
 }
 
 fn configure(paths: &Paths) -> Result<Done, Failure> {

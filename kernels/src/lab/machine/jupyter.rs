@@ -66,7 +66,7 @@ pub fn start(paths: &Paths, port: u16, page: &str, browser: bool, token: &str) -
     let mut command = Command::new(python::venv_python(paths));
     command.args(["-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", "--ServerApp.answer_yes=True"]);
     command.arg(format!("--ServerApp.port={port}")).arg(format!("--LabApp.default_url={}", page));
-    command.arg("--ServerApp.root_dir").arg(&paths.notebooks);
+    command.arg("--ServerApp.root_dir").arg(&paths.work);
     command.args([
         "--LabApp.extension_manager=readonly",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
@@ -85,7 +85,7 @@ pub fn start(paths: &Paths, port: u16, page: &str, browser: bool, token: &str) -
     // comes from here alone.
     command.env("JUPYTER_TOKEN", token).env_remove("JUPYTER_PATH");
     python::own_packages_only(&mut command);
-    let server = Running::start_group(spawn::log_into(command.current_dir(&paths.notebooks), &log).map_err(failed)?);
+    let server = Running::start_group(spawn::log_into(command.current_dir(&paths.work), &log).map_err(failed)?);
     let mut server = server.map_err(|error| Failure::new(format!("JupyterLab did not start: {error}"), "rm -rf .lab/venv && cargo lab"))?;
     let begin = Instant::now();
     while !answers(port, token) {

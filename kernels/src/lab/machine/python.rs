@@ -135,7 +135,22 @@ fn logged(command: &mut Command, log: &Path) -> Result<Result<(), String>, Failu
 
 /// What pip's output means for the user.
 fn pip_failure(output: &str) -> Failure {
-    let network = [
+    if output.contains("No space left on device") {
+        return Failure::new("the disk is full", "free some space, then: cargo lab");
+    }
+    if is_network_failure(output) {
+        return Failure::new(
+            "pip did not reach the package index; the first set-up needs the network",
+            "connect to the network, then: cargo lab",
+        );
+    }
+    let line = output.lines().rev().find(|line| line.starts_with("ERROR")).unwrap_or_else(|| last_line(output));
+    Failure::new(format!("pip could not install JupyterLab: {line}"), "read .lab/pip.log, then: cargo lab")
+}
+
+/// Whether pip failed because it did not reach the package index.
+pub fn is_network_failure(output: &str) -> bool {
+    let words = [
         "NewConnectionError",
         "NameResolutionError",
         "ConnectTimeoutError",
@@ -147,17 +162,7 @@ fn pip_failure(output: &str) -> Failure {
         "No matching distribution found",
         "Could not find a version",
     ];
-    if output.contains("No space left on device") {
-        return Failure::new("the disk is full", "free some space, then: cargo lab");
-    }
-    if network.iter().any(|word| output.contains(word)) {
-        return Failure::new(
-            "pip did not reach the package index; the first set-up needs the network",
-            "connect to the network, then: cargo lab",
-        );
-    }
-    let line = output.lines().rev().find(|line| line.starts_with("ERROR")).unwrap_or_else(|| last_line(output));
-    Failure::new(format!("pip could not install JupyterLab: {line}"), "read .lab/pip.log, then: cargo lab")
+    words.iter().any(|word| output.contains(word))
 }
 
 fn last_line(text: &str) -> &str {

@@ -262,15 +262,7 @@ mod tests {
     use super::*;
 
     fn cells(sources: &[&str]) -> Vec<NotebookCell> {
-        let cell = |source: &&str| NotebookCell {
-            kind: Kind::Code,
-            id: String::new(),
-            source: source.to_string(),
-            metadata: serde_json::Map::new(),
-            execution_count: None,
-            outputs: Vec::new(),
-        };
-        sources.iter().map(cell).collect()
+        sources.iter().map(|source| NotebookCell::new(Kind::Code, "", *source)).collect()
     }
 
     #[test]

@@ -27,8 +27,14 @@ impl TrainingArguments {
             return Err(refuse(
                 "packing",
                 "true with accumulation Means",
-                "false, or accumulation Encoding: means of micro-batches need them apart",
+                "false, or accumulation Tokens: means of micro-batches need them apart",
             ));
+        }
+        if self.max_length == Some(0) {
+            return Err(refuse("max_length", "0", "at least 1, or none for the model's positions"));
+        }
+        if self.max_length.is_some() && !self.packing {
+            return Err(refuse("max_length", "set without packing", "none: rows are cut where they are tokenized (`TokenizeOptions`)"));
         }
         if self.group_by_length && self.train_sampling_strategy == SamplingStrategy::Sequential {
             return Err(refuse(

@@ -36,6 +36,16 @@ pub enum IntervalStrategy {
     Epoch,
 }
 
+/// How rows are packed into sequences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum PackingStrategy {
+    /// The longest row first, each into the sequence that it fills best; no row is cut.
+    #[default]
+    #[serde(rename = "bfd")]
+    BestFitDecreasing,
+}
+
 /// In which order the rows come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -107,9 +117,14 @@ pub struct TrainingArguments {
     pub label_smoothing_factor: f64,
     /// Strength of the noise on the embeddings in training (Jain et al. 2023). Default none.
     pub neftune_noise_alpha: Option<f64>,
-    /// Compute the rows of a step in pieces of up to as many tokens as the model has positions, instead of 512: fewer
-    /// passes, more memory. Attention keeps rows apart, so no loss changes. Default false (a setting of TRL's SFTTrainer).
+    /// Pack rows into sequences of up to `max_length` ids, which `per_device_train_batch_size` then counts: fewer steps for the
+    /// same tokens. Attention keeps rows apart and positions begin anew with each, so no loss changes. Default false (a setting
+    /// of TRL's SFTTrainer).
     pub packing: bool,
+    /// How rows are packed. Default best fit, decreasing (TRL's `bfd`); TRL's `wrapped`, which cuts rows anywhere, is refused.
+    pub packing_strategy: PackingStrategy,
+    /// With `packing`: ids of a sequence at most. Default none: the model's positions (TRL's is 1024).
+    pub max_length: Option<usize>,
     /// Learn the completion only, not the prompt. Default false: the course learns both (a setting of TRL's SFTTrainer).
     pub completion_only_loss: bool,
     /// The order of the rows. Default random.
@@ -182,6 +197,8 @@ impl Default for TrainingArguments {
             label_smoothing_factor: 0.0,
             neftune_noise_alpha: None,
             packing: false,
+            packing_strategy: PackingStrategy::default(),
+            max_length: None,
             completion_only_loss: false,
             train_sampling_strategy: SamplingStrategy::Random,
             group_by_length: false,

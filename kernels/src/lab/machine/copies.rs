@@ -1,0 +1,226 @@
+//! The lessons of the repository → the reader's own copies, in a folder that git does not look at: JupyterLab saves into
+//! these, so an update of the repository finds no changed file.
+//!
+//! A copy whose cells are the lesson's follows it; one whose cells the reader changed stays until [`reset`] is asked for. Nothing
+//! that the reader made is lost: what a new lesson replaces is kept beside it.
+
+use std::path::{Path, PathBuf};
+
+use notebooks::course::{self, LessonFile};
+use notebooks::{Kind, Notebook};
+use serde_json::{Map, Value, json};
+
+use crate::kernel::prepare::unpack::checksum;
+use crate::lab::failure::Failure;
+use crate::lab::paths::Paths;
+
+/// What each copy was made of: the cells of the lesson as they were then, and the checksum of the file.
+const RECORD: &str = ".lessons.json";
+
+/// What became of a lesson's copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Copy {
+    /// It is the lesson's, as it is now.
+    Fresh,
+    /// It was made, or followed the lesson.
+    Made,
+    /// The lesson has changed, and so had the reader's copy, which stays.
+    Kept,
+}
+
+/// The file of a lesson's copy.
+pub fn path(paths: &Paths, lesson: &LessonFile) -> PathBuf {
+    paths.work.join(format!("{}.ipynb", lesson.name))
+}
+
+/// Brings all copies up to date; (lesson, what became of its copy) of each.
+///
+/// # Errors
+/// The folder cannot be written, or a lesson has no notebook.
+pub fn refresh(paths: &Paths) -> Result<Vec<(LessonFile, Copy)>, Failure> {
+    let mut record = read_record(&paths.work);
+    let lessons = course::lessons(&paths.notebooks)?.into_iter().filter(|lesson| lesson.notebook.exists());
+    let copies = lessons.map(|lesson| {
+        let copy = follow(paths, &lesson, &mut record)?;
+        Ok((lesson, copy))
+    });
+    let copies = copies.collect::<Result<Vec<_>, Failure>>()?;
+    write_record(&paths.work, &record)?;
+    Ok(copies)
+}
+
+/// Makes the copies of these lessons anew; (lesson, where the reader's changed copy was put) of each.
+///
+/// # Errors
+/// As [`refresh`], or a word that names no lesson.
+pub fn reset(paths: &Paths, words: &[String]) -> Result<Vec<(LessonFile, Option<PathBuf>)>, Failure> {
+    let lessons = course::lessons(&paths.notebooks)?;
+    let selected = course::select(&lessons, words).map_err(|what| Failure::new(what, "cargo lab reset 1"))?;
+    let mut record = read_record(&paths.work);
+    let copies = selected.into_iter().map(|lesson| {
+        let kept = put_aside(&path(paths, &lesson), record.get(&lesson.name))?;
+        make(paths, &lesson, &mut record)?;
+        Ok((lesson, kept))
+    });
+    let copies = copies.collect::<Result<Vec<_>, Failure>>()?;
+    write_record(&paths.work, &record)?;
+    Ok(copies)
+}
+
+/// A copy follows its lesson unless the reader changed a cell of it.
+fn follow(paths: &Paths, lesson: &LessonFile, record: &mut Map<String, Value>) -> Result<Copy, Failure> {
+    let (own, now) = (path(paths, lesson), cells(&lesson.notebook)?);
+    if !own.exists() {
+        make(paths, lesson, record)?;
+        return Ok(Copy::Made);
+    }
+    let entry = record.get(&lesson.name);
+    let then = entry.map(|entry| &entry["cells"]);
+    if then == Some(&now) {
+        return Ok(Copy::Fresh);
+    }
+    // What cannot be read is the reader's as well: it stays as it is.
+    let theirs = cells(&own).ok();
+    if theirs.is_none() || then != theirs.as_ref() {
+        return Ok(Copy::Kept);
+    }
+    put_aside(&own, entry)?;
+    make(paths, lesson, record)?;
+    Ok(Copy::Made)
+}
+
+fn make(paths: &Paths, lesson: &LessonFile, record: &mut Map<String, Value>) -> Result<(), Failure> {
+    std::fs::create_dir_all(&paths.work).map_err(|error| unwritable(&paths.work, &error))?;
+    let own = path(paths, lesson);
+    read(&lesson.notebook)?.save(&own).map_err(|error| unwritable(&own, &error))?;
+    record.insert(lesson.name.clone(), json!({ "cells": cells(&own)?, "file": sum(&own)? }));
+    Ok(())
+}
+
+/// Renames the reader's file to `NAME.mine-1.ipynb`, with the first number that is free; none where it is missing, or is as it
+/// was made.
+fn put_aside(own: &Path, entry: Option<&Value>) -> Result<Option<PathBuf>, Failure> {
+    if !own.exists() || entry.is_some_and(|entry| sum(own).is_ok_and(|sum| entry["file"] == sum)) {
+        return Ok(None);
+    }
+    let aside = (1..).map(|number| own.with_extension(format!("mine-{number}.ipynb"))).find(|path| !path.exists());
+    let aside = aside.unwrap_or_else(|| own.with_extension("mine.ipynb"));
+    std::fs::rename(own, &aside).map_err(|error| unwritable(&aside, &error))?;
+    Ok(Some(aside))
+}
+
+/// The cells of a notebook as a reader sees them, without outputs.
+fn cells(file: &Path) -> Result<Value, Failure> {
+    let kind = |kind| match kind {
+        Kind::Code => "code",
+        Kind::Markdown => "text",
+        Kind::Other => "other",
+    };
+    Ok(read(file)?.cells.iter().map(|cell| json!([kind(cell.kind), cell.source])).collect())
+}
+
+fn sum(file: &Path) -> Result<u32, Failure> {
+    std::fs::read(file).map(|bytes| checksum(&bytes)).map_err(|error| unwritable(file, &error))
+}
+
+fn read(file: &Path) -> Result<Notebook, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| unwritable(file, &error))?;
+    Notebook::read(&text).map_err(|error| Failure::from(format!("{}: {error}", file.display())))
+}
+
+fn read_record(work: &Path) -> Map<String, Value> {
+    let text = std::fs::read_to_string(work.join(RECORD)).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+fn write_record(work: &Path, record: &Map<String, Value>) -> Result<(), Failure> {
+    let (file, text) = (work.join(RECORD), Value::Object(record.clone()).to_string());
+    if std::fs::read_to_string(&file).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    std::fs::write(&file, text).map_err(|error| unwritable(&file, &error))
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(format!("{}: {error}", path.display()), "set FINETUNING_WORK to a folder of your own, then: cargo lab")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LESSON: &str = "fn lesson() {\n    // %% [markdown]\n    // # One\n\n    // %%\n    let one = 1;\n    Ok(())\n}\n";
+
+    /// A repository with one lesson.
+    fn repository(root: &Path) -> Paths {
+        let paths = Paths { root: root.into(), notebooks: root.join("notebooks"), lab: root.join(".lab"), work: root.join("work") };
+        std::fs::create_dir_all(paths.notebooks.join("lessons")).unwrap();
+        write_lesson(&paths, LESSON);
+        paths
+    }
+
+    fn write_lesson(paths: &Paths, text: &str) {
+        std::fs::write(paths.notebooks.join("lessons/01_one.rs"), text).unwrap();
+        let lesson = course::lessons(&paths.notebooks).unwrap().remove(0);
+        lesson.fresh_notebook().unwrap().save(&lesson.notebook).unwrap();
+    }
+
+    fn copy(paths: &Paths) -> Copy {
+        refresh(paths).unwrap().remove(0).1
+    }
+
+    fn text(paths: &Paths) -> String {
+        std::fs::read_to_string(paths.work.join("01_one.ipynb")).unwrap()
+    }
+
+    fn change(paths: &Paths, from: &str, to: &str) {
+        std::fs::write(paths.work.join("01_one.ipynb"), text(paths).replace(from, to)).unwrap();
+    }
+
+    #[test]
+    fn a_copy_follows_its_lesson_until_the_reader_changes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = repository(folder.path());
+        assert_eq!((copy(&paths), copy(&paths)), (Copy::Made, Copy::Fresh));
+        write_lesson(&paths, &LESSON.replace("= 1", "= 2"));
+        assert_eq!((copy(&paths), copy(&paths)), (Copy::Made, Copy::Fresh));
+        assert!(text(&paths).contains("= 2"));
+        // The reader changes a cell: it stays, whatever becomes of the lesson.
+        change(&paths, "= 2", "= 22");
+        assert_eq!(copy(&paths), Copy::Fresh);
+        write_lesson(&paths, &LESSON.replace("= 1", "= 3"));
+        assert_eq!((copy(&paths), copy(&paths)), (Copy::Kept, Copy::Kept));
+        assert!(text(&paths).contains("= 22"));
+        // Until a reset, which keeps it aside.
+        let kept = reset(&paths, &["1".into()]).unwrap().remove(0).1.unwrap();
+        assert!(text(&paths).contains("= 3") && std::fs::read_to_string(&kept).unwrap().contains("= 22"));
+        assert!(kept.ends_with("01_one.mine-1.ipynb"));
+        assert_eq!(copy(&paths), Copy::Fresh);
+        assert_eq!(reset(&paths, &["1".into()]).unwrap().remove(0).1, None, "an untouched copy is nothing to keep");
+    }
+
+    #[test]
+    fn what_the_reader_ran_is_kept_aside_when_the_lesson_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = repository(folder.path());
+        copy(&paths);
+        change(&paths, "\"outputs\": []", "\"outputs\": [{\"output_type\": \"stream\", \"name\": \"stdout\", \"text\": \"mine\"}]");
+        write_lesson(&paths, &LESSON.replace("= 1", "= 2"));
+        assert_eq!(copy(&paths), Copy::Made);
+        assert!(std::fs::read_to_string(paths.work.join("01_one.mine-1.ipynb")).unwrap().contains("mine"));
+    }
+
+    #[test]
+    fn a_broken_copy_stays_and_a_deleted_one_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = repository(folder.path());
+        copy(&paths);
+        change(&paths, "{", "");
+        write_lesson(&paths, &LESSON.replace("= 1", "= 2"));
+        assert_eq!(copy(&paths), Copy::Kept);
+        assert!(reset(&paths, &["1".into()]).unwrap().remove(0).1.is_some());
+        std::fs::remove_file(paths.work.join("01_one.ipynb")).unwrap();
+        assert_eq!(copy(&paths), Copy::Made);
+        assert!(reset(&paths, &["9".into()]).unwrap_err().to_string().contains("`9` names no lesson"));
+    }
+}

@@ -1,0 +1,230 @@
+//! Examples of any shape → training tokens, and a report of what became of each row.
+
+use std::fmt;
+
+use serde_json::Value as Json;
+
+use crate::data::dataset::Dataset;
+use crate::data::detect;
+use crate::data::message::Message;
+use crate::data::shape::{Content, Shape};
+use crate::error::{Error, ErrorKind, Result};
+use crate::tokenizer::encode::{Encoding, IGNORE_INDEX, Joined, MERGED, TokenizedDataset, check_length, each_row, join};
+use crate::tokenizer::options::{EndToken, TokenizeOptions};
+use crate::tokenizer::text::Tokenizer;
+use crate::tokenizer::turns::{TurnTemplate, Turns};
+use crate::util::notice;
+
+/// What became of the rows of a data set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenizeReport {
+    /// Rows of the data set.
+    pub rows: usize,
+    /// Rows that are learnt.
+    pub trained: usize,
+    /// Their ids.
+    pub tokens: usize,
+    /// Ids of completions and of the assistant's turns among them.
+    pub learnt: usize,
+    /// Rows without text, by index; they are left out.
+    pub empty: Vec<usize>,
+    /// Rows with nothing to predict, by index; they are left out.
+    pub silent: Vec<usize>,
+    /// Conversations whose last turn alone is too long, or of which no turn of the assistant is left, by index; they are left out.
+    pub too_long: Vec<usize>,
+    /// Rows that were cut, by index.
+    pub truncated: Vec<usize>,
+    /// Rows in which the end of the prompt and the beginning of the completion are one token, by index.
+    pub merged: Vec<usize>,
+    /// Rows that got an end-of-sequence token, which the tokenizer would not have added.
+    pub ended: usize,
+    /// Conversations whose last learnt id is no special token: the model is not taught to stop.
+    pub endless: usize,
+    /// Whether a template that leaves reasoning out of earlier turns was changed to keep it.
+    pub keeps_reasoning: bool,
+}
+
+/// A row, and what was done to it.
+#[derive(Default)]
+struct Row {
+    encoding: Encoding,
+    empty: bool,
+    too_long: bool,
+    truncated: bool,
+    merged: bool,
+    ended: bool,
+    endless: bool,
+}
+
+/// Every row of a data set as training tokens, in order, on all processors: answers to prompts, texts, and conversations, for
+/// which the checkpoint's chat template is used. Rows that teach nothing are left out. The report says what became of the rows;
+/// what one may not expect of it is said aloud, too.
+///
+/// # Errors
+/// When `max_length` is 0, a row has no known columns, or a template refuses a conversation, with the row; when no row is left.
+pub fn tokenize_with(data: &Dataset, tokenizer: &Tokenizer, options: &TokenizeOptions) -> Result<(TokenizedDataset, TokenizeReport)> {
+    check_length(options.max_length)?;
+    if options.shape.is_none() {
+        detect::say(data);
+    }
+    let template = tokenizer.chat_template(false).map(|template| TurnTemplate::new(&template, options.assistant_only));
+    let of_tools = tokenizer.chat_template(true).map(|template| TurnTemplate::new(&template, options.assistant_only));
+    let plain = template.as_ref().ok().and_then(|template| Turns::new(tokenizer, template, &Json::Null).ok());
+    let rows = each_row(data, |example| match options.shape.map_or_else(|| Shape::of(example), Ok)?.read(example)? {
+        Content::Completion { prompt, completion } => completion_row(tokenizer, options, &prompt, &completion),
+        Content::Chat { messages, tools } => match (&plain, tools.is_null()) {
+            (Some(turns), true) => chat_row(tokenizer, options, turns, &messages),
+            // Tools are a row's own; and what is wrong with the template is said again.
+            (_, without) => {
+                let template = if without { &template } else { &of_tools };
+                let template = template.as_ref().map_err(Clone::clone)?;
+                chat_row(tokenizer, options, &Turns::new(tokenizer, template, &tools)?, &messages)
+            }
+        },
+        _ => Err(Error::new(ErrorKind::Data, "the row is a preference pair, which is two texts")
+            .hint("use `tokenize_preferences`, or learn the chosen answers alone: `remove_columns` and `rename_column`")),
+    })?;
+    let (rows, mut report) = sorted(rows);
+    report.keeps_reasoning = report.learnt > 0 && plain.is_some() && template.is_ok_and(|template| template.keeps_reasoning);
+    if rows.is_empty() {
+        return Err(Error::new(ErrorKind::Data, format!("no row is left to learn: {report}"))
+            .hint("give rows an answer behind the prompt, or raise max_length so that it is not cut off"));
+    }
+    report.warnings().into_iter().for_each(notice::warn);
+    Ok((TokenizedDataset::from_rows(rows), report))
+}
+
+fn completion_row(tokenizer: &Tokenizer, options: &TokenizeOptions, prompt: &str, completion: &str) -> Result<Row> {
+    if completion.is_empty() {
+        return Ok(Row { empty: prompt.is_empty(), ..Default::default() });
+    }
+    let Joined { mut ids, prompt_length, merged } = join(tokenizer, prompt, completion)?;
+    let ended = options.end_token == EndToken::WhereNeeded
+        && !completion.ends_with(tokenizer.eos_token())
+        && !tokenizer.ending().contains(&tokenizer.eos_id());
+    ids.extend(ended.then(|| tokenizer.eos_id()));
+    // A text that brings its end token gets no second one.
+    if options.end_token == EndToken::AsTokenizer || ids.last() != Some(&tokenizer.eos_id()) {
+        ids.extend_from_slice(tokenizer.ending());
+    }
+    let mut row = Encoding { prompt_length, ..Encoding::from_ids(ids) };
+    if options.completion_only {
+        row.labels[..prompt_length].fill(IGNORE_INDEX);
+    }
+    Ok(Row { merged, ended, ..cut(row, options, tokenizer) })
+}
+
+/// A row of at most so many ids.
+fn cut(row: Encoding, options: &TokenizeOptions, tokenizer: &Tokenizer) -> Row {
+    let kept = if row.input_ids.starts_with(tokenizer.beginning()) { tokenizer.beginning().len() } else { 0 };
+    let truncated = row.input_ids.len() > options.max_length;
+    Row { encoding: row.cut(options.max_length, options.truncation_side, kept), truncated, ..Default::default() }
+}
+
+fn chat_row(tokenizer: &Tokenizer, options: &TokenizeOptions, turns: &Turns<'_>, messages: &[Message]) -> Result<Row> {
+    let row = turns.encode(messages, options.assistant_only)?;
+    let mut row = match options.keep_whole_turns && row.input_ids.len() > options.max_length {
+        true => whole_turns(options, turns, messages)?,
+        false => cut(row, options, tokenizer),
+    };
+    let last = row.encoding.labels.iter().rev().find(|label| **label != IGNORE_INDEX && !is_blank(tokenizer, **label));
+    row.endless = last.is_some_and(|&label| tokenizer.special_token(label).is_none());
+    row.too_long |= row.truncated && last.is_none();
+    Ok(row)
+}
+
+fn is_blank(tokenizer: &Tokenizer, id: u32) -> bool {
+    tokenizer.special_token(id).is_none() && tokenizer.decode(&[id]).is_ok_and(|text| text.trim().is_empty())
+}
+
+/// A long conversation without its oldest turns; what stands before the first question stays.
+fn whole_turns(options: &TokenizeOptions, turns: &Turns<'_>, messages: &[Message]) -> Result<Row> {
+    let asks = |message: &Message| message.role == "user";
+    let start = messages.iter().position(asks).unwrap_or(messages.len());
+    let (lead, rest) = messages.split_at(start);
+    let questions = rest.iter().enumerate().filter(|(_, message)| asks(message)).map(|(index, _)| index);
+    for question in questions.skip(1) {
+        let row = turns.encode(&[lead, &rest[question..]].concat(), options.assistant_only)?;
+        if row.input_ids.len() <= options.max_length {
+            return Ok(Row { encoding: row, truncated: true, ..Default::default() });
+        }
+    }
+    Ok(Row { too_long: true, ..Default::default() })
+}
+
+/// The rows that teach something, and the report of all.
+fn sorted(rows: Vec<Row>) -> (Vec<Encoding>, TokenizeReport) {
+    let mut report = TokenizeReport { rows: rows.len(), ..Default::default() };
+    let mut left = Vec::with_capacity(rows.len());
+    for (index, row) in rows.into_iter().enumerate() {
+        let encoding = row.encoding;
+        let learnt = (1..encoding.labels.len()).filter(|&place| place >= encoding.prompt_length && encoding.labels[place] != IGNORE_INDEX);
+        let learnt = learnt.count();
+        match () {
+            () if row.empty => report.empty.push(index),
+            () if row.too_long => report.too_long.push(index),
+            () if learnt == 0 => report.silent.push(index),
+            () => {
+                report.trained += 1;
+                report.tokens += encoding.input_ids.len();
+                report.learnt += learnt;
+                report.truncated.extend(row.truncated.then_some(index));
+                report.merged.extend(row.merged.then_some(index));
+                report.ended += usize::from(row.ended);
+                report.endless += usize::from(row.endless);
+                left.push(encoding);
+            }
+        }
+    }
+    (left, report)
+}
+
+impl TokenizeReport {
+    /// Rows that were left out.
+    pub fn dropped(&self) -> usize {
+        self.rows - self.trained
+    }
+
+    /// What one may not expect, a line each.
+    fn warnings(&self) -> Vec<String> {
+        let rows = |indices: &[usize], what: &str| {
+            let first = indices.first()?;
+            Some(format!("{} of {} rows {what}; the first is row {first}", indices.len(), self.rows))
+        };
+        let lines = [
+            rows(&self.empty, "have no text and are left out"),
+            rows(&self.silent, "have nothing to predict (a prompt alone, or one token) and are left out"),
+            rows(&self.too_long, "are too long for max_length in their last turn and are left out"),
+            rows(&self.merged, MERGED),
+            (self.ended > 0).then(|| {
+                format!("{} rows got an end-of-sequence token, so that the model learns to stop (EndToken::AsTokenizer: none)", self.ended)
+            }),
+            (self.endless > 0).then(|| {
+                format!("{} conversations do not teach the model to stop: no special token ends what the assistant says", self.endless)
+            }),
+            self.keeps_reasoning.then(|| "the chat template leaves reasoning out of earlier turns; it was kept in all, as in TRL".into()),
+        ];
+        lines.into_iter().flatten().collect()
+    }
+}
+
+impl fmt::Display for TokenizeReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} of {} rows, {} tokens, {} of them learnt; left out: {} empty, {} with nothing to predict, {} too long; {} truncated, {} with a \
+             merged seam, {} with an end token added",
+            self.trained,
+            self.rows,
+            self.tokens,
+            self.learnt,
+            self.empty.len(),
+            self.silent.len(),
+            self.too_long.len(),
+            self.truncated.len(),
+            self.merged.len(),
+            self.ended
+        )
+    }
+}

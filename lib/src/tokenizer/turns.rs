@@ -1,0 +1,164 @@
+//! A conversation → ids of which the assistant's are learnt: masks as transformers' and TRL's.
+//!
+//! A template says by `{% generation %}` what the assistant speaks. Where it does not, a turn begins behind the text that asks for
+//! it (`add_generation_prompt`) and ends where the conversation up to it ends, if the whole begins with both; TRL writes the same
+//! into copies of templates that it knows, and refuses others.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use serde_json::Value as Json;
+
+use crate::data::message::Message;
+use crate::error::{Error, ErrorKind, Result};
+use crate::tokenizer::chat::{ChatOptions, check};
+use crate::tokenizer::encode::{Encoding, IGNORE_INDEX};
+use crate::tokenizer::jinja::{Jinja, MARKS, marks_generation, readable};
+use crate::tokenizer::text::Tokenizer;
+
+/// What Qwen3 leaves out of earlier turns: the reasoning. TRL keeps it everywhere, since it is learnt.
+const FORGETS: [&str; 2] = ["loop.index0 > ns.last_query_index", "loop.last or (not loop.last and reasoning_content)"];
+/// The template of Qwen2.5, in which TRL counts the line break behind `assistant` as said.
+const BREAK_IS_SAID: &str = r#"(message.role == "assistant" and not message.tool_calls)"#;
+
+/// The text of a chat template, made ready for [`Turns`].
+#[derive(Debug)]
+pub(crate) struct TurnTemplate {
+    source: String,
+    generation: bool,
+    break_is_said: bool,
+    /// Whether the template was changed so that reasoning stays in earlier turns.
+    pub keeps_reasoning: bool,
+}
+
+impl TurnTemplate {
+    /// For masks of the assistant's turns, or for conversations that are learnt whole.
+    pub fn new(template: &str, assistant_only: bool) -> Self {
+        let generation = marks_generation(template);
+        let forgets = assistant_only && !generation && FORGETS.iter().all(|condition| template.contains(condition));
+        let template = match forgets {
+            true => Cow::Owned(FORGETS.iter().fold(template.to_string(), |template, condition| template.replace(condition, "true"))),
+            false => Cow::Borrowed(template),
+        };
+        Self {
+            generation: assistant_only && generation,
+            break_is_said: template.contains(BREAK_IS_SAID),
+            keeps_reasoning: forgets,
+            source: readable(&template).into_owned(),
+        }
+    }
+}
+
+/// Conversations → ids, by one template.
+#[derive(Debug)]
+pub(crate) struct Turns<'a> {
+    tokenizer: &'a Tokenizer,
+    template: &'a TurnTemplate,
+    jinja: Jinja<'a>,
+    options: ChatOptions,
+}
+
+impl<'a> Turns<'a> {
+    /// For conversations with these tools.
+    ///
+    /// # Errors
+    /// When the template is no Jinja.
+    pub fn new(tokenizer: &'a Tokenizer, template: &'a TurnTemplate, tools: &Json) -> Result<Self> {
+        let jinja = Jinja::new(&template.source, template.generation).map_err(|error| tokenizer.in_template(error))?;
+        Ok(Self { tokenizer, template, jinja, options: ChatOptions::new().with_tools(tools.clone()) })
+    }
+
+    /// The ids of a conversation; only the assistant's are learnt, or all. A message with `weight: 0` is not learnt.
+    ///
+    /// # Errors
+    /// When the template fails or refuses the conversation, or does not show what the assistant says.
+    pub fn encode(&self, messages: &[Message], assistant_only: bool) -> Result<Encoding> {
+        check(messages)?;
+        if self.template.generation && messages.iter().any(|message| message.content.contains(MARKS)) {
+            return Err(Error::new(ErrorKind::Data, "a message holds U+FDD0 or U+FDD1, which are no characters").hint("remove them"));
+        }
+        let (text, marked) = self.render(messages, false)?;
+        let located = self.tokenizer.locate(&text)?;
+        let mut row = Encoding::from_ids(located.get_ids().to_vec());
+        if !assistant_only {
+            return Ok(row);
+        }
+        let spans = match self.template.generation {
+            true => weighted(messages, marked)?,
+            false => self.spans(messages, &text)?,
+        };
+        let mut learnt = vec![false; row.input_ids.len()];
+        for span in spans {
+            // A token that the span begins or ends in is the assistant's, as in transformers.
+            let first = located.get_offsets().iter().position(|&(_, end)| end > span.start);
+            let last = located.get_offsets().iter().rposition(|&(start, _)| start < span.end);
+            if let (Some(first), Some(last)) = (first, last)
+                && !span.is_empty()
+            {
+                learnt[first..=last].fill(true);
+            }
+        }
+        row.prompt_length = learnt.iter().position(|learnt| *learnt).unwrap_or(learnt.len());
+        row.labels.iter_mut().zip(&learnt).filter(|(_, learnt)| !**learnt).for_each(|(label, _)| *label = IGNORE_INDEX);
+        Ok(row)
+    }
+
+    fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<(String, Vec<Range<usize>>)> {
+        let options = ChatOptions { add_generation_prompt, ..self.options.clone() };
+        let values = self.tokenizer.template_values(messages, &options)?;
+        self.jinja.render(values).map_err(|error| self.tokenizer.in_template(error))
+    }
+
+    /// The bytes of the whole text that the assistant says, by the texts of the conversations that end before and behind it.
+    fn spans(&self, messages: &[Message], whole: &str) -> Result<Vec<Range<usize>>> {
+        let mut spans = Vec::new();
+        for (index, message) in messages.iter().enumerate().filter(|(_, message)| message.role == "assistant") {
+            let asked = self.render(&messages[..index], true).ok().filter(|(asked, _)| whole.starts_with(asked.as_str()));
+            let start = asked.map(|(asked, _)| asked.len() - usize::from(self.template.break_is_said && asked.ends_with('\n')));
+            let (Some(start), Some(end)) = (start, self.end(messages, index, whole)?) else { return Err(hidden(index)) };
+            if end < start {
+                return Err(hidden(index));
+            }
+            if !is_silent(message) {
+                spans.push(start..end);
+            }
+        }
+        Ok(spans)
+    }
+
+    /// Where the turn at `index` ends in the whole text. A template may close a conversation with the end-of-sequence token.
+    fn end(&self, messages: &[Message], index: usize, whole: &str) -> Result<Option<usize>> {
+        if index + 1 == messages.len() {
+            return Ok(Some(whole.len()));
+        }
+        let (until, _) = self.render(&messages[..=index], false)?;
+        let open = until.strip_suffix(self.tokenizer.eos_token());
+        Ok([Some(until.as_str()), open].into_iter().flatten().find(|until| whole.starts_with(until)).map(str::len))
+    }
+}
+
+/// Whether a message of the assistant is not learnt: OpenAI's `weight: 0`.
+fn is_silent(message: &Message) -> bool {
+    message.more.get("weight").and_then(Json::as_f64) == Some(0.0)
+}
+
+/// Of what generation blocks enclosed, what is learnt.
+fn weighted(messages: &[Message], marked: Vec<Range<usize>>) -> Result<Vec<Range<usize>>> {
+    let answers: Vec<&Message> = messages.iter().filter(|message| message.role == "assistant").collect();
+    if !answers.iter().any(|message| is_silent(message)) {
+        return Ok(marked);
+    }
+    if answers.len() != marked.len() {
+        let message = format!("the template marks {} places for {} turns of the assistant", marked.len(), answers.len());
+        return Err(Error::new(ErrorKind::Tokenizer, message).hint("`weight: 0` needs a template that marks each turn once"));
+    }
+    Ok(marked.into_iter().zip(answers).filter(|(_, message)| !is_silent(message)).map(|(span, _)| span).collect())
+}
+
+fn hidden(index: usize) -> Error {
+    let message = format!("message {index}: the chat template writes what stands around this turn otherwise when other turns follow");
+    Error::new(ErrorKind::Tokenizer, format!("{message}, so what the assistant says cannot be found")).hint(
+        "put {% generation %} and {% endgeneration %} around the assistant's words in chat_template.jinja, or learn whole conversations \
+         (assistant_only: false)",
+    )
+}

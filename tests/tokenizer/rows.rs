@@ -1,0 +1,246 @@
+//! Rows of any shape as training tokens: seams, end tokens, cuts, and what is left out.
+
+use finetuning::tokenizer::encode::IGNORE_INDEX;
+use finetuning::*;
+use serde_json::{Value, json};
+
+use crate::support::{fixture, fresh_folder, ids, json as read, refused};
+use crate::tokenizer::masks::with_template;
+
+fn neox() -> Tokenizer {
+    Tokenizer::from_folder(&fixture("neox-tokenizer")).unwrap()
+}
+
+fn answers(rows: &[(&str, &str)]) -> Dataset {
+    Dataset::from_examples(rows.iter().map(|(question, answer)| Example::new([("question", *question), ("answer", *answer)])).collect())
+}
+
+/// A tokenizer that the fixture has as files.
+fn of_files(files: &Value) -> Tokenizer {
+    let folder = fresh_folder();
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, value) in files.as_object().unwrap() {
+        std::fs::write(folder.join(name), value.to_string()).unwrap();
+    }
+    AutoTokenizer::from_pretrained(&folder.join("tokenizer.json").display().to_string()).unwrap()
+}
+
+#[test]
+fn seams_and_end_tokens_are_trls() {
+    let tokenizer = neox();
+    let masks = read("masks.json");
+    let seams = masks["seams"].as_array().unwrap();
+    for case in seams {
+        let data = answers(&[(case["prompt"].as_str().unwrap(), case["completion"].as_str().unwrap())]);
+        let (rows, report) = tokenize_with(&data, &tokenizer, &TokenizeOptions::default()).unwrap();
+        let (row, start) = (rows.get(0).unwrap(), case["prompt_length"].as_u64().unwrap() as usize);
+        assert_eq!((&row.input_ids, row.prompt_length), (&ids(&case["ids"]), start), "{case}");
+        assert!(row.labels[..start].iter().all(|label| *label == IGNORE_INDEX));
+        assert_eq!(row.labels[start..], row.input_ids[start..]);
+        assert_eq!(report.ended == 1, !case["completion"].as_str().unwrap().ends_with("<|endoftext|>"), "{case}");
+    }
+    // The token that holds both is learnt by the course's functions as well.
+    let row = tokenize_function(&Example::new([("question", "x = "), ("answer", "4")]), &tokenizer).unwrap();
+    assert_eq!((row.input_ids.len(), row.prompt_length), (3, 2));
+    let (_, report) = tokenize_with(&answers(&[("x = ", "4"), ("Hi!", "Yes")]), &tokenizer, &TokenizeOptions::default()).unwrap();
+    assert_eq!(report.merged, [0]);
+    // The switch.
+    let plain = TokenizeOptions::new().with_end_token(EndToken::AsTokenizer).with_completion_only(false);
+    let (rows, report) = tokenize_with(&answers(&[("Hi!", "Yes")]), &tokenizer, &plain).unwrap();
+    assert_eq!(rows.rows(), [tokenize_function(&Example::new([("question", "Hi!"), ("answer", "Yes")]), &tokenizer).unwrap()]);
+    assert_eq!(report.ended, 0);
+}
+
+#[test]
+fn preference_pairs_are_trls() {
+    let masks = read("masks.json");
+    for case in masks["pairs"].as_array().unwrap() {
+        let row = Example::new(["prompt", "chosen", "rejected"].map(|name| (name, case["texts"][name].clone())));
+        let pair = tokenize_preference(&row, &neox(), 64).unwrap();
+        assert_eq!(pair.prompt, ids(&case["prompt"]), "{case}");
+        assert_eq!((pair.chosen, pair.rejected), (ids(&case["chosen"]), ids(&case["rejected"])), "{case}");
+    }
+}
+
+#[test]
+fn a_prompt_read_off_the_whole_is_the_prompt_alone() {
+    // Every cut of every text: where the tokens of both together show the prompt's, they are its own.
+    let texts = read("neox-tokenizer/texts.json");
+    let texts: Vec<&str> =
+        texts.as_array().unwrap_or_else(|| texts["texts"].as_array().unwrap()).iter().filter_map(Value::as_str).collect();
+    let spm = Tokenizer::from_gguf(&fixture("gguf/spm.gguf")).unwrap();
+    let mut places = 0;
+    for tokenizer in [neox(), AutoTokenizer::from_pretrained("builtin:base").unwrap(), spm] {
+        for text in &texts {
+            for cut in (1..text.len().min(200)).filter(|&cut| text.is_char_boundary(cut)) {
+                let (question, answer) = text.split_at(cut);
+                let row = tokenize_function(&Example::new([("question", question), ("answer", answer)]), &tokenizer).unwrap();
+                let alone = tokenizer.encode_prompt(question).unwrap();
+                let common = alone.iter().zip(&row.input_ids).take_while(|(one, other)| one == other).count();
+                assert_eq!(row.prompt_length, common, "{question:?} | {answer:?}");
+                places += 1;
+            }
+        }
+    }
+    assert!(places > 1000, "{places}");
+}
+
+#[test]
+fn a_cut_on_the_left_keeps_what_stands_before_a_text() {
+    let masks = read("masks.json");
+    let left = &masks["left"];
+    let tokenizer = of_files(&left["files"]);
+    let row = Example::new([("text", left["text"].as_str().unwrap())]);
+    // The file stores a truncation to 3 and a padding to 40.
+    assert_eq!(tokenize_function(&row, &tokenizer).unwrap().input_ids, ids(&left["whole"]));
+    assert_eq!(tokenize_with_length(&row, &tokenizer, 6).unwrap().input_ids, ids(&left["cut"]));
+    assert_eq!(ids(&left["cut"]).len(), 6);
+    let options = TokenizeOptions::new().with_max_length(6);
+    let (rows, report) = tokenize_with(&Dataset::from_examples(vec![row.clone()]), &tokenizer, &options).unwrap();
+    assert_eq!((&rows.get(0).unwrap().input_ids, report.truncated), (&ids(&left["cut"]), vec![0]));
+    let (rows, _) = tokenize_with(&Dataset::from_examples(vec![row]), &tokenizer, &options.with_truncation_side(Side::Right)).unwrap();
+    assert_eq!(rows.get(0).unwrap().input_ids, ids(&left["whole"])[..6]);
+    // The prompt's length follows the cut.
+    let both = Example::new([("question", "hello "), ("answer", "there")]);
+    let lengths = [20, 8, 6, 3].map(|length| tokenize_with_length(&both, &tokenizer, length).unwrap().prompt_length);
+    assert_eq!(lengths, [7, 2, 1, 1]);
+}
+
+#[test]
+fn rows_that_teach_nothing_are_left_out_and_counted() {
+    let tokenizer = neox();
+    let data = answers(&[("Hi!", "Yes"), ("", ""), ("What?", ""), ("", "x"), ("How?", "So it is.")]);
+    let (rows, report) = tokenize_with(&data, &tokenizer, &TokenizeOptions::default()).unwrap();
+    assert_eq!((rows.len(), report.rows, report.trained, report.dropped()), (3, 5, 3, 2));
+    assert_eq!((&report.empty[..], &report.silent[..]), (&[1][..], &[2][..]));
+    assert_eq!(report.tokens, rows.tokens());
+    assert!(report.to_string().contains("3 of 5 rows") && report.to_string().contains("1 empty"), "{report}");
+    let none = answers(&[("", ""), ("What?", "")]);
+    refused(tokenize_with(&none, &tokenizer, &TokenizeOptions::default()), &["no row is left", "1 empty", "1 with nothing to predict"]);
+    refused(tokenize_with(&data, &tokenizer, &TokenizeOptions::new().with_max_length(0)), &["max_length is 0"]);
+    let odd = Dataset::from_examples(vec![Example::new([("text", "a")]), Example::new([("colour", "red")])]);
+    refused(tokenize_with(&odd, &tokenizer, &TokenizeOptions::default()), &["row 1", "colour"]);
+
+    // As in Python, the course's functions keep an empty row as one without ids: the split does not move.
+    let course = tokenize_dataset(&data, &tokenizer, 2048).unwrap();
+    assert_eq!((course.len(), course.get(1).unwrap()), (5, &Encoding::default()));
+    let (train, test) = course.train_test_split(0.4, 123).unwrap();
+    let (train_texts, test_texts) = data.train_test_split(0.4, 123).unwrap();
+    assert_eq!((train.len(), test.len()), (train_texts.len(), test_texts.len()));
+}
+
+fn chats() -> (Value, Tokenizer) {
+    let masks = read("masks.json");
+    let tokenizer = with_template(&masks, &masks["templates"]["chatml"]);
+    (masks, tokenizer)
+}
+
+fn one_chat(messages: Value) -> Dataset {
+    Dataset::from_examples(vec![Example::new([("messages", messages)])])
+}
+
+#[test]
+fn a_long_conversation_loses_whole_turns() {
+    let (_, tokenizer) = chats();
+    let turn =
+        |question: &str, answer: &str| [json!({"role": "user", "content": question}), json!({"role": "assistant", "content": answer})];
+    let system = json!({"role": "system", "content": "Be brief."});
+    let all: Vec<Value> =
+        [vec![system.clone()], turn("One?", "1").to_vec(), turn("Two?", "2").to_vec(), turn("Three?", "3").to_vec()].concat();
+    let without = |turns: usize| [vec![system.clone()], all[1 + 2 * turns..].to_vec()].concat();
+    let whole = |messages: Vec<Value>| {
+        let (rows, _) = tokenize_with(&one_chat(messages.into()), &tokenizer, &TokenizeOptions::default()).unwrap();
+        rows.get(0).unwrap().clone()
+    };
+    let lengths = [0, 1, 2].map(|turns| whole(without(turns)).input_ids.len());
+    for (max_length, turns) in [(lengths[0], 0), (lengths[0] - 1, 1), (lengths[1], 1), (lengths[1] - 1, 2), (lengths[2], 2)] {
+        let options = TokenizeOptions::new().with_max_length(max_length);
+        let (rows, report) = tokenize_with(&one_chat(all.clone().into()), &tokenizer, &options).unwrap();
+        assert_eq!(rows.rows(), [whole(without(turns))], "{max_length}");
+        assert_eq!(report.truncated.len(), usize::from(turns > 0));
+    }
+    let short = TokenizeOptions::new().with_max_length(lengths[2] - 1);
+    refused(tokenize_with(&one_chat(all.clone().into()), &tokenizer, &short), &["no row is left", "1 too long"]);
+    // By the option the text is cut anywhere.
+    let (rows, report) = tokenize_with(&one_chat(all.clone().into()), &tokenizer, &short.clone().with_whole_turns(false)).unwrap();
+    assert_eq!((rows.get(0).unwrap().input_ids.len(), report.truncated.len()), (lengths[2] - 1, 1));
+    // Where the cut leaves nothing of the assistant, the row goes.
+    let right = TokenizeOptions::new().with_max_length(8).with_whole_turns(false).with_truncation_side(Side::Right);
+    refused(tokenize_with(&one_chat(all.into()), &tokenizer, &right), &["1 too long"]);
+}
+
+#[test]
+fn a_weight_of_zero_is_not_learnt() {
+    let (masks, plain) = chats();
+    let messages = |weight: Value| {
+        json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": "wrong", "weight": weight},
+               {"role": "user", "content": "b"}, {"role": "assistant", "content": "right"}])
+    };
+    for tokenizer in [&plain, &with_template(&masks, &masks["templates"]["chatml-marked"])] {
+        let learnt = |data: &Dataset| {
+            let (rows, _) = tokenize_with(data, tokenizer, &TokenizeOptions::default()).unwrap();
+            let ids: Vec<u32> = rows.get(0).unwrap().labels.iter().copied().filter(|label| *label != IGNORE_INDEX).collect();
+            tokenizer.decode(&ids).unwrap()
+        };
+        assert_eq!(learnt(&one_chat(messages(json!(1)))), "wrong\nright\n");
+        assert_eq!(learnt(&one_chat(messages(json!(0)))), "right\n");
+    }
+    // Whole conversations are learnt by the option.
+    let options = TokenizeOptions::new().with_assistant_only(false);
+    let (rows, _) = tokenize_with(&one_chat(messages(json!(1))), &plain, &options).unwrap();
+    assert!(rows.get(0).unwrap().labels == rows.get(0).unwrap().input_ids);
+}
+
+#[test]
+fn a_template_that_hides_the_assistant_is_refused() {
+    let masks = read("masks.json");
+    // What was said before is written otherwise once more follows.
+    let template = "{% for m in messages %}{{ m.role }}:{% if loop.last %}{{ m.content }}{% else %}…{% endif %}\n{% endfor %}";
+    let tokenizer = with_template(&masks, &json!({"chat_template": template, "eos_token": "<|im_end|>"}));
+    let data = one_chat(masks["conversations"]["turns"].clone());
+    refused(tokenize_with(&data, &tokenizer, &TokenizeOptions::default()), &["row 0", "message 1", "{% generation %}"]);
+    let (_, report) = tokenize_with(&data, &tokenizer, &TokenizeOptions::new().with_assistant_only(false)).unwrap();
+    assert_eq!(report.endless, 1, "nothing ends what the assistant says");
+    let none = with_template(&masks, &json!({"eos_token": "<|im_end|>"}));
+    refused(tokenize_with(&data, &none, &TokenizeOptions::default()), &["row 0", "no chat template"]);
+    let broken = with_template(&masks, &json!({"chat_template": "{% if %}", "eos_token": "<|im_end|>"}));
+    refused(tokenize_with(&data, &broken, &TokenizeOptions::default()), &["row 0", "syntax error"]);
+}
+
+#[test]
+fn tools_and_variables_reach_the_template() {
+    let masks = read("masks.json");
+    let template = "{{ tools | tojson }}|{{ mood }}|{{ messages[0].name }}|{{ messages[0].reasoning_content }}";
+    let tokenizer = with_template(
+        &masks,
+        &json!({"chat_template": [{"name": "default", "template": "D"}, {"name": "tool_use", "template": template}], "eos_token": "<|im_end|>"}),
+    );
+    let message = Message::from_value(&json!({"role": "user", "content": "a", "name": "Ann", "thinking": "hm"})).unwrap();
+    let chat = [message];
+    let tools = json!([{"name": "f"}]);
+    let options = ChatOptions::new().with_tools(tools.clone()).with_variable("mood", "calm");
+    let text = tokenizer.apply_chat_template_with(&chat, &options).unwrap();
+    assert_eq!(text, "[{\"name\": \"f\"}]|calm|Ann|hm");
+    assert_eq!(
+        tokenizer.apply_chat_template_with(&chat, &ChatOptions::new().with_tools(tools.to_string())).unwrap().split('|').next(),
+        Some("[{\"name\": \"f\"}]")
+    );
+    assert_eq!(tokenizer.apply_chat_template(&chat, false).unwrap(), "D");
+    refused(tokenizer.apply_chat_template_with(&chat, &ChatOptions::new().with_tools("f")), &["tools are no list"]);
+}
+
+#[test]
+fn a_pair_is_scored_as_the_harness_encodes_it() {
+    let tokenizer = neox();
+    let model = CausalLm::random(NeoxConfig::new(50_304, 16, 1, 2), 1, None, &Device::Cpu).unwrap();
+    for case in read("masks.json")["harness"].as_array().unwrap() {
+        let (prompt, completion) = (case["prompt"].as_str().unwrap(), case["completion"].as_str().unwrap());
+        let (context, continuation) = (ids(&case["context"]), ids(&case["continuation"]));
+        let row = Encoding { prompt_length: context.len(), ..Encoding::from_ids([context, continuation.clone()].concat()) };
+        let report = evaluate_loss(&model, &TokenizedDataset::from_rows(vec![row]), 1, true).unwrap();
+        assert_eq!(report.tokens, continuation.len());
+        let ours = log_probability(&model, &tokenizer, prompt, completion).unwrap();
+        assert!((ours + report.loss * report.tokens as f64).abs() < 1e-4, "{case}: {ours}");
+    }
+    refused(log_probability(&model, &tokenizer, "  ", "a"), &["has no tokens"]);
+}
