@@ -6,5 +6,6 @@ mod dataset;
 mod documents;
 mod files;
 mod formats;
+mod pairs;
 mod save;
 mod shapes;

@@ -1,4 +1,4 @@
-//! Rows of every usual shape → what is learnt of them; templates; pairs beside TRL, by `fixtures/datasets.json`.
+//! Rows of every usual shape → what is learnt of them; what a data set is taken for; templates beside Python's.
 
 use std::fs;
 
@@ -7,16 +7,18 @@ use serde_json::{Value, json};
 
 use crate::support::{fixture, fresh_folder, json as file, refused};
 
-fn row(fields: Value) -> Example {
+/// A row of these fields.
+pub fn row(fields: Value) -> Example {
     Example::new(fields.as_object().unwrap().clone())
 }
 
-fn data(rows: Value) -> Dataset {
+/// Rows of these fields.
+pub fn data(rows: Value) -> Dataset {
     Dataset::from_examples(rows.as_array().unwrap().iter().cloned().map(row).collect())
 }
 
 /// What a row teaches as JSON: prompt and completion, or turns as (role, content) and the tools.
-fn taught(fields: Value) -> Result<Value> {
+pub fn taught(fields: Value) -> Result<Value> {
     let example = row(fields);
     let shape = Shape::of(&example)?;
     Ok(match shape.read(&example)? {
@@ -90,6 +92,9 @@ fn columns_that_are_written_otherwise_or_left_out_are_named() {
         (json!({ "prompt": "q", "system": "s", "chosen": "a", "rejected": "b" }), vec!["`system` would be left out"]),
         (json!({ "system": "s", "question": "q", "answer": "a" }), vec!["`system` would be left out"]),
         (json!({ "system_prompt": "s", "messages": turns() }), vec!["`system_prompt` would be left out", "rename it to `system`"]),
+        (json!({ "text": turns().to_string() }), vec!["`text` holds messages as JSON", "rename_column(\"text\", \"messages\")"]),
+        (json!({ "question": turns()[0].to_string(), "answer": "a" }), vec!["`question` holds messages as JSON"]),
+        (json!({ "prompt": "q", "completion": "{'role': 'assistant', 'content': 'a'}" }), vec!["column `completion`", "as Python prints"]),
         (json!({ "dialog": turns() }), vec!["rename_column(\"dialog\", \"messages\")"]),
         (json!({ "question": null, "answer": "a" }), vec!["`question` is null"]),
         (json!({ "question": ["q"], "answer": "a" }), vec!["`question` is a list"]),
@@ -202,99 +207,6 @@ fn conversations_of_which_nothing_is_learnt_are_named() {
 }
 
 #[test]
-fn pairs_begin_where_trl_lets_them_begin() {
-    let file = file("datasets.json");
-    for case in file["texts"].as_array().unwrap() {
-        let read = taught(json!({ "chosen": case["whole"][0], "rejected": case["whole"][1] })).unwrap();
-        assert_eq!(read, json!([case["prompt"], case["chosen"], case["rejected"]]));
-    }
-    for case in file["turns"].as_array().unwrap() {
-        let expected = &case["read"];
-        let read = taught(case["given"].clone());
-        assert_eq!(read.unwrap(), json!([expected["prompt"], expected["chosen"], expected["rejected"], null]), "{case}");
-    }
-    let [user, good, bad] =
-        [("user", "Why?"), ("assistant", "So."), ("assistant", "No.")].map(|(role, said)| json!({ "role": role, "content": said }));
-    let alone = taught(json!({ "prompt": "Why?", "chosen": [good], "rejected": [bad] })).unwrap();
-    assert_eq!(alone, json!([[user], [good], [bad], null]));
-    // LLaMA-Factory's form.
-    let single = [("gpt", "So."), ("gpt", "No.")].map(|(from, value)| json!({ "from": from, "value": value }));
-    let own = json!({ "conversations": [{ "from": "human", "value": "Why?" }], "chosen": single[0], "rejected": single[1] });
-    assert_eq!(taught(own).unwrap(), json!([[user], [good], [bad], null]));
-    refused(taught(json!({ "prompt": "What?", "chosen": [user, good], "rejected": [user, bad] })), &["`prompt` is another text"]);
-    refused(taught(json!({ "chosen": [user, good], "rejected": "No." })), &["`chosen` holds messages, `rejected` is a text"]);
-    refused(taught(json!({ "prompt": [user], "chosen": [good], "rejected": [user] })), &["column `rejected`", "no turn of the assistant"]);
-}
-
-#[test]
-fn equal_answers_are_counted_and_not_learnt() {
-    let tokenizer = Tokenizer::from_folder(&fixture("neox-tokenizer")).unwrap();
-    let pair = |chosen: &str, rejected: &str| json!({ "prompt": "Why?", "chosen": chosen, "rejected": rejected });
-    let rows = data(json!([pair(" So.", " No."), pair(" So.", " So. \n"), pair(" So.", " Yes.")]));
-    assert_eq!(tokenize_preferences(&rows, &tokenizer, 64).unwrap().len(), 2);
-    let detected = rows.detect().unwrap();
-    assert_eq!((detected.shape, detected.misfits.len(), detected.misfits[0].0), (Shape::Preference, 1, 1));
-    let same = data(json!([pair("a", "a ")]));
-    refused(tokenize_preferences(&same, &tokenizer, 64), &["`chosen` and `rejected` are the same"]);
-    refused(tokenize_preference(same.get(0).unwrap(), &tokenizer, 64), &["`chosen` and `rejected` are the same"]);
-    // The same after the cut.
-    let late = data(json!([pair(" one two three four five", " one two three four six"), pair(" So.", " No.")]));
-    let room = tokenizer.encode("Why?").unwrap().len() + 2;
-    assert_eq!(tokenize_preferences(&late, &tokenizer, room).unwrap().len(), 1);
-    assert_eq!(tokenize_preferences(&late, &tokenizer, 64).unwrap().len(), 2);
-}
-
-#[test]
-fn pairs_are_tokenized_as_by_trl() {
-    let file = file("datasets.json");
-    let pairs = file["pairs"].as_array().unwrap();
-    assert_eq!(pairs.len(), 2);
-    for pair in pairs {
-        let tokenizer = tokenizer_with(pair["template"].as_str().unwrap());
-        for case in pair["cases"].as_array().unwrap() {
-            let ours = tokenize_preference(&row(case["given"].clone()), &tokenizer, 512).unwrap();
-            let ours = json!({ "prompt": ours.prompt, "chosen": ours.chosen, "rejected": ours.rejected });
-            for side in ["prompt", "chosen", "rejected"] {
-                assert_eq!(ours[side], case[side], "{side} of {}", case["given"]);
-            }
-        }
-    }
-}
-
-/// The fixtures' tokenizer with a template of ChatML's form.
-fn chat_tokenizer() -> Tokenizer {
-    tokenizer_with(
-        "{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}",
-    )
-}
-
-fn tokenizer_with(template: &str) -> Tokenizer {
-    let folder = fresh_folder();
-    fs::copy(fixture("neox-tokenizer").join("tokenizer.json"), folder.join("tokenizer.json")).unwrap();
-    fs::write(folder.join("chat_template.jinja"), template).unwrap();
-    fs::write(folder.join("tokenizer_config.json"), "{\"eos_token\": \"<|endoftext|>\"}").unwrap();
-    Tokenizer::from_folder(&folder).unwrap()
-}
-
-#[test]
-fn pairs_of_messages_go_through_the_chat_template() {
-    let tokenizer = chat_tokenizer();
-    let [user, good, bad] =
-        [("user", "Why?"), ("assistant", "So."), ("assistant", "No.")].map(|(role, said)| json!({ "role": role, "content": said }));
-    let explicit = row(json!({ "prompt": [user], "chosen": [good], "rejected": [bad] }));
-    let implicit = row(json!({ "chosen": [user, good], "rejected": [user, bad] }));
-    let pair = tokenize_preference(&explicit, &tokenizer, 64).unwrap();
-    assert_eq!(pair, tokenize_preference(&implicit, &tokenizer, 64).unwrap());
-    let text = |ids: &[u32]| tokenizer.decode(ids).unwrap();
-    assert_eq!(text(&pair.prompt), "<user>Why?<end>\n<assistant>");
-    assert_eq!((text(&pair.chosen), text(&pair.rejected)), ("So.<end>\n".to_string(), "No.<end>\n".to_string()));
-    assert!(!pair.chosen.contains(&tokenizer.eos_id()), "the template ends the turn");
-    refused(tokenize_preference(&row(json!({ "chosen": [good], "rejected": [bad] })), &tokenizer, 64), &["no turn before the answers"]);
-    let plain = Tokenizer::from_folder(&fixture("neox-tokenizer")).unwrap();
-    refused(tokenize_preference(&explicit, &plain, 64), &["no chat template"]);
-}
-
-#[test]
 fn a_data_set_says_what_it_was_taken_for() {
     let rows = data(json!([
         { "question": "Why?", "answer": "So.", "text": "t", "topic": 1 },
@@ -325,11 +237,42 @@ fn a_data_set_says_what_it_was_taken_for() {
 
     let tokenizer = chat_tokenizer();
     let preview = detected.preview(&tokenizer).unwrap();
-    assert_eq!(preview.pieces, [("read", "Why?".to_string()), ("learnt", "So.".to_string())]);
-    assert_eq!((preview.row, preview.tokens), (0, tokenizer.encode("Why?So.").unwrap().len()));
-    let chat = data(json!([{ "messages": [] }, { "messages": turns() }])).detect().unwrap().preview(&tokenizer).unwrap();
-    assert_eq!((chat.row, chat.pieces[0].1.as_str()), (1, "<user>Why?<end>\n<assistant>So.<end>\n"));
-    assert!(chat.to_string().contains("the assistant's turns are learnt"));
+    assert_eq!(preview.pieces, [("read", "Why?".to_string()), ("learnt", "So.<|endoftext|>".to_string())]);
+    assert_eq!((preview.row, preview.tokens), (0, tokenizer.encode("Why?So.").unwrap().len() + 1));
+    let more = json!([turns()[0], turns()[1], turns()[0], { "role": "assistant", "content": "No.", "weight": 0 }]);
+    let chat = data(json!([{ "messages": [] }, { "messages": more }])).detect().unwrap().preview(&tokenizer).unwrap();
+    let expected = [("read", "<user>Why?<end>\n<assistant>"), ("learnt", "So.<end>\n"), ("read", "<user>Why?<end>\n<assistant>No.<end>\n")];
+    assert_eq!((chat.row, chat.pieces), (1, expected.map(|(what, text)| (what, text.to_string())).to_vec()));
+}
+
+#[test]
+fn a_file_of_a_spreadsheet_holds_conversations() {
+    let path = fresh_folder().join("chats.csv");
+    let cell = |value: &Value| format!("\"{}\"", value.to_string().replace('"', "\"\""));
+    fs::write(&path, format!("id,messages\n1,{}\n2,{}\n3,\"[]\"\n", cell(&turns()), cell(&json!([turns()[0]])))).unwrap();
+    let detected = load_dataset(path.to_str().unwrap()).unwrap().detect().unwrap();
+    let misfits: Vec<usize> = detected.misfits.iter().map(|(row, _)| *row).collect();
+    assert_eq!((detected.shape, misfits, detected.left_out.as_slice()), (Shape::Messages, vec![1, 2], ["id".to_string()].as_slice()));
+    fs::write(&path, "question, answer\nWhy?,So.\n").unwrap();
+    refused(load_dataset(path.to_str().unwrap()).unwrap().detect(), &["rename_column(\" answer\", \"answer\")"]);
+    let alpaca = path.with_file_name("alpaca.json");
+    fs::write(&alpaca, json!([{ "instruction": "Go", "input": "", "output": "Gone" }]).to_string()).unwrap();
+    assert_eq!(load_dataset(alpaca.to_str().unwrap()).unwrap().detect().unwrap().shape, Shape::InstructionOutput);
+}
+
+#[test]
+fn the_data_of_the_course_is_taken_for_what_it_is() {
+    for (name, shape) in [
+        ("lab_docs", Shape::QuestionAnswer),
+        ("instructions", Shape::InstructionOutput),
+        ("pretraining", Shape::Text),
+        ("project_prose", Shape::Text),
+    ] {
+        let detected = load_dataset(&format!("builtin:{name}")).unwrap().detect().unwrap();
+        assert_eq!((detected.shape, detected.misfits.len()), (shape, 0), "{name}: {detected}");
+    }
+    // An index into `choices` is no answer to learn.
+    refused(load_dataset("builtin:arc_style").unwrap().detect(), &["`choices` would be left out"]);
 }
 
 #[test]
@@ -367,4 +310,20 @@ fn places_of_a_template_are_checked_before_rows_are_made() {
     let error = PromptTemplate::question().check(&rows).unwrap_err();
     assert_eq!(error.row(), Some(1));
     assert!(error.to_string().contains("no text in 2 rows (1, 2); it is null in row 1"), "{error}");
+}
+
+/// The fixtures' tokenizer with a template of ChatML's form.
+pub fn chat_tokenizer() -> Tokenizer {
+    tokenizer_with(
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}",
+    )
+}
+
+/// The fixtures' tokenizer with this template.
+pub fn tokenizer_with(template: &str) -> Tokenizer {
+    let folder = fresh_folder();
+    fs::copy(fixture("neox-tokenizer").join("tokenizer.json"), folder.join("tokenizer.json")).unwrap();
+    fs::write(folder.join("chat_template.jinja"), template).unwrap();
+    fs::write(folder.join("tokenizer_config.json"), "{\"eos_token\": \"<|endoftext|>\"}").unwrap();
+    Tokenizer::from_folder(&folder).unwrap()
 }

@@ -6,21 +6,24 @@ use crate::data::example::{Example, kind_of, short};
 use crate::data::message::Message;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The messages of a column: a list, or a list written as JSON text, as a .csv file has it. `None` for any other text.
+/// The messages of a column: a list, or a list or a single message written as JSON text, as a .csv file has it. `None` for any
+/// other text.
 ///
 /// # Errors
 /// [`ErrorKind::Data`] when it is a list, or meant as one, and no list of messages.
 pub(crate) fn messages(value: &Value) -> Result<Option<Vec<Message>>> {
     let Value::String(text) = value else { return normal(value).map(Some) };
     let start = text.trim_start();
-    let inner = start.strip_prefix('[').map(str::trim_start);
-    if inner.is_some_and(|inner| ["{'role'", "{'from'", "{'content'", "{'value'"].iter().any(|key| inner.starts_with(key))) {
+    let list = start.strip_prefix('[').map(str::trim_start);
+    let inner = list.unwrap_or(start);
+    if ["{'role'", "{'from'", "{'content'", "{'value'"].iter().any(|key| inner.starts_with(key)) {
         return Err(Error::new(ErrorKind::Data, format!("messages as Python prints them, not as JSON: {}", short(value)))
             .hint("write the column with `json.dumps`, or save the rows as .jsonl, which keeps lists"));
     }
-    // A text that only begins like a list stays a text.
-    match inner.filter(|inner| inner.starts_with('{')).map(|_| serde_json::from_str::<Value>(text)) {
-        Some(Ok(list)) if list.as_array().is_some_and(|turns| turns.iter().all(is_turn)) => normal(&list).map(Some),
+    // A text that only begins like messages stays a text.
+    match inner.starts_with('{').then(|| serde_json::from_str::<Value>(text)) {
+        Some(Ok(turns)) if is_conversation(&turns) => normal(&turns).map(Some),
+        Some(Ok(turn)) if is_turn(&turn) => normal(&Value::Array(vec![turn])).map(Some),
         _ => Ok(None),
     }
 }

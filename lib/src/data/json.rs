@@ -231,7 +231,7 @@ impl<'a> Parser<'a> {
 
     fn list(&mut self, depth: usize) -> Result<Value> {
         self.at += 1;
-        let mut items = Vec::new();
+        let mut items = Vec::with_capacity(2);
         loop {
             self.blank();
             match self.peek() {

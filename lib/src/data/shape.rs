@@ -218,7 +218,7 @@ impl Shape {
             }
             Self::PromptCompletion => prompt_completion(example)?,
             Self::QuestionAnswer | Self::InstructionResponse | Self::InputOutput => {
-                Content::Completion { prompt: example.text(columns[0])?, completion: example.text(columns[1])? }
+                Content::Completion { prompt: plain(example, columns[0])?, completion: plain(example, columns[1])? }
             }
             Self::InstructionOutput => {
                 let input = match example.value("input") {
@@ -226,9 +226,9 @@ impl Shape {
                     Some(_) => example.text("input")?,
                 };
                 let template = if input.is_empty() { PromptTemplate::instruction() } else { PromptTemplate::instruction_with_input() };
-                Content::Completion { prompt: Cow::Owned(template.format(example)?), completion: example.text("output")? }
+                Content::Completion { prompt: Cow::Owned(template.format(example)?), completion: plain(example, "output")? }
             }
-            Self::Text => Content::Completion { prompt: Cow::Borrowed(""), completion: example.text("text")? },
+            Self::Text => Content::Completion { prompt: Cow::Borrowed(""), completion: plain(example, "text")? },
         })
     }
 }
@@ -247,6 +247,17 @@ impl fmt::Display for Shape {
             Self::InputOutput => "input and output",
             Self::Text => "texts that are learnt whole",
         })
+    }
+}
+
+/// A text, and not a list of messages that was written as one, which would be learnt as JSON.
+fn plain<'a>(example: &'a Example, name: &str) -> Result<Cow<'a, str>> {
+    let text = example.text(name)?;
+    let found = example.value(name).filter(|value| value.is_string()).map(messages).transpose();
+    match found.map_err(|error| error.at(format_args!("column `{name}`")))?.flatten() {
+        None => Ok(text),
+        Some(_) => Err(Error::new(ErrorKind::Data, format!("column `{name}` holds messages as JSON, which is no text to learn"))
+            .hint(format!("`rename_column({name:?}, \"messages\")`, and take the other columns out"))),
     }
 }
 

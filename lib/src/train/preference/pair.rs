@@ -4,6 +4,7 @@ use crate::data::dataset::Dataset;
 use crate::data::example::Example;
 use crate::data::shape::{Content, Shape};
 use crate::error::{Error, ErrorKind, Result};
+use crate::tokenizer::chat::ChatOptions;
 use crate::tokenizer::encode::Encoding;
 use crate::tokenizer::text::Tokenizer;
 use crate::util::names::rows_by_number;
@@ -101,7 +102,7 @@ struct Texts {
 }
 
 fn texts(content: Content<'_>, tokenizer: &Tokenizer) -> Result<Texts> {
-    let (prompt, answers) = match content {
+    let (prompt, answers, tools) = match content {
         Content::Preference { prompt, chosen, rejected } => {
             for (name, answer) in [("chosen", &chosen), ("rejected", &rejected)] {
                 if answer.is_empty() {
@@ -111,19 +112,17 @@ fn texts(content: Content<'_>, tokenizer: &Tokenizer) -> Result<Texts> {
             let wholes = [chosen, rejected].map(|answer| format!("{prompt}{answer}"));
             return Ok(Texts { prompt: prompt.into_owned(), wholes, ended: false });
         }
-        Content::PreferenceChat { tools, .. } if !tools.is_null() => {
-            return Err(Error::new(ErrorKind::Data, "the pair has `tools`, which are not handed to the chat template of a pair")
-                .hint("take them out: `remove_columns(&[\"tools\"])`"));
-        }
-        Content::PreferenceChat { prompt, chosen, rejected, .. } => (prompt, [chosen, rejected]),
+        Content::PreferenceChat { prompt, chosen, rejected, tools } => (prompt, [chosen, rejected], tools),
         _ => return Err(Error::new(ErrorKind::Data, "the row is no pair").hint("name its columns prompt, chosen and rejected")),
     };
     if prompt.is_empty() {
         return Err(Error::new(ErrorKind::Data, "the pair has no turn before the answers, so there is nothing to answer")
             .hint("write `prompt` as a list of messages, or the same turns at the beginning of `chosen` and `rejected`"));
     }
-    let [chosen, rejected] = answers.map(|answer| tokenizer.apply_chat_template(&[prompt.as_slice(), &answer].concat(), false));
-    Ok(Texts { prompt: tokenizer.apply_chat_template(&prompt, true)?, wholes: [chosen?, rejected?], ended: true })
+    let options = ChatOptions::new().with_tools(tools);
+    let [chosen, rejected] = answers.map(|answer| tokenizer.apply_chat_template_with(&[prompt.as_slice(), &answer].concat(), &options));
+    let prompt = tokenizer.apply_chat_template_with(&prompt, &options.with_generation_prompt(true))?;
+    Ok(Texts { prompt, wholes: [chosen?, rejected?], ended: true })
 }
 
 /// Every row of a data set through [`tokenize_preference`]; an error names the row. Rows whose answers are the same teach
