@@ -8,6 +8,7 @@ mod models;
 mod formats;
 mod data;
 mod tokenizer;
+mod quality;
 mod hub;
 mod generate;
 mod train;

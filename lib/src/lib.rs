@@ -38,6 +38,7 @@
 //! | [`optim`] | gradients → changed weights; learning rates | |
 //! | [`data`] | files → rows: [`Dataset`] | tables: `data-frames` |
 //! | [`tokenizer`] | text ↔ ids; chats; examples → tokens | |
+//! | `quality` | rows → what is wrong with them, a mended copy, a split without leaks | `quality` |
 //! | `documents` | a folder of texts → sections → rows | `documents` |
 //! | [`models`] | ids → logits: [`CausalLm`] and its families | |
 //! | [`formats`] | safetensors, GGUF ↔ weights | |
@@ -67,6 +68,8 @@ pub mod nn;
 pub mod source;
 pub mod data;
 pub mod tokenizer;
+#[cfg(feature = "quality")]
+pub mod quality;
 #[cfg(feature = "documents")]
 pub mod documents;
 pub mod models;
@@ -208,6 +211,21 @@ pub use plot::chart::{Chart, plot_loss};
 pub use polars;
 #[doc(no_inline)]
 pub use pretrained::auto::{AutoModelForCausalLM, AutoTokenizer};
+#[cfg(feature = "quality")]
+#[doc(no_inline)]
+pub use quality::finding::{Finding, FindingKind, Severity};
+#[cfg(feature = "quality")]
+#[doc(no_inline)]
+pub use quality::options::{QualityOptions, Shingles};
+#[cfg(feature = "quality")]
+#[doc(no_inline)]
+pub use quality::repair::{RepairOptions, Repaired};
+#[cfg(feature = "quality")]
+#[doc(no_inline)]
+pub use quality::report::{QualityReport, quality_report};
+#[cfg(feature = "quality")]
+#[doc(no_inline)]
+pub use quality::sensitive::{find_sensitive, mask_sensitive};
 #[cfg(feature = "serve")]
 #[doc(no_inline)]
 pub use serve::config::{ServeConfig, ServedModel};

@@ -3,7 +3,7 @@
 use finetuning::polars::prelude::{Column, DataFrame};
 use finetuning::*;
 
-use crate::support::{fresh_folder, refused};
+use crate::support::{fresh_folder, refused, root};
 
 #[test]
 fn a_batch_of_questions_gets_the_answers_of_single_ones() {
@@ -53,6 +53,31 @@ fn trained(runner: &mut BasicModelRunner, is_public: bool) -> TrainingJob {
     let arguments =
         TrainingArguments { output_dir, max_steps: 1, warmup_steps: 0, disable_tqdm: true, ..BasicModelRunner::default_arguments() };
     runner.train_with(is_public, arguments).unwrap()
+}
+
+#[test]
+fn few_rows_of_your_own_are_learnt_with_settings_that_suit_them() {
+    // A tiny model of any weights, with a tokenizer: what is chosen depends on the number of rows alone.
+    let folder = fresh_folder();
+    for name in ["tokenizer.json", "tokenizer_config.json"] {
+        std::fs::copy(root().join("notebooks/models/base").join(name), folder.join(name)).unwrap();
+    }
+    let base = AutoModelForCausalLM::from_pretrained("builtin:base").unwrap();
+    let config = LlamaConfig { max_position_embeddings: 64, ..LlamaConfig::new(base.config().vocab_size(), 16, 32, 1, [2, 1]) };
+    CausalLm::random(config, 1, None, &Device::Cpu).unwrap().save_pretrained(&folder).unwrap();
+    let rows = load_dataset("builtin:lab_docs").unwrap().head(20);
+    let mut runner = BasicModelRunner::new(&folder.display().to_string()).unwrap();
+    runner.load_data(&rows, "question", "answer").unwrap();
+    let job = runner.train(false).unwrap();
+    let arguments = TrainingArguments::load(format!("{}/training_args.json", job.model_id)).unwrap();
+    let output_dir = arguments.output_dir.clone();
+    std::fs::remove_dir_all(&output_dir).unwrap();
+    // 18 rows: 3 steps a pass; with 6 passes the rate would never leave its warm-up of 20 steps.
+    assert_eq!(TrainingArguments { output_dir: output_dir.clone(), ..BasicModelRunner::default_arguments() }.suited(18, 2), arguments);
+    assert_eq!((job.output.global_step, arguments.warmup_steps, arguments.eval_steps), (42, 4, 8));
+    assert!(job.output.warnings.iter().all(|warning| warning.step > 0), "{:?}", job.output.warnings);
+    let text = runner.evaluate().unwrap().text();
+    assert!(text.contains("2 rows: a result can only be 0, 50 or 100 %"), "{text}");
 }
 
 #[test]

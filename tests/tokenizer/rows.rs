@@ -54,12 +54,22 @@ fn seams_and_end_tokens_are_trls() {
 #[test]
 fn preference_pairs_are_trls() {
     let masks = read("masks.json");
-    for case in masks["pairs"].as_array().unwrap() {
-        let row = Example::new(["prompt", "chosen", "rejected"].map(|name| (name, case["texts"][name].clone())));
-        let pair = tokenize_preference(&row, &neox(), 64).unwrap();
-        assert_eq!(pair.prompt, ids(&case["prompt"]), "{case}");
-        assert_eq!((pair.chosen, pair.rejected), (ids(&case["chosen"]), ids(&case["rejected"])), "{case}");
+    let chatml = with_template(&masks, &masks["templates"]["chatml"]);
+    let mut pairs = 0;
+    for (kind, cases) in masks["pairs"].as_object().unwrap() {
+        let tokenizer = if kind == "texts" { neox() } else { chatml.clone() };
+        for case in cases.as_array().unwrap() {
+            let row = Example::new(case["row"].as_object().unwrap().clone());
+            let pair = tokenize_preference(&row, &tokenizer, 64).unwrap();
+            assert_eq!(pair.prompt, ids(&case["prompt"]), "{case}");
+            assert_eq!((pair.chosen, pair.rejected), (ids(&case["chosen"]), ids(&case["rejected"])), "{case}");
+            pairs += 1;
+        }
     }
+    assert_eq!(pairs, 5);
+    let mixed =
+        Example::new([("prompt", json!("Hi")), ("chosen", json!([{"role": "assistant", "content": "a"}])), ("rejected", json!("b"))]);
+    refused(tokenize_preference(&mixed, &chatml, 64), &["`chosen` holds messages", "`rejected` is a text"]);
 }
 
 #[test]
@@ -127,6 +137,37 @@ fn rows_that_teach_nothing_are_left_out_and_counted() {
     let (train, test) = course.train_test_split(0.4, 123).unwrap();
     let (train_texts, test_texts) = data.train_test_split(0.4, 123).unwrap();
     assert_eq!((train.len(), test.len()), (train_texts.len(), test_texts.len()));
+}
+
+#[test]
+fn the_course_runs_on_data_with_empty_rows() {
+    // The course's own file has two such rows.
+    let path = fresh_folder().join("rows.jsonl");
+    let rows: Vec<(String, String)> = (0..40)
+        .map(|row| if row % 19 == 5 { Default::default() } else { (format!("Question {row}?"), format!("Answer {row}.")) })
+        .collect();
+    let rows: Vec<(&str, &str)> = rows.iter().map(|(question, answer)| (question.as_str(), answer.as_str())).collect();
+    answers(&rows).to_jsonl(&path).unwrap();
+    let tokenizer = AutoTokenizer::from_pretrained("builtin:base").unwrap();
+    let config = TrainingConfig {
+        model: ModelConfig { pretrained_name: "builtin:base".into(), max_length: 2048 },
+        datasets: DatasetsConfig { use_hf: false, path: path.display().to_string() },
+        verbose: false,
+    };
+    let (train, test) = tokenize_and_split_data(&config, &tokenizer).unwrap();
+    let (texts, held_out) = answers(&rows).train_test_split(0.1, 123).unwrap();
+    assert_eq!((train.len(), test.len()), (36, 4));
+    for (tokens, texts) in [(&train, &texts), (&test, &held_out)] {
+        for (row, text) in tokens.rows().iter().zip(texts.iter()) {
+            // This tokenizer ends every text, an empty one too, as in Python.
+            assert_eq!(row.input_ids, [tokenizer.encode(&concatenate(text).unwrap()).unwrap(), vec![tokenizer.eos_id()]].concat());
+        }
+    }
+    assert_eq!(train.rows().iter().chain(test.rows()).filter(|row| row.input_ids.len() == 1).count(), 2);
+    let model = AutoModelForCausalLM::from_pretrained("builtin:base").unwrap();
+    let arguments = TrainingArguments { max_steps: 1, disable_tqdm: true, ..Default::default() };
+    let trainer = Trainer::new(&model, arguments, train, test).unwrap();
+    assert!(trainer.evaluate().unwrap().loss.is_finite());
 }
 
 fn chats() -> (Value, Tokenizer) {

@@ -12,4 +12,5 @@ pub mod preference_runs;
 pub mod preferences;
 pub mod run_ends;
 pub mod run_files;
+pub mod suits;
 pub mod trajectories;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::models::families::FAMILIES;
 use crate::models::parity::load;
-use crate::support::{ids, json as read, refused, rows, tiny_rows, values};
+use crate::support::{fresh_folder, ids, json as read, refused, rows, tiny_rows, values};
 
 #[test]
 fn sequences_are_trls() {
@@ -100,4 +100,50 @@ fn what_packing_cannot_do_is_refused_by_name() {
     assert!(TrainingArguments::from_json(&json!({ "packing": true, "packing_strategy": "bfd" })).is_ok());
     refused(TrainingArguments { packing: true, max_length: Some(0), ..Default::default() }.validate(), &["max_length", "at least 1"]);
     refused(TrainingArguments { max_length: Some(9), ..Default::default() }.validate(), &["max_length", "without packing"]);
+}
+
+#[test]
+fn a_packed_run_goes_on_to_the_same_bits() {
+    let (folder, data) = (fresh_folder(), tiny_rows(40));
+    let trainer = || {
+        let arguments = TrainingArguments {
+            packing: true,
+            max_length: Some(24),
+            max_steps: 6,
+            per_device_train_batch_size: 2,
+            learning_rate: 1e-3,
+            disable_tqdm: true,
+            output_dir: folder.clone(),
+            ..Default::default()
+        };
+        Trainer::new(&load("tiny-neox"), arguments, data.clone(), TokenizedDataset::default()).unwrap()
+    };
+    let (mut whole, mut again) = (trainer(), trainer());
+    (0..3).for_each(|_| drop(whole.step().unwrap().clone()));
+    let checkpoint = whole.save_checkpoint(&folder).unwrap();
+    again.resume(checkpoint).unwrap();
+    for step in 3..6 {
+        let (one, other) = (whole.step().unwrap().clone(), again.step().unwrap().clone());
+        assert_eq!((one.loss, one.grad_norm, one.tokens), (other.loss, other.grad_norm, other.tokens), "step {step}");
+    }
+}
+
+#[test]
+fn pairs_are_packed_with_both_answers() {
+    let ids = |from: u32, count: u32| (from..from + count).collect::<Vec<u32>>();
+    let pairs: Vec<PreferencePair> =
+        (0..6).map(|row| PreferencePair { prompt: ids(row, 3), chosen: ids(20 + row, 2), rejected: ids(40 + row, 3) }).collect();
+    let arguments = TrainingArguments {
+        packing: true,
+        max_length: Some(24),
+        num_train_epochs: 1.0,
+        per_device_train_batch_size: 1,
+        gradient_accumulation_steps: 1,
+        disable_tqdm: true,
+        ..Default::default()
+    };
+    let mut trainer = DpoTrainer::new(&load("tiny-neox"), None, DpoConfig { arguments, ..Default::default() }, pairs.clone()).unwrap();
+    trainer.train().unwrap();
+    // A pair has 11 ids, so two are in a sequence.
+    assert_eq!(trainer.history().len(), 3);
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::border::{file, limits};
 use crate::display::output::{Html, Show, last_expression, table};
 use crate::error::{Error, Result};
 use crate::evaluate::report::AnswerReport;
@@ -35,7 +36,8 @@ impl TrainingJob {
     pub(crate) fn publish(&self, base: &str, rows: usize) -> Result<()> {
         let folder = Path::new(&self.model_id);
         let path = folder.join("README.md");
-        if std::fs::read_to_string(&path).map_or(true, |card| card.contains(SIGNATURE)) {
+        let card = file::read_if_there(&path, limits::CONFIGURATION)?;
+        if card.is_none_or(|card| String::from_utf8_lossy(&card).contains(SIGNATURE)) {
             let word = match self.is_public {
                 true => "**Public.** Its maker gives this model to others.",
                 false => "**Private.** Its maker gives this model to nobody: do not upload it.",
@@ -103,7 +105,8 @@ impl Comparison {
             .map(|(trained, base)| vec![trained.question.clone(), trained.predicted_answer.clone(), base.predicted_answer.clone()])
             .collect();
         let mut shown = table(&["question", "trained model", "base model"], &rows);
-        let summary = format!("trained: {}\nbase: {}", self.trained, self.base);
+        let caution = self.trained.caution().map_or(String::new(), |caution| format!("\n{caution}"));
+        let summary = format!("trained: {}\nbase: {}{caution}", self.trained, self.base);
         shown.html.push_str(&format!("<pre>{}</pre>", crate::display::output::escape(&summary)));
         shown.text.push_str(&format!("\n{summary}"));
         shown

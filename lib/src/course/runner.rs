@@ -175,7 +175,8 @@ impl BasicModelRunner {
         self.load_data(&Dataset::from_frame(frame)?, input_key, output_key).map_err(|error| error.at("the table"))
     }
 
-    /// Finetunes on the loaded rows with settings that suit small models.
+    /// Finetunes on the loaded rows with settings that suit small models and these rows ([`TrainingArguments::suited`]): what is
+    /// chosen for few rows is said in one line.
     ///
     /// `is_public` says whether others may have the model: its card says so, and the folder of one that is not public can
     /// be read by you alone. Nothing is uploaded.
@@ -184,7 +185,9 @@ impl BasicModelRunner {
     /// As [`BasicModelRunner::train_with`].
     pub fn train(&mut self, is_public: bool) -> Result<TrainingJob> {
         let output_dir = format!("{}_finetuned", self.name.replace([':', '/'], "_")).into();
-        self.train_with(is_public, TrainingArguments { output_dir, ..Self::default_arguments() })
+        let rows = self.data.as_ref().map_or(0, Dataset::len);
+        let test = (TEST_SIZE * rows as f64).ceil() as usize;
+        self.train_with(is_public, TrainingArguments { output_dir, ..Self::default_arguments().suited(rows - test.min(rows), test) })
     }
 
     /// The settings of [`BasicModelRunner::train`]: a high rate, few passes and the answers alone, for models of a few

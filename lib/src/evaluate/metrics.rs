@@ -29,6 +29,19 @@ pub fn token_f1(predicted: &str, target: &str) -> f64 {
     2.0 * common as f64 / (predicted.len() + target.len()) as f64
 }
 
+/// The 95 % interval of a rate of which `hits` of `all` are seen (Wilson 1927), from 0 to 1.
+pub fn wilson_interval(hits: usize, all: usize) -> (f64, f64) {
+    const Z: f64 = 1.959_963_984_540_054;
+    if all == 0 {
+        return (0.0, 1.0);
+    }
+    let (n, rate) = (all as f64, hits as f64 / all as f64);
+    let middle = rate + Z * Z / (2.0 * n);
+    let half = Z * (rate * (1.0 - rate) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let scale = 1.0 + Z * Z / n;
+    (((middle - half) / scale).max(0.0), ((middle + half) / scale).min(1.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,10 +1,11 @@
-//! Questions, predictions and targets → the table of an evaluation and its scores.
+//! Questions, predictions and targets → the table of an evaluation and its scores, and what so few rows cannot say.
 
 #[cfg(feature = "data-frames")]
 use polars::prelude::{Column, DataFrame};
 
 #[cfg(feature = "data-frames")]
 use crate::error::Result;
+use crate::evaluate::metrics::wilson_interval;
 
 /// One question with the model's answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +40,28 @@ impl AnswerReport {
     /// Exact matches as a part of all rows, from 0 to 1.
     pub fn exact_match_rate(&self) -> f64 {
         self.exact_matches() as f64 / self.rows.len().max(1) as f64
+    }
+
+    /// The 95 % interval of the exact matches' rate (Wilson), from 0 to 1: where the rate over very many rows would lie.
+    pub fn exact_match_interval(&self) -> (f64, f64) {
+        wilson_interval(self.exact_matches(), self.rows.len())
+    }
+
+    /// What so small a test cannot say; none from 100 rows on.
+    pub fn caution(&self) -> Option<String> {
+        let rows = self.rows.len();
+        if rows == 0 || rows >= 100 {
+            return None;
+        }
+        let percent = |share: f64| format!("{:.0}", 100.0 * share);
+        let steps: Vec<String> = (0..=rows).map(|hits| percent(hits as f64 / rows as f64)).collect();
+        let can = match steps.split_last() {
+            Some((last, rest)) if rows <= 5 => format!("a result can only be {} or {last} %", rest.join(", ")),
+            _ => format!("one row is {} %", percent(1.0 / rows as f64)),
+        };
+        let (low, high) = self.exact_match_interval();
+        let counted = if rows == 1 { "1 row".into() } else { format!("{rows} rows") };
+        Some(format!("{counted}: {can}; on very many rows it would lie between {} and {} % (95 % interval)", percent(low), percent(high)))
     }
 
     /// Mean of [`token_f1`](crate::evaluate::metrics::token_f1).

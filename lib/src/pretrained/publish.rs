@@ -92,14 +92,14 @@ impl Dataset {
         let staging = staging()?;
         let folder = staging.path().join("data");
         std::fs::create_dir(&folder).map_err(|error| Error::file(&folder, error))?;
-        let sizes: Vec<usize> = self.iter().map(|example| jsonl::length(example)).collect();
+        let sizes: Vec<usize> = self.iter().map(jsonl::length).collect();
         let parts = parts(&sizes, LARGEST_PART);
         let files: Vec<String> = match parts.len() {
             0 | 1 => vec!["train.jsonl".to_string()],
             count => (0..count).map(|part| format!("train-{part:05}-of-{count:05}.jsonl")).collect(),
         };
         let rows: Vec<&Example> = self.iter().collect();
-        for (file, part) in files.iter().zip(if parts.is_empty() { vec![0..0] } else { parts }) {
+        for (file, part) in files.iter().zip(if parts.is_empty() { std::iter::once(0..0).collect() } else { parts }) {
             jsonl::write(&folder.join(file), rows[part].iter().copied())?;
         }
         let path = if files.len() == 1 { "data/train.jsonl" } else { "data/train-*.jsonl" };

@@ -151,17 +151,27 @@ pub fn tokenize_function(example: &Example, tokenizer: &Tokenizer) -> Result<Enc
 /// # Errors
 /// When `max_length` is 0, or the example has no known columns.
 pub fn tokenize_with_length(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<Encoding> {
-    encode_row(example, tokenizer, max_length).map(|(row, _)| row)
+    encode_row(example, tokenizer, max_length).map(|made| made.row)
 }
 
-/// [`tokenize_with_length`], and whether the seam is inside of a token.
-fn encode_row(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<(Encoding, bool)> {
+/// A row of [`tokenize_with_length`].
+struct Made {
+    row: Encoding,
+    /// Whether it has no text.
+    empty: bool,
+    /// Whether the seam is inside of a token.
+    merged: bool,
+}
+
+/// [`tokenize_with_length`], and what one may not expect of the row.
+fn encode_row(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<Made> {
     check_length(max_length)?;
     let (prompt, completion) = prompt_and_completion(example)?;
     let Joined { mut ids, prompt_length, merged } = join(tokenizer, &prompt, &completion)?;
     ids.extend_from_slice(tokenizer.ending());
     let row = Encoding { prompt_length, ..Encoding::from_ids(ids) };
-    Ok((row.cut(max_length, Side::Left, tokenizer.beginning().len()), merged))
+    let row = row.cut(max_length, Side::Left, tokenizer.beginning().len());
+    Ok(Made { row, empty: prompt.is_empty() && completion.is_empty(), merged })
 }
 
 /// Refuses a length that leaves nothing.
@@ -235,15 +245,15 @@ pub(crate) fn common_prefix(one: &[u32], other: &[u32]) -> usize {
 pub fn tokenize_dataset(data: &Dataset, tokenizer: &Tokenizer, max_length: usize) -> Result<TokenizedDataset> {
     detect::say(data);
     let rows = each_row(data, |example| encode_row(example, tokenizer, max_length))?;
-    let say = |what: &str, is: fn(&(Encoding, bool)) -> bool| {
+    let say = |what: &str, is: fn(&Made) -> bool| {
         let found: Vec<usize> = (0..rows.len()).filter(|&row| is(&rows[row])).collect();
         if let Some(first) = found.first() {
             notice::warn(format_args!("{} of {} rows {what}; the first is row {first}", found.len(), rows.len()));
         }
     };
-    say("have no text and teach nothing", |(row, _)| row.input_ids.is_empty());
-    say(MERGED, |(_, merged)| *merged);
-    Ok(TokenizedDataset { rows: rows.into_iter().map(|(row, _)| row).collect() })
+    say("have no text and teach nothing", |made| made.empty);
+    say(MERGED, |made| made.merged);
+    Ok(TokenizedDataset { rows: rows.into_iter().map(|made| made.row).collect() })
 }
 
 /// What is said of rows whose seam is inside of a token.

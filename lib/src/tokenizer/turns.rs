@@ -1,8 +1,9 @@
 //! A conversation → ids of which the assistant's are learnt: masks as transformers' and TRL's.
 //!
 //! A template says by `{% generation %}` what the assistant speaks. Where it does not, a turn begins behind the text that asks for
-//! it (`add_generation_prompt`) and ends where the conversation up to it ends, if the whole begins with both; TRL writes the same
-//! into copies of templates that it knows, and refuses others.
+//! it (`add_generation_prompt`) and ends where the conversation up to it ends, if the whole begins with both. TRL writes the same
+//! into copies of templates that it knows, and refuses others; in those of gpt-oss, Muse Glimmer, GLM 4 and DiffusionGemma it counts
+//! headers and stop signs otherwise.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -16,8 +17,10 @@ use crate::tokenizer::encode::{Encoding, IGNORE_INDEX};
 use crate::tokenizer::jinja::{Jinja, MARKS, marks_generation, readable};
 use crate::tokenizer::text::Tokenizer;
 
-/// What Qwen3 leaves out of earlier turns: the reasoning. TRL keeps it everywhere, since it is learnt.
+/// Where Qwen3 and its successors leave the reasoning out of earlier turns. TRL keeps it everywhere, since it is learnt.
 const FORGETS: [&str; 2] = ["loop.index0 > ns.last_query_index", "loop.last or (not loop.last and reasoning_content)"];
+/// How their text that asks for a turn may begin the reasoning, which TRL counts as said.
+const REASONING: [&str; 2] = ["<think>\n\n</think>\n\n", "<think>\n"];
 /// The template of Qwen2.5, in which TRL counts the line break behind `assistant` as said.
 const BREAK_IS_SAID: &str = r#"(message.role == "assistant" and not message.tool_calls)"#;
 
@@ -35,7 +38,7 @@ impl TurnTemplate {
     /// For masks of the assistant's turns, or for conversations that are learnt whole.
     pub fn new(template: &str, assistant_only: bool) -> Self {
         let generation = marks_generation(template);
-        let forgets = assistant_only && !generation && FORGETS.iter().all(|condition| template.contains(condition));
+        let forgets = assistant_only && !generation && template.contains(FORGETS[0]);
         let template = match forgets {
             true => Cow::Owned(FORGETS.iter().fold(template.to_string(), |template, condition| template.replace(condition, "true"))),
             false => Cow::Borrowed(template),
@@ -113,9 +116,9 @@ impl<'a> Turns<'a> {
     fn spans(&self, messages: &[Message], whole: &str) -> Result<Vec<Range<usize>>> {
         let mut spans = Vec::new();
         for (index, message) in messages.iter().enumerate().filter(|(_, message)| message.role == "assistant") {
-            let asked = self.render(&messages[..index], true).ok().filter(|(asked, _)| whole.starts_with(asked.as_str()));
-            let start = asked.map(|(asked, _)| asked.len() - usize::from(self.template.break_is_said && asked.ends_with('\n')));
-            let (Some(start), Some(end)) = (start, self.end(messages, index, whole)?) else { return Err(hidden(index)) };
+            let (Some(start), Some(end)) = (self.start(messages, index, whole), self.end(messages, index, whole)?) else {
+                return Err(hidden(index));
+            };
             if end < start {
                 return Err(hidden(index));
             }
@@ -124,6 +127,15 @@ impl<'a> Turns<'a> {
             }
         }
         Ok(spans)
+    }
+
+    /// Where the turn at `index` begins in the whole text: behind what asks for it.
+    fn start(&self, messages: &[Message], index: usize, whole: &str) -> Option<usize> {
+        let (asked, _) = self.render(&messages[..index], true).ok()?;
+        let begun = REASONING.iter().filter(|_| self.template.keeps_reasoning).find_map(|begun| asked.strip_suffix(begun));
+        let asked = begun.unwrap_or(&asked);
+        let said = usize::from(self.template.break_is_said && asked.ends_with('\n'));
+        whole.starts_with(asked).then_some(asked.len() - said)
     }
 
     /// Where the turn at `index` ends in the whole text. A template may close a conversation with the end-of-sequence token.

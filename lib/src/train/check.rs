@@ -20,6 +20,23 @@ pub fn arguments(arguments: &TrainingArguments, model: &CausalLm) -> Result<()> 
     model.check_trainable()
 }
 
+/// Refuses a run whose learning rate is 0 at every step.
+///
+/// # Errors
+/// When it is.
+pub fn rate(run: &Run) -> Result<()> {
+    let (plan, total) = (run.rates(), run.total_steps);
+    if (0..total).any(|step| plan.rate(step) > 0.0) {
+        return Ok(());
+    }
+    let (rate, warmup) = (plan.learning_rate, plan.warmup_steps);
+    Err(Error::new(
+        ErrorKind::Training,
+        format!("the learning rate is 0 at each of the {total} steps (learning_rate {rate}, warm-up {warmup} steps): nothing is learnt"),
+    )
+    .hint("set learning_rate above 0, and warmup_steps below the steps of the run"))
+}
+
 /// Rows that a model can learn from, and only those: a row with nothing to predict (one token, a prompt alone, every label
 /// −100) is left out, and how many were is said aloud.
 ///

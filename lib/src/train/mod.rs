@@ -4,7 +4,8 @@
 //! training step of every objective, [`run`] what it changes, [`report`] what it says, and [`trainer`] the loop around it with
 //! logs, evaluations and checkpoints. [`preference`] is the second objective (DPO). Beside it: [`arguments`] are the settings,
 //! [`check`] refuses what cannot work, [`evaluation`] is the loss on held-out rows, [`callback`] code of the caller's own,
-//! [`checkpoint`] a run on disk, [`log`] what people look at meanwhile.
+//! [`checkpoint`] a run on disk, [`log`] what people look at meanwhile, [`watch`]
+//! says what goes wrong.
 //!
 //! Imports: compute, data, display, error, models, nn, optim, tokenizer, util, border.
 
@@ -23,3 +24,4 @@ pub mod run;
 pub mod sampler;
 pub mod step;
 pub mod trainer;
+pub mod watch;

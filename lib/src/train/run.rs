@@ -35,6 +35,8 @@ pub struct Run {
     pub total_steps: usize,
     /// Steps of a pass over the rows.
     pub steps_per_epoch: usize,
+    /// Rows that are trained on.
+    pub rows: usize,
     /// When it began, in microseconds since 1970: the checkpoints of one run share it.
     pub began: u64,
 }
@@ -53,6 +55,7 @@ impl Run {
             state: TrainerState::new(&arguments, total_steps, steps_per_epoch),
             total_steps,
             steps_per_epoch,
+            rows,
             began: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros() as u64),
             arguments,
         })
@@ -95,8 +98,8 @@ impl Run {
         let args = json!({ "should_epoch_stop": false, "should_evaluate": false, "should_log": false, "should_save": true, "should_training_stop": stop });
         state.stateful_callbacks.insert("TrainerControl".into(), json!({ "args": args, "attributes": {} }));
         state.stateful_callbacks.extend(memories);
-        let Self { model, optimizer, history, arguments, began, .. } = self;
-        store::save(output, Contents { model, optimizer, history, state: &state, arguments, run: *began })
+        let Self { model, optimizer, history, arguments, began, rows, .. } = self;
+        store::save(output, Contents { model, optimizer, history, state: &state, arguments, run: *began, rows: *rows })
     }
 
     /// [`Run::save`] into the output folder; then the oldest checkpoints beyond `save_total_limit` go.
@@ -117,9 +120,10 @@ impl Run {
     /// Takes over a checkpoint; gives back what its callbacks remembered. What differs from this run is said aloud.
     ///
     /// # Errors
-    /// When there is no such checkpoint, or it is damaged or of another model; nothing changes then.
+    /// When there is no such checkpoint, it is damaged, of another model, or of more rows than this run has; nothing changes then.
     pub fn load(&mut self, folder: &Path) -> Result<Map<String, Value>> {
         let folder = self.find(folder)?;
+        self.check_rows(&folder)?;
         let loaded = store::load(&folder, &self.model, &mut self.optimizer)?;
         let (ours, theirs) = (self.arguments.to_json(), loaded.arguments.to_json());
         for (name, value) in ours.as_object().into_iter().flatten().filter(|(name, _)| !FREE.contains(&name.as_str())) {
@@ -146,6 +150,38 @@ impl Run {
         }
         self.state.best_model_checkpoint = best.map(|(_, step)| saved(step).display().to_string());
         Ok(loaded.state.stateful_callbacks)
+    }
+
+    /// Refuses a checkpoint of more rows: the order of the rows, and so the run, would be another one. More rows than it had
+    /// are said aloud.
+    fn check_rows(&self, folder: &Path) -> Result<()> {
+        let (ours, Some(theirs)) = (self.rows, manifest::rows(folder)) else { return Ok(()) };
+        if ours > theirs {
+            println!("resume: train_dataset has {ours} rows; the checkpoint was written with {theirs}, so the rows come in another order");
+        }
+        if ours >= theirs {
+            return Ok(());
+        }
+        let message = format!("train_dataset has {ours} rows; the run of `{}` had {theirs}", folder.display());
+        Err(Error::new(ErrorKind::Training, message)
+            .hint("resume with the rows of that run, or begin a new one with its weights: `AutoModelForCausalLM::from_pretrained`"))
+    }
+
+    /// Takes the best checkpoint's weights, and says so, or that there is none.
+    ///
+    /// # Errors
+    /// When the checkpoint is damaged.
+    pub fn load_best(&self) -> Result<()> {
+        let Some(folder) = &self.state.best_model_checkpoint else {
+            let step = self.history.len();
+            println!("load_best_model_at_end: no evaluation was saved; the weights are those after step {step}");
+            return Ok(());
+        };
+        let folder = Path::new(folder);
+        manifest::verify(folder)?;
+        self.model.load_weights(folder)?;
+        println!("best model: {} with eval_loss {:.4}", folder.display(), self.best_saved_loss().unwrap_or(f64::NAN));
+        Ok(())
     }
 
     /// A checkpoint's folder: as it is given, else inside the output folder.

@@ -17,7 +17,6 @@ use crate::train::batch::packed_length;
 use crate::train::callback::early_stopping::EarlyStopping;
 use crate::train::callback::trainer_callback::{CallbackContext, Control, TrainerCallback};
 use crate::train::check;
-use crate::train::checkpoint::manifest;
 use crate::train::checkpoint::state::TrainerState;
 use crate::train::checkpoint::store;
 use crate::train::log::curve::LossCurve;
@@ -29,6 +28,7 @@ use crate::train::report::{EvalReport, StepReport};
 use crate::train::run::Run;
 use crate::train::sampler::Sampler;
 use crate::train::step::training_step;
+use crate::train::watch::Watch;
 use crate::util::interrupt;
 use crate::util::lock::FolderLock;
 
@@ -45,6 +45,7 @@ pub struct Trainer<O: Objective = NextToken> {
     pending: Option<Control>,
     /// When the state was last written into the output folder.
     stated: Instant,
+    watch: Watch,
 }
 
 impl Trainer {
@@ -94,10 +95,11 @@ impl<O: Objective> Trainer<O> {
         }
         let lengths = train_rows.iter().map(|row| objective.lengths(row)).collect::<Result<Vec<_>>>()?;
         let sampler = Sampler::of(&lengths, arguments.packing.then(|| packed_length(model, &arguments)));
-        let run = Run::new(model, arguments, sampler.items())?;
+        let run = Run { rows: train_rows.len(), ..Run::new(model, arguments, sampler.items())? };
+        check::rate(&run)?;
         check::memory_of_steps(&run, &lengths)?;
-        let mut trainer =
-            Self { run, objective, train_rows, eval_rows, sampler, callbacks: Vec::new(), pending: None, stated: Instant::now() };
+        let (callbacks, pending, stated, watch) = (Vec::new(), None, Instant::now(), Watch::default());
+        let mut trainer = Self { run, objective, train_rows, eval_rows, sampler, callbacks, pending, stated, watch };
         let TrainingArguments { early_stopping_patience, early_stopping_threshold, .. } = trainer.run.arguments;
         if early_stopping_patience > 0 {
             trainer.add_callback(EarlyStopping::new(early_stopping_patience, early_stopping_threshold));
@@ -150,6 +152,7 @@ impl<O: Objective> Trainer<O> {
             store::tidy(&output)?;
             self.run.arguments.save(output.join(json::FILE))?;
         }
+        self.watch.begin(&self.run.rates());
         let live = in_our_kernel() && !self.run.arguments.disable_tqdm;
         self.train_to(total, live)
     }
@@ -166,6 +169,7 @@ impl<O: Objective> Trainer<O> {
                     let taken = self.run.history.len();
                     interrupt::check(format_args!("after step {taken} of {total_steps}; `train` goes on from there"))?;
                     self.step()?;
+                    self.watch.step(&self.run.history, total_steps);
                     self.pending = Some(Control::default());
                     let control = self.tell(|callback, moment| callback.on_step_end(moment))?;
                     self.pending = Some(control);
@@ -182,27 +186,13 @@ impl<O: Objective> Trainer<O> {
         if live {
             display.update(&LossCurve { history: self.run.history.clone(), total_steps });
         }
-        let output = TrainOutput::new(&self.run.history, &self.run.model);
+        let output = TrainOutput::new(&self.run.history, &self.run.model).with_warnings(self.watch.warnings());
         self.log_end(&output)?;
         self.tell(|callback, moment| callback.on_train_end(moment))?;
         if self.run.arguments.load_best_model_at_end {
-            self.load_best()?;
+            self.run.load_best()?;
         }
         Ok(output)
-    }
-
-    /// Takes the best checkpoint's weights, and says so, or that there is none.
-    fn load_best(&mut self) -> Result<()> {
-        let Some(folder) = &self.run.state.best_model_checkpoint else {
-            let step = self.run.history.len();
-            println!("load_best_model_at_end: no evaluation was saved; the weights are those after step {step}");
-            return Ok(());
-        };
-        let folder = Path::new(folder);
-        manifest::verify(folder)?;
-        self.run.model.load_weights(folder)?;
-        println!("best model: {} with eval_loss {:.4}", folder.display(), self.run.best_saved_loss().unwrap_or(f64::NAN));
-        Ok(())
     }
 
     /// Asks all callbacks; what they want is joined.
@@ -255,6 +245,7 @@ impl<O: Objective> Trainer<O> {
         if let Some(last) = self.run.history.last_mut() {
             last.eval_loss = Some(report.loss);
         }
+        self.watch.evaluated(&self.run.history);
         let (rows, size) = (self.eval_rows.len(), self.run.arguments.per_device_eval_batch_size);
         self.run.state.log_evaluation(&report, rows, size, before.elapsed().as_secs_f64());
         if !live {

@@ -20,6 +20,9 @@ struct Manifest {
     /// When the run that wrote the folder began, in microseconds since 1970; 0 in older checkpoints.
     #[serde(default)]
     run: u64,
+    /// Rows that the run trains on; 0 in older checkpoints.
+    #[serde(default)]
+    rows: usize,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,25 +31,33 @@ struct Entry {
     crc32c: u32,
 }
 
-/// Writes the manifest of the files that a folder holds, read back from it; `run` is when their run began.
+/// Writes the manifest of the files that a folder holds, read back from it; `run` is when their run began, `rows` how many it trains on.
 ///
 /// # Errors
 /// When a file cannot be read or the manifest not be written.
-pub fn write(folder: &Path, run: u64) -> Result<()> {
+pub fn write(folder: &Path, run: u64, rows: usize) -> Result<()> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(folder).map_err(|error| Error::file(folder, error))?.flatten() {
         if entry.path().is_file() {
             files.insert(entry.file_name().to_string_lossy().into_owned(), read(&entry.path())?);
         }
     }
-    let text = serde_json::to_string_pretty(&Manifest { files, run }).unwrap_or_default();
+    let text = serde_json::to_string_pretty(&Manifest { files, run, rows }).unwrap_or_default();
     write_whole(&folder.join(FILE), format!("{text}\n").as_bytes())
 }
 
 /// When the run that wrote a folder began, in microseconds since 1970; none where its manifest cannot be read.
 pub fn run(folder: &Path) -> Option<u64> {
-    let manifest: Manifest = json::read(&folder.join(FILE), limits::MANIFEST, ErrorKind::Training, "").ok()?;
-    Some(manifest.run)
+    Some(manifest(folder)?.run)
+}
+
+/// Rows that the run that wrote a folder trains on; none where its manifest does not say.
+pub fn rows(folder: &Path) -> Option<usize> {
+    Some(manifest(folder)?.rows).filter(|rows| *rows > 0)
+}
+
+fn manifest(folder: &Path) -> Option<Manifest> {
+    json::read(&folder.join(FILE), limits::MANIFEST, ErrorKind::Training, "").ok()
 }
 
 /// Compares a folder with its manifest; the error names the first file that differs.

@@ -36,6 +36,8 @@ pub struct Contents<'a> {
     pub arguments: &'a TrainingArguments,
     /// When the run began, in microseconds since 1970.
     pub run: u64,
+    /// Rows that it trains on.
+    pub rows: usize,
 }
 
 /// Writes `checkpoint-<step>`; returns its path.
@@ -71,7 +73,7 @@ fn write(folder: &Path, contents: Contents) -> Result<()> {
     contents.state.save(folder)?;
     write_whole(&folder.join(HISTORY), history::to_csv(contents.history).as_bytes())?;
     contents.arguments.save(folder.join(json::FILE))?;
-    manifest::write(folder, contents.run)?;
+    manifest::write(folder, contents.run, contents.rows)?;
     flush(folder);
     Ok(())
 }

@@ -9,6 +9,7 @@
 
 use crate::models::causal::CausalLm;
 use crate::train::report::StepReport;
+use crate::train::watch::TrainingWarning;
 use crate::util::memory::peak_memory;
 
 /// Numbers of the matrices that every token is multiplied with: (all, those that are trained).
@@ -56,6 +57,8 @@ pub struct TrainOutput {
     pub train_flops_per_second: f64,
     /// The highest memory that the process has held, in bytes; 0 where the system does not say.
     pub peak_memory: usize,
+    /// What went wrong on the way; each was said aloud when it was seen.
+    pub warnings: Vec<TrainingWarning>,
 }
 
 impl TrainOutput {
@@ -73,7 +76,13 @@ impl TrainOutput {
             train_flops: flops,
             train_flops_per_second: flops / seconds.max(1e-9),
             peak_memory: peak_memory(),
+            warnings: Vec::new(),
         }
+    }
+
+    /// The same with what went wrong.
+    pub fn with_warnings(self, warnings: &[TrainingWarning]) -> Self {
+        Self { warnings: warnings.to_vec(), ..self }
     }
 }
 
@@ -90,6 +99,7 @@ impl std::fmt::Display for TrainOutput {
             self.epoch,
             self.train_flops_per_second / 1e9,
             self.peak_memory as f64 / 1e9
-        )
+        )?;
+        self.warnings.iter().try_for_each(|warning| write!(formatter, "\n{warning}"))
     }
 }

@@ -2,10 +2,11 @@
 
 use crate::data::dataset::Dataset;
 use crate::data::example::Example;
+use crate::data::message::Message;
 use crate::data::shape::{Content, Shape};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokenizer::chat::ChatOptions;
-use crate::tokenizer::encode::Encoding;
+use crate::tokenizer::encode::{Encoding, common_prefix};
 use crate::tokenizer::text::Tokenizer;
 use crate::util::names::rows_by_number;
 use crate::util::notice::warn;
@@ -63,9 +64,11 @@ fn pair(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<O
         return Ok(None);
     }
     let Texts { prompt, wholes, ended } = texts(content, tokenizer)?;
-    let mut prompt = tokenizer.encode_prompt(&prompt)?;
+    // A chat template writes itself what the model expects before a text.
+    let read = |text: &str| if ended { tokenizer.encode(text) } else { tokenizer.encode_prompt(text) };
+    let mut prompt = read(&prompt)?;
     let encode = |text: &String| -> Result<Vec<u32>> {
-        let mut ids = tokenizer.encode_prompt(text)?;
+        let mut ids = read(text)?;
         if !ended && ids.last() != Some(&tokenizer.eos_id()) {
             ids.push(tokenizer.eos_id());
         }
@@ -73,8 +76,7 @@ fn pair(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<O
     };
     let [chosen, rejected] = &wholes;
     let (chosen, rejected) = (encode(chosen)?, encode(rejected)?);
-    let common = |whole: &[u32]| prompt.iter().zip(whole).take_while(|(one, other)| one == other).count();
-    let seam = common(&chosen).min(common(&rejected));
+    let seam = common_prefix(&prompt, &chosen).min(common_prefix(&prompt, &rejected));
     let cut = seam < prompt.len();
     prompt.truncate(seam);
     if prompt.is_empty() {
@@ -102,7 +104,7 @@ struct Texts {
 }
 
 fn texts(content: Content<'_>, tokenizer: &Tokenizer) -> Result<Texts> {
-    let (prompt, answers, tools) = match content {
+    let (prompt, answers, options) = match content {
         Content::Preference { prompt, chosen, rejected } => {
             for (name, answer) in [("chosen", &chosen), ("rejected", &rejected)] {
                 if answer.is_empty() {
@@ -112,17 +114,17 @@ fn texts(content: Content<'_>, tokenizer: &Tokenizer) -> Result<Texts> {
             let wholes = [chosen, rejected].map(|answer| format!("{prompt}{answer}"));
             return Ok(Texts { prompt: prompt.into_owned(), wholes, ended: false });
         }
-        Content::PreferenceChat { prompt, chosen, rejected, tools } => (prompt, [chosen, rejected], tools),
+        Content::PreferenceChat { prompt, chosen, rejected, tools } => (prompt, [chosen, rejected], ChatOptions::new().with_tools(tools)),
         _ => return Err(Error::new(ErrorKind::Data, "the row is no pair").hint("name its columns prompt, chosen and rejected")),
     };
     if prompt.is_empty() {
         return Err(Error::new(ErrorKind::Data, "the pair has no turn before the answers, so there is nothing to answer")
             .hint("write `prompt` as a list of messages, or the same turns at the beginning of `chosen` and `rejected`"));
     }
-    let options = ChatOptions::new().with_tools(tools);
-    let [chosen, rejected] = answers.map(|answer| tokenizer.apply_chat_template_with(&[prompt.as_slice(), &answer].concat(), &options));
-    let prompt = tokenizer.apply_chat_template_with(&prompt, &options.with_generation_prompt(true))?;
-    Ok(Texts { prompt, wholes: [chosen?, rejected?], ended: true })
+    let text = |turns: &[Message], options: &ChatOptions| tokenizer.apply_chat_template_with(turns, options);
+    let [chosen, rejected] = answers.map(|answer| text(&[prompt.as_slice(), &answer].concat(), &options));
+    let wholes = [chosen?, rejected?];
+    Ok(Texts { prompt: text(&prompt, &options.with_generation_prompt(true))?, wholes, ended: true })
 }
 
 /// Every row of a data set through [`tokenize_preference`]; an error names the row. Rows whose answers are the same teach

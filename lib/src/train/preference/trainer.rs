@@ -156,6 +156,7 @@ impl DpoTrainer {
             check_pairs("evaluation pair", &eval_pairs, model)?;
             check::weights(model)?;
         }
+        let (pairs, eval_pairs) = (differing("pairs", pairs, true)?, differing("evaluation pairs", eval_pairs, arguments.evaluates())?);
         let rows = |pairs: Vec<PreferencePair>| pairs.iter().map(PairRows::from).collect();
         let objective = Preference { reference, beta, label_smoothing };
         Ok(Self(Trainer::with_objective(objective, model, arguments, rows(pairs), rows(eval_pairs))?))
@@ -202,6 +203,21 @@ impl DpoTrainer {
     pub fn history(&self) -> Vec<DpoReport> {
         self.0.history().iter().map(DpoReport::from).collect()
     }
+}
+
+/// The pairs whose answers differ, after the cut as well: equal ones stay at a loss of ln 2 for ever. They are left out, aloud.
+fn differing(name: &str, mut pairs: Vec<PreferencePair>, needed: bool) -> Result<Vec<PreferencePair>> {
+    let all = pairs.len();
+    pairs.retain(|pair| pair.chosen != pair.rejected);
+    if needed && pairs.is_empty() {
+        let message = format!("chosen and rejected are the same in each of the {all} {name}: there is nothing to prefer");
+        return Err(Error::new(ErrorKind::Data, message)
+            .hint("give pairs whose answers differ, or raise max_length so that the difference is not cut off"));
+    }
+    if pairs.len() < all {
+        println!("{} of {all} {name} are left out (chosen and rejected are the same)", all - pairs.len());
+    }
+    Ok(pairs)
 }
 
 /// Refuses arguments that would change another loss than this one.
