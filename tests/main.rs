@@ -1,6 +1,7 @@
 //! The course from outside, a folder a room: fixtures of the Python stack, equations between two ways of computing, bad input, learning.
 
 mod house;
+mod border;
 mod compute;
 mod nn;
 mod models;

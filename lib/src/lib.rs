@@ -30,6 +30,7 @@
 //! |---|---|---|
 //! | [`error`] | what went wrong → one [`Error`] with hint, place and cause | |
 //! | [`util`] | the interrupt flag, whole files, locks, checksums | |
+//! | [`border`] | files of others → bytes and values within limits | |
 //! | [`display`] | a value → what a cell or a terminal shows | |
 //! | [`hub`] | a repository of the hub ↔ local files | `hub` |
 //! | [`nn`] | tensors → tensors, with gradients: the layers | |
@@ -60,6 +61,7 @@
 
 pub mod error;
 pub mod util;
+pub mod border;
 pub mod display;
 pub mod hub;
 pub mod nn;

@@ -79,7 +79,7 @@ impl LessonFile {
         if !self.notebook.exists() {
             return Ok(None);
         }
-        Notebook::read(&read(&self.notebook)?).map(Some).map_err(|error| format!("{}: {error}", self.notebook.display()))
+        Notebook::open(&self.notebook).map(Some)
     }
 
     /// The notebook as it should be: the cells of the lesson, with the outputs of the cells that have not changed.

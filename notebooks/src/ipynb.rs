@@ -301,9 +301,8 @@ fn pretty(value: &Value, level: usize, text: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use serde_json::{Value, json};
+    use std::os::unix::fs::PermissionsExt;
 
     use super::{DEPENDENCY, Notebook};
     use crate::cells::{Lesson, tests::LESSON};

@@ -2,7 +2,7 @@
 //!
 //! `lessons/NN_name.rs` is the only source; the compiler checks it, and `NN_name.ipynb` is made from it. `scan` reads the
 //! text of Rust code as tokens, for the kernel as well; `cells` splits and joins a lesson, `ipynb` reads and writes
-//! notebooks, `course` knows the folder.
+//! notebooks, `file` opens one, `course` knows the folder.
 //!
 //! Imports: nothing.
 
@@ -11,6 +11,9 @@ pub mod scan;
 pub mod cells;
 pub mod course;
 pub mod ipynb;
+pub mod file;
+#[cfg(test)]
+mod damaged;
 
 pub use cells::{Cell, Kind, Lesson};
 pub use course::LessonFile;

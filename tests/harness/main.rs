@@ -1,6 +1,8 @@
 //! Words → one of the programs that tests start, for what needs a process of its own: a death, an interrupt, an environment.
 
 mod ask;
+mod fuzz;
+mod readers;
 mod train;
 
 use std::io::Write;
@@ -20,6 +22,7 @@ fn main() {
         ["ask-hosted"] => ask::ask_hosted(),
         ["ask-silent", address] => ask::ask_silent(address),
         ["ask-hub", task, name] => ask::ask_hub(task, name),
+        ["fuzz", target, seed, count, folder] => fuzz::fuzz(target, seed.parse().unwrap(), count.parse().unwrap(), Path::new(folder)),
         ["serve-hub", seconds] => serve_hub(seconds),
         _ => panic!("the tests start this program; it does not know {words:?}"),
     }

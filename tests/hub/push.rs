@@ -200,3 +200,38 @@ fn a_folder_is_published_and_cached_as_python_does() {
         assert!(path.exists(), "{}", path.display());
     }
 }
+
+#[test]
+fn links_do_not_lead_out_of_a_published_folder() {
+    let (hub, folder, outside) = (Hub::start(), fresh_folder(), fresh_folder());
+    let options = options(&hub);
+    std::fs::write(folder.join("config.json"), "{}").unwrap();
+    std::fs::write(outside.join("secret"), "a key").unwrap();
+    let link = |target: &std::path::Path, name: &str| std::os::unix::fs::symlink(target, folder.join(name)).unwrap();
+    for (target, name) in [(&outside, "other"), (&outside.join("secret"), "key"), (&folder, "round"), (&folder.join("none"), "gone")] {
+        link(target, name);
+        refused(upload_folder("course/folder", &folder, &options), &[&format!("{name}` is a link"), "not published"]);
+        std::fs::remove_file(folder.join(name)).unwrap();
+    }
+    assert!(hub.seen("POST").is_empty(), "something was asked for before the folder was known");
+    // A link to a file of the folder is that file; so is one of a snapshot to a content of its repository.
+    link("config.json".as_ref(), "same.json");
+    upload_folder("course/folder", &folder, &options).unwrap();
+    assert_eq!(hub.file("models/course/folder", "same.json").unwrap(), b"{}");
+    let snapshot = AutoModelForCausalLM::from_pretrained_with("course/folder", &options.hub).unwrap_err();
+    assert!(!snapshot.to_string().is_empty());
+    let cached = options.hub.cache_dir.clone().unwrap().join("models--course--folder/snapshots");
+    let commit = std::fs::read_dir(&cached).unwrap().next().unwrap().unwrap().path();
+    upload_folder("course/copy", &commit, &options).unwrap();
+    assert_eq!(hub.file("models/course/copy", "config.json").unwrap(), b"{}");
+}
+
+#[test]
+fn signs_that_move_a_terminal_are_in_no_name() {
+    let (hub, options) = (Hub::start(), options(&Hub::start()));
+    let options = HubOptions { endpoint: Some(hub.address.clone()), ..options.hub };
+    hub.put("models/course/odd", "a\u{1b}[2J.txt", "x");
+    hub.put("models/course/odd", "plain.txt", "x");
+    let error = AutoModelForCausalLM::from_pretrained_with("course/odd", &options).unwrap_err().to_string();
+    assert!(error.contains("`plain.txt`") && !error.contains('\u{1b}'), "{error:?}");
+}

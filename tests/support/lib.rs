@@ -2,6 +2,7 @@
 
 pub mod hub;
 pub mod killed;
+pub mod mutation;
 pub mod wire;
 
 use std::collections::HashMap;

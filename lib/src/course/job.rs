@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::border::{file, limits};
 use crate::display::output::{Html, Show, last_expression, table};
 use crate::error::{Error, Result};
 use crate::evaluate::report::AnswerReport;
@@ -35,7 +36,8 @@ impl TrainingJob {
     pub(crate) fn publish(&self, base: &str, rows: usize) -> Result<()> {
         let folder = Path::new(&self.model_id);
         let path = folder.join("README.md");
-        if std::fs::read_to_string(&path).map_or(true, |card| card.contains(SIGNATURE)) {
+        let card = file::read_if_there(&path, limits::CONFIGURATION)?;
+        if card.is_none_or(|card| String::from_utf8_lossy(&card).contains(SIGNATURE)) {
             let word = match self.is_public {
                 true => "**Public.** Its maker gives this model to others.",
                 false => "**Private.** Its maker gives this model to nobody: do not upload it.",

@@ -1,7 +1,7 @@
 //! The course's helpers, a name → something to ask, train and evaluate: [`runner`] for every model, [`config`] and [`job`] for its
 //! training, [`samples`] for answers meanwhile, [`tournament`] for the best of several.
 //!
-//! Imports: error, util, display, hub, source, data, tokenizer, models, generate, train, evaluate, hosted, pretrained, serve.
+//! Imports: error, util, border, display, hub, source, data, tokenizer, models, generate, train, evaluate, hosted, pretrained, serve.
 
 pub mod config;
 pub mod job;

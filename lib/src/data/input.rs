@@ -1,6 +1,5 @@
 //! A file → its bytes, unpacked and as UTF-8, and how its rows are written.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::str::Utf8Error;
@@ -9,6 +8,7 @@ use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 
+use crate::border::file;
 use crate::data::bad::BadRow;
 use crate::data::format::{Format, Packing, detect, packing_of_name};
 use crate::error::{Error, ErrorKind, Result};
@@ -40,11 +40,10 @@ impl Input {
 
     fn opened(path: &Path, wanted: Option<Format>, say: &dyn Fn(std::fmt::Arguments<'_>)) -> Result<Self> {
         let fail = |error: io::Error| Error::file(path, error);
-        let file = File::open(path).map_err(fail)?;
-        if file.metadata().map_err(fail)?.is_dir() {
+        if path.is_dir() {
             return Err(Error::file(path, io::Error::from(io::ErrorKind::IsADirectory)).hint("`load_dataset` reads the files of a folder"));
         }
-        let mut reader: Box<dyn BufRead + Send> = Box::new(BufReader::with_capacity(HEAD, file));
+        let mut reader: Box<dyn BufRead + Send> = Box::new(BufReader::with_capacity(HEAD, file::open(path)?));
         let damaged = |error: io::Error| {
             Error::new(ErrorKind::Data, format!("`{}` cannot be unpacked: {error}", path.display()))
                 .hint("the file is cut off or damaged: fetch or pack it again")

@@ -8,10 +8,11 @@ use std::collections::HashSet;
 use serde_json::Value;
 use serde_json::map::{Entry, Map};
 
+use crate::border::limits;
 use crate::data::example::kind_of;
 
 /// How deep lists and objects may stand in each other.
-pub(crate) const DEEPEST: usize = 128;
+pub(crate) const DEEPEST: usize = limits::JSON_DEPTH;
 /// From so many names on they are kept in a set.
 const MANY: usize = 24;
 
@@ -181,6 +182,11 @@ impl<'a> Parser<'a> {
                 if twice {
                     return Err(self.twice(&name));
                 }
+            }
+            if fields.len() == limits::FIELDS {
+                return Err(
+                    self.lossy(format!("the row has more than {} fields", limits::FIELDS), "put what belongs together into objects")
+                );
             }
             match self.value(1) {
                 Ok(value) => fields.push((name.into_owned(), value)),

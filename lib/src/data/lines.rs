@@ -3,11 +3,12 @@
 use std::io::Read;
 use std::path::Path;
 
+use crate::border::limits;
 use crate::data::bad::Bad;
 use crate::error::{Error, ErrorKind};
 
 /// The longest line, record or value that is read, in bytes.
-pub(crate) const LONGEST_LINE: usize = 256 << 20;
+pub(crate) const LONGEST_LINE: usize = limits::LINE;
 /// The first block is small, so that the first rows come at once; each is four times as large as the one before.
 const FIRST_BLOCK: usize = 64 << 10;
 const LARGEST_BLOCK: usize = 4 << 20;

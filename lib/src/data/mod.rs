@@ -8,7 +8,7 @@
 //! says what its columns mean (`conversation` and `pair` read them), [`detect`] the same of a whole data set.
 //! `parquet` and `frame` belong to the feature `data-frames`.
 //!
-//! Imports: error, util, display, hub, source.
+//! Imports: error, util, border, display, hub, source.
 
 pub mod example;
 pub mod message;

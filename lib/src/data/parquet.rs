@@ -2,16 +2,17 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::FileReader;
 use parquet::record::reader::RowIter;
 use parquet::record::{Field, Row};
 use parquet::schema::types::Type;
 use serde_json::{Map, Number, Value};
 
+use crate::border::guard::guarded;
+use crate::border::pages;
 use crate::data::bad::{self, Bad};
 use crate::data::example::Example;
 use crate::error::{Error, ErrorKind, Result};
@@ -37,8 +38,7 @@ impl ParquetRows {
     /// Opens a .parquet file for these columns alone; without any, for all.
     pub(crate) fn open_columns(path: &Path, columns: &[String]) -> Result<Self> {
         let path = path.to_path_buf();
-        let file = File::open(&path).map_err(|error| Error::file(&path, error))?;
-        let reader = SerializedFileReader::new(file).map_err(|error| wrong(&path, None, error))?;
+        let reader = pages::open(&path)?;
         let schema = reader.metadata().file_metadata().schema().clone();
         let mut rows = RowIter::from_file_into(Box::new(reader));
         let names: Vec<String> = schema.get_fields().iter().map(|field| field.name().to_string()).collect();
@@ -71,8 +71,12 @@ impl ParquetRows {
         {
             return Some(Err(Bad::end(error)));
         }
-        let row = self.rows.next()?;
         self.row += 1;
+        let rows = &mut self.rows;
+        let row = match guarded(ErrorKind::Data, format_args!("`{}`, row {}", self.path.display(), self.row), || Ok(rows.next())) {
+            Ok(row) => row?,
+            Err(fault) => return Some(Err(Bad::end(fault.in_file(&self.path).in_row(self.row)))),
+        };
         Some(match row {
             Ok(row) => example(row).map_err(|error| {
                 let (path, row) = (&self.path, self.row);

@@ -6,6 +6,7 @@
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
+use crate::border::limits::FIELDS;
 use crate::data::bad::Bad;
 use crate::data::input::not_utf8;
 use crate::data::lines::{LONGEST_LINE, too_long, unreadable};
@@ -158,6 +159,10 @@ impl Records {
                 }
             }
             self.reader.consume(used);
+            // Commas alone have no bytes to count.
+            if record.ends.len() > FIELDS {
+                return Err(Bad::end(self.wrong(record.line, format!("more than {FIELDS} cells in a row"))));
+            }
             if let Some(byte) = odd {
                 let found = if byte.is_ascii() { char::from(byte).escape_debug().to_string() } else { "…".to_string() };
                 return Err(Bad::end(

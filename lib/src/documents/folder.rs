@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::border::file;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A larger file is refused: it is data, no document.
@@ -122,7 +123,7 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> 
 /// A file's text without a byte order mark, each end of a line as `\n`.
 fn text(path: &Path) -> Result<String> {
     let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|error| Error::file(path, error))?;
+    let file = file::open(path)?;
     file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| Error::file(path, error))?;
     if bytes.len() as u64 > LARGEST_FILE {
         let message = format!("`{}` is larger than {} MB", path.display(), LARGEST_FILE >> 20);

@@ -4,7 +4,7 @@
 //! tokens, [`rows`] makes questions of headings, [`ask`] has a model write questions and answers and keeps those that the
 //! section supports, which `overlap` measures.
 //!
-//! Imports: error, util, display, data, tokenizer.
+//! Imports: error, util, border, display, data, tokenizer.
 
 pub mod folder;
 mod markdown;

@@ -5,7 +5,7 @@
 //! | [`safetensors`] | `model.safetensors`, whole or in shards |
 //! | `gguf` | `.gguf`: its metadata and its packed matrices |
 //!
-//! Imports: compute, error, util, nn, models.
+//! Imports: compute, error, util, border, nn, models.
 
 pub(crate) mod gguf;
 pub mod safetensors;

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
+use crate::border::{file, guard, json, limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nn::parameter::Parameter;
 use crate::nn::weights::{Packed, Weights};
@@ -91,25 +92,30 @@ struct Stored {
 impl Stored {
     /// All tensors of a file by name, from its header alone.
     fn all(path: &Path) -> Result<HashMap<String, Self>> {
-        let mut file = File::open(path).map_err(|error| Error::file(path, error))?;
+        let mut file = file::open(path)?;
         let length = file.metadata().map_err(|error| Error::file(path, error))?.len();
         let refuse = |reason: String| {
             Error::new(ErrorKind::Model, format!("`{}` ({length} bytes) is not a whole safetensors file: {reason}", path.display()))
                 .hint("the file is cut off or damaged: delete it and fetch or train the checkpoint again")
+                .in_file(path)
         };
         let mut count = [0u8; 8];
-        file.read_exact(&mut count).map_err(|error| refuse(error.to_string()))?;
+        file.read_exact(&mut count).map_err(|error| refuse(error.to_string()).because(error))?;
         let count = u64::from_le_bytes(count);
-        if count > length - 8 {
-            return Err(refuse(format!("its header would have {count} bytes")));
+        if count > length - 8 || count > limits::SAFETENSORS_HEADER.bytes {
+            return Err(refuse(format!("its header would have {count} bytes; {} are allowed", limits::SAFETENSORS_HEADER.bytes)));
         }
         let mut header = vec![0u8; count as usize];
-        file.read_exact(&mut header).map_err(|error| refuse(error.to_string()))?;
-        let header: Metadata = serde_json::from_slice(&header).map_err(|error| refuse(error.to_string()))?;
+        file.read_exact(&mut header).map_err(|error| refuse(error.to_string()).because(error))?;
+        let parsed = || serde_json::from_slice(&header).map_err(|error| refuse(error.to_string()).because(error));
+        let header: Metadata = guard::guarded(ErrorKind::Model, format_args!("`{}`", path.display()), parsed)?;
         let path: Arc<Path> = path.into();
         let mut all = HashMap::new();
         for (name, tensor) in header.tensors() {
             let (start, end) = tensor.data_offsets;
+            if tensor.shape.len() > limits::RANK {
+                return Err(refuse(format!("`{name}` has {} dimensions; {} are allowed", tensor.shape.len(), limits::RANK)));
+            }
             if (end as u64) > length - 8 - count {
                 return Err(refuse(format!("`{name}` would end behind the file")));
             }
@@ -184,7 +190,8 @@ impl Stored {
 /// The weight files of a folder.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let (index, whole) = (folder.join(INDEX), folder.join("model.safetensors"));
-    let Ok(bytes) = std::fs::read(&index) else {
+    let Some(value) = json::read_if_there::<serde_json::Value>(&index, limits::INDEX, ErrorKind::Model, "fetch the checkpoint again")?
+    else {
         let pickle = |name: &str| name.starts_with("pytorch_model") && name.ends_with(".bin");
         let mut names =
             std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
@@ -200,8 +207,6 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
             None => Ok(vec![whole]),
         };
     };
-    let value: serde_json::Value = serde_json::from_slice(&bytes)
-        .map_err(|error| Error::new(ErrorKind::Model, format!("`{}`: {error}", index.display())).hint("fetch the checkpoint again"))?;
     let mut names: Vec<&str> =
         value["weight_map"].as_object().into_iter().flat_map(|map| map.values()).filter_map(|name| name.as_str()).collect();
     names.sort_unstable();
@@ -251,6 +256,6 @@ pub fn save(path: &Path, weights: &Weights, dtype: DType) -> Result<()> {
     }
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     let bytes = safetensors::serialize(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)), Some(metadata))
-        .map_err(|error| Error::new(ErrorKind::Model, format!("`{}`: {error}", path.display())))?;
+        .map_err(|error| Error::new(ErrorKind::Model, format!("`{}`: {error}", path.display())).in_file(path).because(error))?;
     write_whole(path, &bytes)
 }

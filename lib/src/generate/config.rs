@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::border::{json, limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::causal::CausalLm;
 use crate::tokenizer::text::Tokenizer;
@@ -134,9 +135,10 @@ pub(crate) fn end_ids(model: &CausalLm, tokenizer: &Tokenizer) -> Result<Vec<u32
 
 /// `eos_token_id` of a `generation_config.json`, one id or a list; none where there is no such file.
 fn configured_end_ids(path: &Path) -> Result<Vec<u32>> {
-    let Ok(bytes) = std::fs::read(path) else { return Ok(Vec::new()) };
-    let wrong = |what: String| Error::new(ErrorKind::Model, format!("`{}` {what}", path.display())).hint("fetch the checkpoint again");
-    let value: Value = serde_json::from_slice(&bytes).map_err(|error| wrong(format!("is not valid JSON: {error}")))?;
+    const AGAIN: &str = "fetch the checkpoint again";
+    let wrong = |what: String| Error::new(ErrorKind::Model, format!("`{}` {what}", path.display())).hint(AGAIN).in_file(path);
+    let value: Option<Value> = json::read_if_there(path, limits::CONFIGURATION, ErrorKind::Model, AGAIN)?;
+    let value = value.unwrap_or_default();
     let id = |value: &Value| {
         let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
         id.ok_or_else(|| wrong(format!("has {value} as `eos_token_id`; it must be an id or a list of ids")))

@@ -2,7 +2,7 @@
 //! making, `decode` the one loop, [`batch`] the calls for one text, many, and a stream, `beams` the search among several
 //! continuations, [`stream`] the text of ids as they come.
 //!
-//! Imports: compute, error, util, tokenizer, models.
+//! Imports: compute, error, util, border, tokenizer, models.
 
 pub mod config;
 pub mod sampler;

@@ -24,6 +24,7 @@ const LARGEST: usize = 16 << 20;
 
 /// The two requests that OpenAI-compatible services know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Endpoint {
     /// `/chat/completions`: the prompt is a user's message, put into the model's chat template by the service.
     #[default]
@@ -89,7 +90,7 @@ impl Service {
         // The key goes to the named address only.
         let http = reqwest::Client::builder().timeout(timeout).redirect(Policy::none());
         let http = if here { http.no_proxy() } else { http };
-        let http = http.build().map_err(|error| refusal(format!("no client can be made: {}", chain(&error))))?;
+        let http = http.build().map_err(|error| refusal(format!("no client can be made: {}", chain(&error))).because(error))?;
         let config = OpenAIConfig::new().with_api_base(&base_url).with_api_key(key.clone().unwrap_or_default());
         let has_key = key.is_some();
         let service = tower::service_fn(move |request| exchange(http.clone(), has_key, request));
@@ -136,14 +137,17 @@ impl Service {
         match error {
             OpenAIError::Boxed(error) => match error.downcast::<Refused>() {
                 Ok(refused) => Failure { wait: refused.wait, ..self.status(refused.status, &refused.text).await },
-                Err(error) => Failure::lasting(refusal(error.to_string())),
+                Err(error) => Failure::lasting(refusal(error.to_string()).because(error)),
             },
-            OpenAIError::Reqwest(error) => self.unreached(&error),
-            OpenAIError::JSONDeserialize(error, text) => {
-                let error = refusal(format!("the answer is no JSON: {error}; it begins with {:?}", self.beginning(&text)));
-                Failure::lasting(error.hint("check that the address ends where the service's `/v1` ends"))
+            OpenAIError::Reqwest(source) => {
+                let failure = self.unreached(&source);
+                Failure { error: failure.error.because(source), ..failure }
             }
-            error => Failure::lasting(refusal(error.to_string())),
+            OpenAIError::JSONDeserialize(source, text) => {
+                let error = refusal(format!("the answer is no JSON: {source}; it begins with {:?}", self.beginning(&text)));
+                Failure::lasting(error.hint("check that the address ends where the service's `/v1` ends").because(source))
+            }
+            error => Failure::lasting(refusal(error.to_string()).because(error)),
         }
     }
 

@@ -238,7 +238,7 @@ struct Waiting(Option<Runtime>);
 impl Waiting {
     fn start() -> Result<Arc<Self>> {
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("hosted").enable_all().build();
-        let runtime = runtime.map_err(|error| refusal(format!("no thread for requests can be started: {error}")))?;
+        let runtime = runtime.map_err(|error| refusal(format!("no thread for requests can be started: {error}")).because(error))?;
         Ok(Arc::new(Self(Some(runtime))))
     }
 

@@ -14,6 +14,7 @@ use ureq::http::{HeaderMap, Request};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
 
+use crate::border::limits::{HUB_ANSWER, Limit, REFUSAL};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hub::failure;
 use crate::hub::meter::Meter;
@@ -88,14 +89,17 @@ impl Answer {
         }
     }
 
-    /// The whole body, which must be short.
-    pub(crate) fn bytes(&self, doing: &dyn Fn() -> String) -> Result<Result<Vec<u8>, TransportError>> {
+    /// The body up to a limit; whether that is all of it.
+    fn bytes(&self, limit: Limit, doing: &dyn Fn() -> String) -> Result<Result<(Vec<u8>, bool), TransportError>> {
         let mut bytes = Vec::new();
         loop {
             match self.chunk(doing)? {
                 Ok(Some(chunk)) => bytes.extend(chunk),
-                Ok(None) => return Ok(Ok(bytes)),
+                Ok(None) => return Ok(Ok((bytes, true))),
                 Err(trouble) => return Ok(Err(trouble)),
+            }
+            if bytes.len() as u64 > limit.bytes {
+                return Ok(Ok((bytes, false)));
             }
         }
     }
@@ -194,11 +198,12 @@ impl Client {
         let mut attempts = self.attempts();
         loop {
             let bytes = match self.once(call, place)? {
-                Ok(answer) => answer.bytes(&|| place.doing())?,
+                Ok(answer) => answer.bytes(HUB_ANSWER, &|| place.doing())?,
                 Err(trouble) => Err(trouble),
             };
             match bytes {
-                Ok(bytes) => return serde_json::from_slice(&bytes).map_err(|error| failure::no_json(place, error)),
+                Ok((_, false)) => return Err(failure::too_long(place, HUB_ANSWER.bytes)),
+                Ok((bytes, true)) => return serde_json::from_slice(&bytes).map_err(|error| failure::no_json(place, error)),
                 Err(trouble) => attempts.again(&trouble, place)?,
             }
         }
@@ -233,8 +238,10 @@ impl Client {
     }
 
     fn refused(&self, answer: Answer, place: &RepoRef) -> Result<Error> {
-        let body =
-            if answer.header("x-error-message").is_some() { Vec::new() } else { answer.bytes(&|| place.doing())?.unwrap_or_default() };
+        let body = match answer.header("x-error-message") {
+            Some(_) => Vec::new(),
+            None => answer.bytes(REFUSAL, &|| place.doing())?.unwrap_or_default().0,
+        };
         Ok(failure::refused(answer.status, &answer.headers, &String::from_utf8_lossy(&body), place, self.token.is_some()))
     }
 

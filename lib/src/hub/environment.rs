@@ -12,6 +12,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::border::file::read_text;
+use crate::border::limits::NOTE;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hub::options::HubOptions;
 
@@ -66,7 +68,7 @@ impl HubOptions {
 
     /// The token, if there is one.
     pub(crate) fn access_token(&self) -> Result<Option<String>> {
-        let file = || std::fs::read_to_string(path("HF_TOKEN_PATH").unwrap_or_else(|| hf_home().join("token"))).ok();
+        let file = || read_text(&path("HF_TOKEN_PATH").unwrap_or_else(|| hf_home().join("token")), NOTE).ok();
         let token = self.token.clone().or_else(|| variable("HF_TOKEN")).or_else(file).map(|token| token.trim().to_string());
         let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(None) };
         if token.chars().all(|c| c.is_ascii_graphic()) {

@@ -85,6 +85,12 @@ pub(crate) fn lacks(place: &RepoRef, what: &str) -> Error {
     name_error(place, format_args!("the answer has no {what}")).hint(format!("check that HF_ENDPOINT ({}) is a hub", place.endpoint))
 }
 
+/// The server sends more than any hub does.
+pub(crate) fn too_long(place: &RepoRef, limit: u64) -> Error {
+    name_error(place, format_args!("the answer has more than {limit} bytes, which no listing has"))
+        .hint(format!("check that HF_ENDPOINT ({}) is a hub", place.endpoint))
+}
+
 /// Redirects that do not end.
 pub(crate) fn circle(place: &RepoRef, url: &str) -> Error {
     name_error(place, format_args!("more than ten redirects, the last to {url}"))

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use hf_hub::{Cache, Repo};
 
+use crate::border::{file, limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hub::client::{Call, Client};
 use crate::hub::digest::Checksum;
@@ -36,7 +37,7 @@ impl Store {
 
     /// The commit that the revision had when it was last asked for.
     pub(crate) fn commit(&self) -> Option<String> {
-        let known = std::fs::read_to_string(self.folder.join("refs").join(self.repo.revision())).ok();
+        let known = file::read_text(&self.folder.join("refs").join(self.repo.revision()), limits::NOTE).ok();
         let commit = known.map(|text| text.trim().to_string()).filter(|text| !text.is_empty());
         commit.or_else(|| self.snapshot(self.repo.revision()).is_dir().then(|| self.repo.revision().to_string()))
     }
@@ -52,7 +53,7 @@ impl Store {
             return Ok(());
         }
         let path = self.folder.join("refs").join(self.repo.revision());
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let text = file::read_text(&path, limits::NOTE).unwrap_or_default();
         if text == commit { Ok(()) } else { replace(&path, |aside| std::fs::write(aside, commit)) }
     }
 

@@ -7,7 +7,7 @@
 //!
 //! The cache is shared with Python's `huggingface_hub`, and so are the environment variables.
 //!
-//! Imports: error, util, display.
+//! Imports: error, util, border, display.
 
 #[cfg(feature = "hub")]
 pub(crate) mod card;

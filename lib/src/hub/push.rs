@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::border::{file, limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hub::client::{Call, Client};
 use crate::hub::digest::sha256;
@@ -95,6 +96,7 @@ fn files_below(root: &Path) -> Result<Vec<Upload>> {
             let path = entry.path();
             match path.strip_prefix(root) {
                 _ if entry.file_name().to_string_lossy().starts_with('.') => {}
+                _ if path.is_symlink() && !may_follow(root, &path) => return Err(leads_out(&path)),
                 _ if path.is_dir() => folders.push(path),
                 Ok(name) => files.push(Upload { name: name.display().to_string(), path: path.clone() }),
                 Err(_) => {}
@@ -108,6 +110,18 @@ fn files_below(root: &Path) -> Result<Vec<Upload>> {
         );
     }
     Ok(files)
+}
+
+/// Whether a link may be published: to a file of the folder, or, in a snapshot of the hub's cache, to a content of its repository.
+fn may_follow(root: &Path, link: &Path) -> bool {
+    let (Ok(root), Ok(target)) = (root.canonicalize(), link.canonicalize()) else { return false };
+    let blobs = root.parent().and_then(Path::parent).map(|repository| repository.join("blobs"));
+    target.is_file() && (target.starts_with(&root) || target.parent() == blobs.as_deref())
+}
+
+fn leads_out(link: &Path) -> Error {
+    let message = format!("`{}` is a link to a folder, to nothing, or out of the folder; what lies there is not published", link.display());
+    Error::new(ErrorKind::File, message).hint("replace the link by what it leads to, or remove it").in_file(link)
 }
 
 /// A client that may write.
@@ -156,8 +170,7 @@ fn preupload<'a>(client: &Client, place: &RepoRef, files: &[&'a Upload]) -> Resu
         let fail = |error| Error::file(&file.path, error);
         let size = std::fs::metadata(&file.path).map_err(fail)?.len();
         let mut start = Vec::new();
-        std::io::Read::read_to_end(&mut std::io::Read::take(std::fs::File::open(&file.path).map_err(fail)?, 512), &mut start)
-            .map_err(fail)?;
+        std::io::Read::read_to_end(&mut std::io::Read::take(file::open(&file.path)?, 512), &mut start).map_err(fail)?;
         described.push(json!({ "path": file.name, "sample": STANDARD.encode(start), "size": size }));
         sizes.push(size);
     }
@@ -264,7 +277,7 @@ fn commit(client: &Client, place: &RepoRef, entries: &[Entry], message: &str) ->
         let line = match large {
             Some(oid) => json!({ "key": "lfsFile", "value": { "path": file.name, "algo": "sha256", "oid": oid, "size": size } }),
             None => {
-                let bytes = std::fs::read(&file.path).map_err(|error| Error::file(&file.path, error))?;
+                let bytes = file::read(&file.path, limits::COMMITTED)?;
                 json!({ "key": "file", "value": { "path": file.name, "encoding": "base64", "content": STANDARD.encode(bytes) } })
             }
         };

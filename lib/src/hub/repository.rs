@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::border::{json, limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hub::client::{Call, Client};
 use crate::hub::failure;
@@ -128,8 +129,9 @@ impl Repository {
         let plain = |sha: &&str| !sha.is_empty() && sha.bytes().all(|byte| byte.is_ascii_hexdigit());
         let commit = answer["sha"].as_str().filter(plain).ok_or_else(|| failure::lacks(&self.place, "sha"))?;
         let siblings = answer["siblings"].as_array().into_iter().flatten();
-        // A name with `..` would lead out of the cache.
-        let inside = |name: &&str| name.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+        // A name with `..` would lead out of the cache; one with control characters could write anything into a message.
+        let inside =
+            |name: &&str| !name.contains(char::is_control) && name.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
         let names = siblings.filter_map(|file| file["rfilename"].as_str()).filter(inside).map(String::from).collect();
         self.store.remember(commit)?;
         Ok(Listing { commit: commit.to_string(), names })
@@ -172,13 +174,7 @@ impl Repository {
 
 /// The weight files that the index of a checkpoint names.
 fn shards(index: &Path) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(index).map_err(|error| Error::file(index, error))?;
-    let value: Value = serde_json::from_str(&text).map_err(|error| {
-        Error::new(ErrorKind::Model, format!("`{}`: {error}", index.display()))
-            .hint("fetch it again with force_download")
-            .in_file(index)
-            .because(error)
-    })?;
+    let value: Value = json::read(index, limits::INDEX, ErrorKind::Model, "fetch it again with force_download")?;
     let files = value["weight_map"].as_object().into_iter().flat_map(|map| map.values());
     let mut names: Vec<String> = files.filter_map(|shard| shard.as_str().map(String::from)).collect();
     names.sort();

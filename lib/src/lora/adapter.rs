@@ -53,6 +53,18 @@ impl CausalLm {
         self.config().family().lora_targets().iter().map(|name| name.to_string()).collect()
     }
 
+    /// The modules that the settings name, else the usual ones.
+    fn chosen(&self, config: &LoraConfig) -> Vec<String> {
+        if config.target_modules.is_empty() { self.usual_targets() } else { config.target_modules.clone() }
+    }
+
+    /// Numbers of an adapter with these settings, before there is memory for them.
+    pub(crate) fn adapter_size(&self, config: &LoraConfig) -> Result<u64> {
+        config.check()?;
+        let targets = self.targets(&self.chosen(config))?;
+        Ok(targets.iter().map(|(_, [outputs, inputs])| (config.r * (outputs + inputs)) as u64).sum())
+    }
+
     /// A model that shares these weights, frozen, and has a fresh adapter, which is all that training changes. This model
     /// stays trainable; training it changes the weights below the adapter as well.
     ///
@@ -65,9 +77,7 @@ impl CausalLm {
                 .hint("call merge_adapter() first, or with_lora() on the model below"));
         }
         let mut config = config.clone();
-        if config.target_modules.is_empty() {
-            config.target_modules = self.usual_targets();
-        }
+        config.target_modules = self.chosen(&config);
         if config.base_model_name_or_path.is_empty() {
             config.base_model_name_or_path = self.origin().unwrap_or_default();
         }

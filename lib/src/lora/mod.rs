@@ -5,7 +5,7 @@
 //! | [`adapter`] | adapters on a model: fresh, taken off, merged |
 //! | [`peft`] | their files |
 //!
-//! Imports: error, util, nn, models, formats.
+//! Imports: error, util, border, nn, models, formats.
 
 pub mod adapter;
 pub mod peft;

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde_json::{Value, json};
 
+use crate::border::{file, json, limits, tensors};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::safetensors;
 use crate::models::causal::CausalLm;
@@ -16,6 +17,7 @@ use crate::util::write::write_whole;
 /// The settings' file.
 pub(crate) const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
+const AGAIN: &str = "save the adapter again, or fetch it again";
 
 /// The model that the adapter of a folder belongs to.
 pub(crate) fn base_name(folder: &Path) -> Result<String> {
@@ -40,10 +42,8 @@ pub(crate) fn remove_adapter(folder: &Path) -> Result<()> {
 /// Reads `adapter_config.json`; what this crate cannot compute is refused.
 fn read_config(folder: &Path) -> Result<LoraConfig> {
     let path = folder.join(CONFIG);
-    let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, error))?;
-    let refuse = |reason: String| Error::new(ErrorKind::Model, format!("`{}`: {reason}", path.display()));
-    let value: Value = serde_json::from_slice(&bytes)
-        .map_err(|error| refuse(format!("not valid JSON: {error}")).hint("save the adapter again, or fetch it again"))?;
+    let refuse = |reason: String| Error::new(ErrorKind::Model, format!("`{}`: {reason}", path.display())).in_file(&path);
+    let value: Value = json::read(&path, limits::CONFIGURATION, ErrorKind::Model, AGAIN)?;
     let empty = |value: &Value| match value {
         Value::Null | Value::Bool(false) => true,
         Value::String(text) => text == "none",
@@ -85,8 +85,7 @@ fn read_config(folder: &Path) -> Result<LoraConfig> {
         _ => Vec::new(),
     };
     let (Some(r), Some(lora_alpha)) = (value["r"].as_u64(), value["lora_alpha"].as_f64()) else {
-        return Err(refuse(format!("r is {} and lora_alpha {}; both must be numbers", value["r"], value["lora_alpha"]))
-            .hint("save the adapter again, or fetch it again"));
+        return Err(refuse(format!("r is {} and lora_alpha {}; both must be numbers", value["r"], value["lora_alpha"])).hint(AGAIN));
     };
     Ok(LoraConfig {
         r: r as usize,
@@ -148,7 +147,16 @@ impl CausalLm {
     /// are not those of this model.
     pub fn load_adapter(&self, folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
-        let model = self.with_lora(&read_config(folder)?).map_err(|error| error.at(folder.join(CONFIG).display()))?;
+        let config = read_config(folder)?;
+        let at_config = |error: Error| error.at(folder.join(CONFIG).display()).in_file(folder.join(CONFIG));
+        // What the settings ask memory for, the file must hold: a number takes 2 bytes there at least.
+        let (needed, path) = (self.adapter_size(&config).map_err(at_config)?, folder.join(WEIGHTS));
+        let there = file::open(&path)?.metadata().map_err(|error| Error::file(&path, error))?.len();
+        if there < needed.saturating_mul(2) {
+            let message = format!("`{}` has {there} bytes; with r {} it would hold {needed} numbers", path.display(), config.r);
+            return Err(Error::new(ErrorKind::Model, message).hint(AGAIN).in_file(path));
+        }
+        let model = self.with_lora(&config).map_err(at_config)?;
         model.read_adapter(folder)?;
         Ok(model)
     }
@@ -162,12 +170,10 @@ impl CausalLm {
                 .hint("give with_lora() the settings that wrote the folder, or use load_adapter()"));
         }
         let path = folder.join(WEIGHTS);
-        let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, error))?;
-        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|error| {
-            Error::new(ErrorKind::Model, format!("`{}` ({} bytes) is not a whole safetensors file: {error}", path.display(), bytes.len()))
-                .hint("the file is cut off or damaged: save the adapter again, or fetch it again")
-        })?;
         let own = self.adapter_weights();
+        let numbers = own.iter().map(|(_, parameter)| parameter.elem_count() as u64).sum();
+        let hint = "the file is cut off or damaged: save the adapter again, or fetch it again";
+        let tensors = tensors::read(&path, "an adapter of this model", numbers, ErrorKind::Model, hint)?;
         let wrong = differences(&own, &tensors);
         if !wrong.is_empty() {
             return Err(Error::new(ErrorKind::Model, format!("`{}` does not fit the model:\n  {}", path.display(), wrong.join("\n  ")))

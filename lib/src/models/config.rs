@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::border::{json, limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::family::Family;
 
@@ -14,21 +15,34 @@ pub use crate::models::phi::config::PhiConfig;
 /// The families: `model_type` of a `config.json`.
 pub const FAMILIES: [&str; 10] = ["gpt_neox", "llama", "mistral", "qwen2", "qwen3", "phi", "phi3", "gemma", "gemma2", "gemma3_text"];
 
-/// The largest sizes that are computed. Beyond them is no model that is known, but memory for its names alone would not do; ids below
-/// 2²⁴ are exact in f32.
-const LARGEST: [(&str, u64); 8] = [
-    ("vocab_size", 1 << 24),
-    ("hidden_size", 1 << 20),
-    ("intermediate_size", 1 << 22),
-    ("num_hidden_layers", 1 << 12),
-    ("num_attention_heads", 1 << 14),
-    ("num_key_value_heads", 1 << 14),
-    ("head_dim", 1 << 14),
-    ("max_position_embeddings", 1 << 31),
+/// The largest sizes that are computed.
+const LARGEST: [(&str, u64); 10] = [
+    ("vocab_size", limits::VOCABULARY),
+    ("hidden_size", limits::HIDDEN),
+    ("intermediate_size", limits::INTERMEDIATE),
+    ("num_hidden_layers", limits::LAYERS),
+    ("num_attention_heads", limits::HEADS),
+    ("num_key_value_heads", limits::HEADS),
+    ("head_dim", limits::HEADS),
+    ("max_position_embeddings", limits::POSITIONS),
+    ("original_max_position_embeddings", limits::POSITIONS),
+    ("query_pre_attn_scalar", limits::HIDDEN),
+];
+
+/// Numbers that are divided by, or whose root or logarithm is taken.
+const ABOVE_ZERO: [&str; 7] = [
+    "rope_theta",
+    "rotary_emb_base",
+    "rope_local_base_freq",
+    "layer_norm_eps",
+    "rms_norm_eps",
+    "attn_logit_softcapping",
+    "final_logit_softcapping",
 ];
 
 /// The shape of a model.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Config {
     /// GPT-NeoX, Pythia.
     Neox(NeoxConfig),
@@ -46,10 +60,8 @@ impl Config {
     /// numbers and this crate does not compute.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
-        let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, error))?;
-        let refuse = |reason: String| Error::new(ErrorKind::Model, format!("`{}`: {reason}", path.display()));
-        let mut value: Value = serde_json::from_slice(&bytes)
-            .map_err(|error| refuse(format!("not valid JSON: {error}")).hint("fetch the checkpoint again"))?;
+        let refuse = |reason: String| Error::new(ErrorKind::Model, format!("`{}`: {reason}", path.display())).in_file(&path);
+        let mut value: Value = json::read(&path, limits::CONFIGURATION, ErrorKind::Model, "fetch the checkpoint again")?;
         let family = value["model_type"].as_str().unwrap_or("absent").to_string();
         if !FAMILIES.contains(&family.as_str()) {
             let known = FAMILIES.map(|family| format!("`{family}`")).join(", ");
@@ -76,6 +88,15 @@ impl Config {
             if !value[field].as_u64().is_some_and(|size| (1..=largest).contains(&size)) {
                 return Err(format!("{field} is {}; this crate computes 1 to {largest}", value[field]));
             }
+        }
+        let number = |field: &&str| value[*field].as_f64().filter(|number| !(f64::from(f32::MIN_POSITIVE)..1e30).contains(number));
+        for field in ["hidden_dropout", "resid_pdrop", "embd_pdrop"] {
+            if value[field].as_f64().is_some_and(|rate| !(0.0..1.0).contains(&rate)) {
+                return Err(format!("{field} is {}; it must be at least 0 and below 1", value[field]));
+            }
+        }
+        if let Some((field, number)) = ABOVE_ZERO.iter().find_map(|field| Some((field, number(field)?))) {
+            return Err(format!("{field} is {number}; it must be above 0 and below 1e30"));
         }
         match value["model_type"].as_str() {
             Some("gpt_neox") => NeoxConfig::from_value(value).map(Self::Neox),

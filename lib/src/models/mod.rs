@@ -10,7 +10,7 @@
 //! | [`causal`] | the model that cells hold |
 //! | `quantize` | the same model in fewer bits |
 //!
-//! Imports: compute, error, util, nn, tokenizer.
+//! Imports: compute, error, util, border, nn, tokenizer.
 
 mod assemble;
 pub mod causal;

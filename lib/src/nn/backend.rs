@@ -8,6 +8,7 @@ use compute::cuda::call::Runner;
 /// How operations compute. A model on the CPU has [`Backend::fused`]; another device what
 /// [`crate::nn::check::backend_of`] finds.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Backend {
     operations: Operations,
     products: DType,

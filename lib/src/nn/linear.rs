@@ -28,6 +28,7 @@ pub struct Linear {
 
 /// The matrix of a linear layer.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Weight {
     /// Numbers of 32 bits, which can be trained.
     Full(Parameter),

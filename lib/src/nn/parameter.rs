@@ -28,6 +28,7 @@ struct Slot {
 
 /// The gradient that has been added up since it was last taken.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub enum Gradient {
     /// Nothing was added.
     #[default]

@@ -25,6 +25,7 @@ pub struct Angles {
 
 /// How positions are stretched over a longer context: `rope_scaling` of a `config.json`.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum RopeScaling {
     /// All frequencies turn slower by this factor: `linear`.
     Linear(f64),

@@ -21,6 +21,7 @@ type Backward = Box<dyn Fn(&Tensor) -> Result<Vec<Option<Tensor>>>>;
 const SPAN: usize = 1 << 15;
 
 /// One way through some layers: how their operations compute, and what is noted of them on the way.
+#[non_exhaustive]
 pub struct Pass {
     backend: Backend,
     /// None where candle's graph alone knows the gradients, or nobody asks for any.

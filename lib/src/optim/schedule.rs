@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// How the learning rate changes; the names and meanings of transformers' `SchedulerType`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Schedule {
     /// After the warm-up in a straight line to 0 at the last step.
     #[default]

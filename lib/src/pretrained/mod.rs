@@ -6,7 +6,7 @@
 //! | [`save`] | a model → a checkpoint folder, and back into the same model |
 //! | `publish` | a model or a data set → a repository of the hub, with the feature `hub` |
 //!
-//! Imports: error, util, hub, nn, source, data, tokenizer, models, formats, lora.
+//! Imports: error, util, border, hub, nn, source, data, tokenizer, models, formats, lora.
 
 pub mod auto;
 #[cfg(feature = "hub")]

@@ -1,6 +1,8 @@
 //! A model, an adapter or a data set → a repository of the hub with a card of what is known about it.
 
+use std::fs::Permissions;
 use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -18,12 +20,10 @@ use crate::util::write::write_whole;
 /// How large a file of rows becomes before another is begun.
 const LARGEST_PART: usize = 256 << 20;
 
-/// A folder that nobody else can enter, under a name that nothing had; it goes when it is dropped.
+/// A new folder under a name that nobody can guess, which its owner alone may open; it goes when it is dropped.
 fn staging() -> Result<TempDir> {
-    tempfile::Builder::new()
-        .prefix("finetuning-push-")
-        .tempdir()
-        .map_err(|error| Error::file(&std::env::temp_dir(), error).hint("TMPDIR names another folder"))
+    let made = tempfile::Builder::new().prefix("finetuning-push-").permissions(Permissions::from_mode(0o700)).tempdir();
+    made.map_err(|error| Error::file(&std::env::temp_dir(), error).hint("TMPDIR names another folder"))
 }
 
 /// A name that the hub can follow, rather than a folder or a `builtin:` name.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use candle_core::DType;
 
+use crate::border::{file, limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::{gguf, safetensors};
 use crate::lora::peft;
@@ -33,7 +34,7 @@ impl CausalLm {
         std::fs::create_dir_all(folder).map_err(|error| Error::file(folder, error))?;
         if let Some(source) = self.folder().filter(|source| *source != folder) {
             for name in ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"] {
-                if let Ok(bytes) = std::fs::read(source.join(name)) {
+                if let Some(bytes) = file::read_if_there(&source.join(name), limits::TOKENIZER)? {
                     write_whole(&folder.join(name), &bytes)?;
                 }
             }

@@ -3,7 +3,7 @@
 //! [`builtin`] knows what ships with the repository, [`resolve`] asks all three in that order. Which files of a data set belong
 //! together says `layout`, with the patterns of `glob` and the card that `configs` reads.
 //!
-//! Imports: error, util, hub.
+//! Imports: error, util, border, hub.
 
 pub mod builtin;
 mod configs;

@@ -1,12 +1,12 @@
 //! A model or data set name → local files: `builtin:`, a path, or a repository of the hub.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 #[cfg(feature = "hub")]
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::border::file;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hub::name::check_repository;
 use crate::hub::options::HubOptions;
@@ -225,7 +225,7 @@ fn plan(place: &str, names: &[String], cards: [Result<String>; 2], wanted: &Want
 
 /// The beginning of a text file, or nothing where there is none.
 fn text(path: &Path) -> Result<String> {
-    let Ok(file) = File::open(path) else { return Ok(String::new()) };
+    let Ok(file) = file::open(path) else { return Ok(String::new()) };
     let mut bytes = Vec::new();
     file.take(LARGEST_CARD).read_to_end(&mut bytes).map_err(|error| Error::file(path, error))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())

@@ -6,6 +6,7 @@ use minijinja::context;
 use minijinja::value::Value;
 use serde_json::{Map, Value as Json};
 
+use crate::border::{file, limits};
 use crate::data::example::short;
 use crate::data::message::{Message, ROLES};
 use crate::error::{Error, ErrorKind, Result};
@@ -115,8 +116,8 @@ impl Tokenizer {
     /// `tool_use` for `tools`.
     pub(crate) fn chat_template(&self, tools: bool) -> Result<String> {
         let own = &self.configuration()["chat_template"];
-        if let Ok(template) = std::fs::read_to_string(self.folder().join("chat_template.jinja")) {
-            return Ok(template);
+        if let Some(bytes) = file::read_if_there(&self.folder().join("chat_template.jinja"), limits::TEMPLATE)? {
+            return Ok(String::from_utf8_lossy(&bytes).into_owned());
         }
         let named = own.as_array().into_iter().flatten();
         let of_name = |name: &str| named.clone().find(|template| template["name"] == name).map(|template| &template["template"]);

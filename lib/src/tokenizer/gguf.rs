@@ -4,13 +4,12 @@
 //! which the merges follow, as in transformers' conversion. The formats are those of llama.cpp.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
-use candle_core::quantized::gguf_file::{Content, Value as Stored};
+use candle_core::quantized::gguf_file::Value as Stored;
 use serde_json::{Map, Value, json};
 
+use crate::border::gguf::open;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokenizer::text::Tokenizer;
 
@@ -70,10 +69,7 @@ pub fn documents(path: &Path) -> Result<Documents> {
         Error::new(ErrorKind::Tokenizer, format!("`{}`: {reason}", path.display()))
             .hint("put the model's tokenizer.json and tokenizer_config.json beside the file")
     };
-    let mut reader = BufReader::new(File::open(path).map_err(|error| Error::file(path, error))?);
-    let content = Content::read(&mut reader).map_err(|error| {
-        refuse(format!("not a whole GGUF file: {}", error.to_string().lines().next().unwrap_or_default())).because(Error::from(error))
-    })?;
+    let (content, _) = open(path, ErrorKind::Tokenizer)?;
     let metadata = Metadata(&content.metadata);
     metadata.documents().map_err(refuse)
 }
@@ -104,6 +100,9 @@ impl Metadata<'_> {
             Some(types) => types.iter().map(|kind| kind.to_i32().map_or(NORMAL, i64::from)).collect(),
             None => vec![NORMAL; tokens.len()],
         };
+        if types.len() != tokens.len() {
+            return Err(format!("its token_type has {} values for {} tokens", types.len(), tokens.len()));
+        }
         let special = |id: &usize| [UNKNOWN, CONTROL, USER_DEFINED].contains(types.get(*id).unwrap_or(&NORMAL));
         let added = |id: usize| {
             let is_special = types[id] != USER_DEFINED;

@@ -13,11 +13,11 @@ use minijinja::{Environment, ErrorKind as Fault, UndefinedBehavior, escape_forma
 use minijinja_contrib::pycompat::unknown_method_callback;
 use serde_json::Value as Json;
 
+use crate::border::stack::on_deep_stack;
+use crate::border::{limits, template};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokenizer::tojson::to_json;
 
-/// Steps that a template may take before it is stopped: it may come from anywhere.
-const STEPS: u64 = 20_000_000;
 /// What stands around the assistant's words while they are looked for: no characters of any text, by Unicode's own rule.
 pub(crate) const MARKS: [char; 2] = ['\u{fdd0}', '\u{fdd1}'];
 
@@ -34,9 +34,12 @@ impl<'a> Jinja<'a> {
     /// # Errors
     /// When it is no Jinja, with the line.
     pub fn new(source: &'a str, marks: bool) -> Result<Self> {
-        let mut environment = environment(marks).map_err(|fault| refused(&fault))?;
-        environment.add_template(NAME, source).map_err(|fault| refused(&fault))?;
-        Ok(Self { environment, marks })
+        template::check(source)?;
+        on_deep_stack(ErrorKind::Tokenizer, || {
+            let mut environment = environment(marks).map_err(|fault| refused(&fault))?;
+            environment.add_template(NAME, source).map_err(|fault| refused(&fault))?;
+            Ok(Self { environment, marks })
+        })
     }
 
     /// The text that the template makes of values, and the bytes of it that its generation blocks enclosed, where they are
@@ -45,8 +48,10 @@ impl<'a> Jinja<'a> {
     /// # Errors
     /// When the template fails or refuses the values, with the line.
     pub fn render(&self, values: Value) -> Result<(String, Vec<Range<usize>>)> {
-        let template = self.environment.get_template(NAME);
-        let text = template.and_then(|template| template.render(values)).map_err(|fault| refused(&fault))?;
+        let text = on_deep_stack(ErrorKind::Tokenizer, || {
+            let template = self.environment.get_template(NAME);
+            template.and_then(|template| template.render(values)).map_err(|fault| refused(&fault))
+        })?;
         Ok(if self.marks { without_marks(&text) } else { (text, Vec::new()) })
     }
 }
@@ -110,7 +115,7 @@ fn environment<'a>(marks: bool) -> std::result::Result<Environment<'a>, minijinj
     let mut environment = Environment::new();
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
-    environment.set_fuel(Some(STEPS));
+    environment.set_fuel(Some(limits::TEMPLATE_STEPS));
     environment.set_unknown_method_callback(|state, value, method, arguments| match (value.as_str(), method) {
         (Some(text), "title") => Ok(Value::from(title(text))),
         _ => unknown_method_callback(state, value, method, arguments),

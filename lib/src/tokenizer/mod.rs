@@ -2,7 +2,7 @@
 //! [`encode`] turns rows into training tokens as the course does, [`rows`] those of any shape, by [`options`]; [`preview`] shows a
 //! row as the model reads it.
 //!
-//! Imports: error, util, display, data.
+//! Imports: error, util, border, display, data.
 
 pub mod chat;
 pub mod encode;

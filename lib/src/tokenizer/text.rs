@@ -7,6 +7,8 @@ use rayon::prelude::*;
 use serde_json::Value;
 use tokenizers::{PostProcessorWrapper, Tokenizer as Inner};
 
+use crate::border::guard::guarded;
+use crate::border::{file, json, limits};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A tokenizer with its special ids, as read from `tokenizer.json` and `tokenizer_config.json`. A clone is cheap.
@@ -57,7 +59,7 @@ impl Tokenizer {
     /// As [`Tokenizer::from_folder`].
     pub fn from_file(path: &Path) -> Result<Self> {
         let folder = path.parent().unwrap_or(Path::new(""));
-        let bytes = std::fs::read(path).map_err(|error| Error::file(path, error))?;
+        let bytes = file::read(path, limits::TOKENIZER)?;
         let configuration = optional_json(&folder.join("tokenizer_config.json"))?;
         let older = optional_json(&folder.join("special_tokens_map.json"))?;
         Self::assembled(&bytes, configuration, &older, folder, path)
@@ -65,6 +67,10 @@ impl Tokenizer {
 
     /// From the content of `tokenizer.json`, that of the two files beside it, and the `path` to name in errors.
     pub(crate) fn assembled(bytes: &[u8], configuration: Value, older: &Value, folder: &Path, path: &Path) -> Result<Self> {
+        guarded(ErrorKind::Tokenizer, format_args!("`{}`", path.display()), || Self::read(bytes, configuration, older, folder, path))
+    }
+
+    fn read(bytes: &[u8], configuration: Value, older: &Value, folder: &Path, path: &Path) -> Result<Self> {
         let mut inner = Inner::from_bytes(bytes).map_err(|error| {
             Error::new(ErrorKind::Tokenizer, format!("`{}` is not a tokenizer: {error}", path.display()))
                 .hint("fetch the checkpoint again")
@@ -83,7 +89,7 @@ impl Tokenizer {
         })?;
         // What the file stores of an earlier call: transformers resets both for each.
         inner.with_padding(None);
-        inner.with_truncation(None).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("`{}`: {error}", path.display())))?;
+        inner.with_truncation(None).map_err(|error| refused(error).at(path.display()))?;
         let mut around = around(&inner).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("`{}`: {error}", path.display())))?;
         if around[1].is_empty() && configuration["add_eos_token"] == true {
             around[1].push(eos);
@@ -99,12 +105,13 @@ impl Tokenizer {
     /// # Errors
     /// [`ErrorKind::Tokenizer`] when the tokenizer refuses the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        Ok(self.inner.encode_fast(text, false).map_err(refused)?.get_ids().to_vec())
+        let encoding = guarded(ErrorKind::Tokenizer, "encode", || self.inner.encode_fast(text, false).map_err(refused))?;
+        Ok(encoding.get_ids().to_vec())
     }
 
     /// [`Tokenizer::encode`] with the bytes of the text that each id stands for, and the number of its word.
     pub(crate) fn locate(&self, text: &str) -> Result<tokenizers::Encoding> {
-        self.inner.encode(text, false).map_err(refused)
+        guarded(ErrorKind::Tokenizer, "encode", || self.inner.encode(text, false).map_err(refused))
     }
 
     /// The ids of a text that a model goes on from: [`Tokenizer::encode`] after the tokens that the model expects before a
@@ -157,7 +164,9 @@ impl Tokenizer {
     /// # Errors
     /// [`ErrorKind::Tokenizer`] when the tokenizer refuses the ids.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner.decode(ids, true).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("decode: {error}")).because(error))
+        let decode =
+            || self.inner.decode(ids, true).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("decode: {error}")).because(error));
+        guarded(ErrorKind::Tokenizer, "decode", decode)
     }
 
     /// The text of a special token, which [`Tokenizer::decode`] leaves out; `None` for any other id.
@@ -232,13 +241,8 @@ fn around(inner: &Inner) -> std::result::Result<[Vec<u32>; 2], tokenizers::Error
 
 /// A JSON file; null where there is none.
 fn optional_json(path: &Path) -> Result<Value> {
-    let Ok(bytes) = std::fs::read(path) else { return Ok(Value::Null) };
-    serde_json::from_slice(&bytes).map_err(|error| {
-        Error::new(ErrorKind::Tokenizer, format!("`{}` is not valid JSON: {error}", path.display()))
-            .hint("fetch the checkpoint again")
-            .in_file(path)
-            .because(error)
-    })
+    let value = json::read_if_there(path, limits::TOKENIZER_CONFIGURATION, ErrorKind::Tokenizer, "fetch the checkpoint again")?;
+    Ok(value.unwrap_or_default())
 }
 
 /// Fills every row up on the right to the length of the longest.

@@ -5,6 +5,8 @@ use std::fmt::Write;
 use minijinja::ErrorKind as Fault;
 use minijinja::value::{Kwargs, Value, ValueKind};
 
+use crate::border::limits::{INDENT, JSON_DEPTH};
+
 /// How `json.dumps` of Python writes.
 struct Style {
     indent: Option<usize>,
@@ -17,6 +19,9 @@ struct Style {
 /// `json.dumps(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False)`, transformers' `tojson`.
 pub(crate) fn to_json(value: &Value, options: Kwargs) -> std::result::Result<String, minijinja::Error> {
     let indent: Option<usize> = options.get("indent")?;
+    if indent.is_some_and(|indent| indent > INDENT) {
+        return Err(minijinja::Error::new(Fault::InvalidOperation, format!("tojson: indent is above {INDENT}")));
+    }
     let separators: Option<Vec<String>> = options.get("separators")?;
     let [item, key] = match separators.as_deref() {
         Some([item, key]) => [item.clone(), key.clone()],
@@ -34,6 +39,7 @@ pub(crate) fn to_json(value: &Value, options: Kwargs) -> std::result::Result<Str
 impl Style {
     fn write(&self, out: &mut String, value: &Value, depth: usize) -> std::result::Result<(), minijinja::Error> {
         match value.kind() {
+            _ if depth > JSON_DEPTH => return Err(minijinja::Error::new(Fault::InvalidOperation, "tojson: the value is too deep")),
             ValueKind::None => out.push_str("null"),
             ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
             ValueKind::Number => write!(out, "{value}")?,

@@ -7,7 +7,7 @@
 //! [`checkpoint`] a run on disk, [`log`] what people look at meanwhile, [`watch`]
 //! says what goes wrong.
 //!
-//! Imports: compute, data, display, error, models, nn, optim, tokenizer, util.
+//! Imports: compute, data, display, error, models, nn, optim, tokenizer, util, border.
 
 pub mod arguments;
 pub mod batch;

@@ -4,6 +4,7 @@
 //! that is there, which goes on as before, and remembers the places of the last panics by their messages.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, Location, PanicHookInfo, catch_unwind};
 use std::sync::{Mutex, Once, PoisonError};
@@ -15,6 +16,23 @@ const LAST: usize = 32;
 
 /// Message and place of the last panics, the newest last.
 static PANICS: Mutex<VecDeque<(String, String)>> = Mutex::new(VecDeque::new());
+
+thread_local! {
+    /// Whether this thread's panics are expected, and told as errors alone.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work`, whose panics are not printed: what calls it makes errors of them.
+pub fn quietly<T>(work: impl FnOnce() -> T) -> T {
+    struct Back(bool);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            QUIET.set(self.0);
+        }
+    }
+    let _back = Back(QUIET.replace(true));
+    work()
+}
 
 /// Runs `work`; a panic in it, on whatever thread that passes it on, is an error of `kind`.
 ///
@@ -37,7 +55,9 @@ pub fn watch() {
             }
             panics.push_back((message(info.payload()), info.location().map(place).unwrap_or_default()));
             drop(panics);
-            before(info);
+            if !QUIET.try_with(Cell::get).unwrap_or(false) {
+                before(info);
+            }
         }));
     });
 }

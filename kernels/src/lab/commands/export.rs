@@ -18,8 +18,7 @@ use crate::spawn;
 /// Writes the project of a notebook into `folder`, by default one beside the current place with the notebook's name.
 pub fn export(paths: &Paths, notebook: &str, folder: Option<&Path>) -> Result<(), Failure> {
     let file = find(paths, notebook)?;
-    let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let notebook = Notebook::read(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+    let notebook = Notebook::open(&file)?;
     let name = crate_name(&file);
     let folder = match folder {
         Some(folder) => folder.to_path_buf(),

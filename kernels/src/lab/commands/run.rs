@@ -93,8 +93,7 @@ fn jobs(paths: &Paths, words: &[String]) -> Result<Vec<Job>, Failure> {
             jobs.extend(lesson_jobs(std::slice::from_ref(word))?);
             continue;
         };
-        let text = std::fs::read_to_string(path).map_err(|error| format!("{word}: {error}"))?;
-        let notebook = Notebook::read(&text).map_err(|error| format!("{word}: {error}"))?;
+        let notebook = Notebook::open(path)?;
         jobs.push(Job { name: word.clone(), file, notebook });
     }
     Ok(jobs)

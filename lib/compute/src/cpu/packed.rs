@@ -187,12 +187,14 @@ pub fn rounded_to_bf16(x: f32) -> f32 {
     f32::from_bits(bf16(x) & 0xffff_0000)
 }
 
-/// Half precision → f32, exact for all finite numbers: the exponent is moved as an integer and its bias by a product.
+/// Half precision → f32, exact: the exponent is moved as an integer and its bias by a product; infinities and what is no number
+/// have the largest exponent in both.
 #[inline(always)]
 fn half(bits: u16) -> f32 {
     const BIAS: f32 = f32::from_bits((254 - 15) << 23);
     let magnitude = f32::from_bits(u32::from(bits & 0x7fff) << 13) * BIAS;
-    f32::from_bits(magnitude.to_bits() | u32::from(bits & 0x8000) << 16)
+    let special = if bits & 0x7c00 == 0x7c00 { 0x7f80_0000 } else { 0 };
+    f32::from_bits(magnitude.to_bits() | special | u32::from(bits & 0x8000) << 16)
 }
 
 vectorised! {

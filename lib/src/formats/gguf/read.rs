@@ -4,16 +4,15 @@
 //! put back into the order of transformers, which costs nothing, since a row is a run of bytes.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::quantized::QTensor;
 use candle_core::quantized::ggml_file::qtensor_from_ggml;
-use candle_core::quantized::gguf_file::Content;
 use candle_core::{Device, Var};
 
+use crate::border::gguf::{first_line, open};
+use crate::border::guard::guarded;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::gguf::config;
 use crate::models::config::Config;
@@ -93,12 +92,16 @@ pub fn file(name: &str, folder: &Path, chosen: Option<&str>) -> Result<Option<Pa
 
 /// The shape and the weights, all of them frozen.
 pub fn read(path: &Path, device: &Device) -> Result<(Config, Weights, Packed)> {
-    let refuse = |reason: String| Error::new(ErrorKind::Model, format!("`{}`: {reason}", path.display()));
+    guarded(ErrorKind::Model, format_args!("`{}`", path.display()), || read_whole(path, device))
+}
+
+fn read_whole(path: &Path, device: &Device) -> Result<(Config, Weights, Packed)> {
+    let refuse = |reason: String| Error::new(ErrorKind::Model, format!("`{}`: {reason}", path.display())).in_file(path);
     let damaged = |error: candle_core::Error| {
-        refuse(format!("not a whole GGUF file: {}", error.to_string().lines().next().unwrap_or_default())).hint("fetch the file again")
+        let reason = first_line(&error);
+        refuse(format!("not a whole GGUF file: {reason}")).hint("fetch the file again").because(Error::from(error))
     };
-    let mut reader = BufReader::new(File::open(path).map_err(|error| Error::file(path, error))?);
-    let content = Content::read(&mut reader).map_err(damaged)?;
+    let (content, mut reader) = open(path, ErrorKind::Model)?;
     let factors = FACTORS.iter().take(2).find(|name| content.tensor_infos.contains_key(**name));
     let factors = factors.map(|name| content.tensor(&mut reader, name, &Device::Cpu)?.dequantize(&Device::Cpu)?.to_vec1());
     let config = config::config(&content, factors.transpose().map_err(damaged)?)

@@ -114,93 +114,117 @@ impl Family for LlamaConfig {
     }
 
     fn parameter_shapes(&self) -> Vec<(String, Vec<usize>)> {
-        parameter_shapes(self)
+        let (c, m, v, d) = (self.hidden_size, self.intermediate_size, self.vocab_size, self.head_size());
+        let mut shapes = vec![("model.embed_tokens.weight".to_string(), vec![v, c])];
+        let rows = |part: &str, names: Vec<(&str, usize, bool)>, columns: usize| -> Vec<(String, Vec<usize>)> {
+            let each = |(name, rows, bias): (&str, usize, bool)| {
+                let bias = bias.then(|| (format!("{part}.{name}.bias"), vec![rows]));
+                [(format!("{part}.{name}.weight"), vec![rows, columns])].into_iter().chain(bias)
+            };
+            names.into_iter().flat_map(each).collect()
+        };
+        for layer in 0..self.num_hidden_layers {
+            let mut block = rows("self_attn", inputs(self), c);
+            block.extend(rows("self_attn", vec![("o_proj", c, self.output_bias())], self.num_attention_heads * d));
+            if self.has_head_norms() {
+                block.extend(["q_norm", "k_norm"].map(|name| (format!("self_attn.{name}.weight"), vec![d])));
+            }
+            block.extend(rows("mlp", widening(self), c));
+            block.extend(rows("mlp", vec![("down_proj", c, self.feed_forward_bias())], m));
+            block.extend(norms(self).iter().map(|name| (format!("{name}.weight"), vec![c])));
+            shapes.extend(block.into_iter().map(|(name, shape)| (format!("model.layers.{layer}.{name}"), shape)));
+        }
+        shapes.push(("model.norm.weight".to_string(), vec![c]));
+        if !self.tie_word_embeddings {
+            shapes.push(("lm_head.weight".to_string(), vec![v, c]));
+        }
+        shapes
     }
 
     fn decoder(&self, weights: Weights) -> Decoder {
-        decoder(self, weights)
+        let find = named(&weights);
+        let has = |name: &str| weights.iter().any(|(own, _)| own == name);
+        let offset = if self.is_gemma() { 1.0 } else { 0.0 };
+        let norm = |name: &str| Norm { weight: find(&format!("{name}.weight")), bias: None, epsilon: self.rms_norm_eps, offset };
+        let linear = |name: String| {
+            let bias = format!("{name}.bias");
+            Linear::new(find(&format!("{name}.weight")), has(&bias).then(|| find(&bias)))
+        };
+        let block = |index: usize| {
+            let place = format!("model.layers.{index}");
+            let norms: Vec<Norm> = norms(self).iter().map(|name| norm(&format!("{place}.{name}"))).collect();
+            let (middle_norm, outer_norms) = match norms.as_slice() {
+                [_, after_attention, middle, after] => (middle.clone(), Some([after_attention.clone(), after.clone()])),
+                _ => (norms[1].clone(), None),
+            };
+            let linears = |part: &str, names: Vec<(&'static str, usize, bool)>| {
+                names.into_iter().map(|(name, ..)| (name, linear(format!("{place}.{part}.{name}")))).collect()
+            };
+            Box::new(LlamaBlock {
+                input_norm: norms[0].clone(),
+                middle_norm,
+                outer_norms,
+                head_norms: self.has_head_norms().then(|| ["q_norm", "k_norm"].map(|name| norm(&format!("{place}.self_attn.{name}")))),
+                inputs: linears("self_attn", inputs(self)),
+                output: linear(format!("{place}.self_attn.o_proj")),
+                widen: linears("mlp", widening(self)),
+                down: linear(format!("{place}.mlp.down_proj")),
+                activation: self.activation(),
+            }) as Box<dyn Block>
+        };
+        let embedding = find("model.embed_tokens.weight");
+        let head = if self.tie_word_embeddings { embedding.clone() } else { find("lm_head.weight") };
+        Decoder {
+            blocks: (0..self.num_hidden_layers).map(block).collect(),
+            norm: norm("model.norm"),
+            head: LmHead::new(Weight::Full(head), None, self.logit_cap()),
+            embedding: Embedding { weight: Weight::Full(embedding) },
+            embedding_scale: if self.is_gemma() { f64::from((self.hidden_size as f32).sqrt()) } else { 1.0 },
+            heads: heads(self),
+            dropout: 0.0,
+            embedding_dropout: 0.0,
+            seed: Default::default(),
+            packed: Vec::new(),
+            weights,
+        }
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        describe(self, f)
-    }
-}
-
-/// The names and shapes of all parameters, in the order of transformers' `state_dict`.
-fn parameter_shapes(config: &LlamaConfig) -> Vec<(String, Vec<usize>)> {
-    let (c, m, v, d) = (config.hidden_size, config.intermediate_size, config.vocab_size, config.head_size());
-    let mut shapes = vec![("model.embed_tokens.weight".to_string(), vec![v, c])];
-    let rows = |part: &str, names: Vec<(&str, usize, bool)>, columns: usize| -> Vec<(String, Vec<usize>)> {
-        let each = |(name, rows, bias): (&str, usize, bool)| {
-            let bias = bias.then(|| (format!("{part}.{name}.bias"), vec![rows]));
-            [(format!("{part}.{name}.weight"), vec![rows, columns])].into_iter().chain(bias)
+        let (c, m, v, d) = (self.hidden_size, self.intermediate_size, self.vocab_size, self.head_size());
+        let name = match self.model_type.as_str() {
+            "mistral" => "Mistral",
+            "qwen2" => "Qwen2",
+            "qwen3" => "Qwen3",
+            "phi3" => "Phi3",
+            "gemma" => "Gemma",
+            "gemma2" => "Gemma2",
+            "gemma3_text" => "Gemma3",
+            _ => "Llama",
         };
-        names.into_iter().flat_map(each).collect()
-    };
-    for layer in 0..config.num_hidden_layers {
-        let mut block = rows("self_attn", inputs(config), c);
-        block.extend(rows("self_attn", vec![("o_proj", c, config.output_bias())], config.num_attention_heads * d));
-        if config.has_head_norms() {
-            block.extend(["q_norm", "k_norm"].map(|name| (format!("self_attn.{name}.weight"), vec![d])));
+        let norm = |width: usize| format!("{name}RMSNorm(({width},), eps={:e})", self.rms_norm_eps);
+        let linear = |place: &str, inputs: usize, outputs: usize, bias: bool| {
+            format!(
+                "          ({place}): Linear(in_features={inputs}, out_features={outputs}, bias={})\n",
+                if bias { "True" } else { "False" }
+            )
+        };
+        let mut attention = String::new();
+        inputs(self).iter().for_each(|(name, rows, bias)| attention += &linear(name, c, *rows, *bias));
+        attention += &linear("o_proj", self.num_attention_heads * d, c, self.output_bias());
+        if self.has_head_norms() {
+            attention += &format!("          (q_norm): {}\n          (k_norm): {}\n", norm(d), norm(d));
         }
-        block.extend(rows("mlp", widening(config), c));
-        block.extend(rows("mlp", vec![("down_proj", c, config.feed_forward_bias())], m));
-        block.extend(norms(config).iter().map(|name| (format!("{name}.weight"), vec![c])));
-        shapes.extend(block.into_iter().map(|(name, shape)| (format!("model.layers.{layer}.{name}"), shape)));
-    }
-    shapes.push(("model.norm.weight".to_string(), vec![c]));
-    if !config.tie_word_embeddings {
-        shapes.push(("lm_head.weight".to_string(), vec![v, c]));
-    }
-    shapes
-}
-
-/// A model of these weights, which have the names and shapes of [`parameter_shapes`].
-fn decoder(config: &LlamaConfig, weights: Weights) -> Decoder {
-    let find = named(&weights);
-    let has = |name: &str| weights.iter().any(|(own, _)| own == name);
-    let offset = if config.is_gemma() { 1.0 } else { 0.0 };
-    let norm = |name: &str| Norm { weight: find(&format!("{name}.weight")), bias: None, epsilon: config.rms_norm_eps, offset };
-    let linear = |name: String| {
-        let bias = format!("{name}.bias");
-        Linear::new(find(&format!("{name}.weight")), has(&bias).then(|| find(&bias)))
-    };
-    let block = |index: usize| {
-        let place = format!("model.layers.{index}");
-        let norms: Vec<Norm> = norms(config).iter().map(|name| norm(&format!("{place}.{name}"))).collect();
-        let (middle_norm, outer_norms) = match norms.as_slice() {
-            [_, after_attention, middle, after] => (middle.clone(), Some([after_attention.clone(), after.clone()])),
-            _ => (norms[1].clone(), None),
-        };
-        let linears = |part: &str, names: Vec<(&'static str, usize, bool)>| {
-            names.into_iter().map(|(name, ..)| (name, linear(format!("{place}.{part}.{name}")))).collect()
-        };
-        Box::new(LlamaBlock {
-            input_norm: norms[0].clone(),
-            middle_norm,
-            outer_norms,
-            head_norms: config.has_head_norms().then(|| ["q_norm", "k_norm"].map(|name| norm(&format!("{place}.self_attn.{name}")))),
-            inputs: linears("self_attn", inputs(config)),
-            output: linear(format!("{place}.self_attn.o_proj")),
-            widen: linears("mlp", widening(config)),
-            down: linear(format!("{place}.mlp.down_proj")),
-            activation: config.activation(),
-        }) as Box<dyn Block>
-    };
-    let embedding = find("model.embed_tokens.weight");
-    let head = if config.tie_word_embeddings { embedding.clone() } else { find("lm_head.weight") };
-    Decoder {
-        blocks: (0..config.num_hidden_layers).map(block).collect(),
-        norm: norm("model.norm"),
-        head: LmHead::new(Weight::Full(head), None, config.logit_cap()),
-        embedding: Embedding { weight: Weight::Full(embedding) },
-        embedding_scale: if config.is_gemma() { f64::from((config.hidden_size as f32).sqrt()) } else { 1.0 },
-        heads: heads(config),
-        dropout: 0.0,
-        embedding_dropout: 0.0,
-        seed: Default::default(),
-        packed: Vec::new(),
-        weights,
+        let mut wide = String::new();
+        widening(self).iter().for_each(|(name, rows, bias)| wide += &linear(name, c, *rows, *bias));
+        wide += &linear("down_proj", m, c, self.feed_forward_bias());
+        let activation = if self.activation() == GELU_TANH { "GELUTanh()" } else { "SiLUActivation()" };
+        writeln!(f, "{name}ForCausalLM(\n  (model): {name}Model(\n    (embed_tokens): Embedding({v}, {c})\n    (layers): ModuleList(")?;
+        writeln!(f, "      (0-{}): {} x {name}DecoderLayer(", self.num_hidden_layers.saturating_sub(1), self.num_hidden_layers)?;
+        writeln!(f, "        (self_attn): {name}Attention(\n{attention}        )")?;
+        writeln!(f, "        (mlp): {name}MLP(\n{wide}          (act_fn): {activation}\n        )")?;
+        norms(self).iter().try_for_each(|part| writeln!(f, "        ({part}): {}", norm(c)))?;
+        writeln!(f, "      )\n    )\n    (norm): {}\n  )", norm(c))?;
+        write!(f, "  (lm_head): Linear(in_features={c}, out_features={v}, bias=False)\n)")
     }
 }
 
@@ -270,40 +294,4 @@ impl Block for LlamaBlock {
         all.push(("down_proj", &mut self.down));
         all
     }
-}
-
-/// The model as PyTorch prints one.
-fn describe(config: &LlamaConfig, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let (c, m, v, d) = (config.hidden_size, config.intermediate_size, config.vocab_size, config.head_size());
-    let name = match config.model_type.as_str() {
-        "mistral" => "Mistral",
-        "qwen2" => "Qwen2",
-        "qwen3" => "Qwen3",
-        "phi3" => "Phi3",
-        "gemma" => "Gemma",
-        "gemma2" => "Gemma2",
-        "gemma3_text" => "Gemma3",
-        _ => "Llama",
-    };
-    let norm = |width: usize| format!("{name}RMSNorm(({width},), eps={:e})", config.rms_norm_eps);
-    let linear = |place: &str, inputs: usize, outputs: usize, bias: bool| {
-        format!("          ({place}): Linear(in_features={inputs}, out_features={outputs}, bias={})\n", if bias { "True" } else { "False" })
-    };
-    let mut attention = String::new();
-    inputs(config).iter().for_each(|(name, rows, bias)| attention += &linear(name, c, *rows, *bias));
-    attention += &linear("o_proj", config.num_attention_heads * d, c, config.output_bias());
-    if config.has_head_norms() {
-        attention += &format!("          (q_norm): {}\n          (k_norm): {}\n", norm(d), norm(d));
-    }
-    let mut wide = String::new();
-    widening(config).iter().for_each(|(name, rows, bias)| wide += &linear(name, c, *rows, *bias));
-    wide += &linear("down_proj", m, c, config.feed_forward_bias());
-    let activation = if config.activation() == GELU_TANH { "GELUTanh()" } else { "SiLUActivation()" };
-    writeln!(f, "{name}ForCausalLM(\n  (model): {name}Model(\n    (embed_tokens): Embedding({v}, {c})\n    (layers): ModuleList(")?;
-    writeln!(f, "      (0-{}): {} x {name}DecoderLayer(", config.num_hidden_layers.saturating_sub(1), config.num_hidden_layers)?;
-    writeln!(f, "        (self_attn): {name}Attention(\n{attention}        )")?;
-    writeln!(f, "        (mlp): {name}MLP(\n{wide}          (act_fn): {activation}\n        )")?;
-    norms(config).iter().try_for_each(|part| writeln!(f, "        ({part}): {}", norm(c)))?;
-    writeln!(f, "      )\n    )\n    (norm): {}\n  )", norm(c))?;
-    write!(f, "  (lm_head): Linear(in_features={c}, out_features={v}, bias=False)\n)")
 }

@@ -87,15 +87,72 @@ impl Family for NeoxConfig {
     }
 
     fn decoder(&self, weights: Weights) -> Decoder {
-        decoder(self, weights)
+        let find = named(&weights);
+        let norm = |name: String| Norm {
+            weight: find(&format!("{name}.weight")),
+            bias: Some(find(&format!("{name}.bias"))),
+            epsilon: self.layer_norm_eps,
+            offset: 0.0,
+        };
+        let linear = |name: String| Linear::new(find(&format!("{name}.weight")), Some(find(&format!("{name}.bias"))));
+        let block = |index: usize| {
+            let place = format!("gpt_neox.layers.{index}");
+            Box::new(NeoxBlock {
+                input_norm: norm(format!("{place}.input_layernorm")),
+                attention_norm: norm(format!("{place}.post_attention_layernorm")),
+                query_key_value: linear(format!("{place}.attention.query_key_value")),
+                dense: linear(format!("{place}.attention.dense")),
+                widen: linear(format!("{place}.mlp.dense_h_to_4h")),
+                narrow: linear(format!("{place}.mlp.dense_4h_to_h")),
+                parallel: self.use_parallel_residual,
+            }) as Box<dyn Block>
+        };
+        let scaling = self.scaling().ok().flatten();
+        let rotary = Rotary::new(self.rotary_dimensions(), self.rotary_emb_base, scaling.as_ref());
+        let heads = AttentionConfig {
+            heads: self.num_attention_heads,
+            kv_heads: self.num_attention_heads,
+            size: self.head_size(),
+            columns: Columns::Interleaved,
+            rotary: Arc::new(rotary),
+            scores: Scores::of_size(self.head_size()),
+        };
+        Decoder {
+            embedding: Embedding { weight: Weight::Full(find("gpt_neox.embed_in.weight")) },
+            blocks: (0..self.num_hidden_layers).map(block).collect(),
+            norm: norm("gpt_neox.final_layer_norm".into()),
+            head: LmHead::new(Weight::Full(find("embed_out.weight")), None, None),
+            heads: vec![heads; self.num_hidden_layers],
+            dropout: self.hidden_dropout,
+            embedding_dropout: self.hidden_dropout,
+            embedding_scale: 1.0,
+            seed: Default::default(),
+            packed: Vec::new(),
+            weights,
+        }
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        describe(self, f)
+        let (c, m, v) = (self.hidden_size, self.intermediate_size, self.vocab_size);
+        let norm = format!("LayerNorm(({c},), eps={:e}, elementwise_affine=True)", self.layer_norm_eps);
+        writeln!(f, "GPTNeoXForCausalLM(\n  (gpt_neox): GPTNeoXModel(\n    (embed_in): Embedding({v}, {c})\n    (layers): ModuleList(")?;
+        writeln!(f, "      (0-{}): {} x GPTNeoXLayer(", self.num_hidden_layers.saturating_sub(1), self.num_hidden_layers)?;
+        writeln!(
+            f,
+            "        (input_layernorm): {norm}\n        (post_attention_layernorm): {norm}\n        (attention): GPTNeoXAttention("
+        )?;
+        let (turned, head) = (self.rotary_dimensions(), self.head_size());
+        writeln!(f, "          (rotary_emb): GPTNeoXRotaryEmbedding({turned} of {head} dimensions a head)")?;
+        writeln!(f, "          (query_key_value): Linear(in_features={c}, out_features={}, bias=True)", 3 * c)?;
+        writeln!(f, "          (dense): Linear(in_features={c}, out_features={c}, bias=True)\n        )\n        (mlp): GPTNeoXMLP(")?;
+        writeln!(f, "          (dense_h_to_4h): Linear(in_features={c}, out_features={m}, bias=True)")?;
+        writeln!(f, "          (dense_4h_to_h): Linear(in_features={m}, out_features={c}, bias=True)")?;
+        writeln!(f, "          (act): GELUActivation()\n        )\n      )\n    )\n    (final_layer_norm): {norm}\n  )")?;
+        write!(f, "  (embed_out): Linear(in_features={c}, out_features={v}, bias=False)\n)")
     }
 }
 
-/// The names and shapes of all parameters, in the order of transformers' `state_dict`.
+/// The names and shapes of all parameters, in the order of transformers' `state_dict`; the lesson on sizes asks for them.
 pub fn parameter_shapes(config: &NeoxConfig) -> Vec<(String, Vec<usize>)> {
     let (c, m, v) = (config.hidden_size, config.intermediate_size, config.vocab_size);
     let mut shapes = vec![("gpt_neox.embed_in.weight".to_string(), vec![v, c])];
@@ -122,53 +179,6 @@ pub fn parameter_shapes(config: &NeoxConfig) -> Vec<(String, Vec<usize>)> {
     shapes
 }
 
-/// A model of these weights, which have the names and shapes of [`parameter_shapes`].
-fn decoder(config: &NeoxConfig, weights: Weights) -> Decoder {
-    let find = named(&weights);
-    let norm = |name: String| Norm {
-        weight: find(&format!("{name}.weight")),
-        bias: Some(find(&format!("{name}.bias"))),
-        epsilon: config.layer_norm_eps,
-        offset: 0.0,
-    };
-    let linear = |name: String| Linear::new(find(&format!("{name}.weight")), Some(find(&format!("{name}.bias"))));
-    let block = |index: usize| {
-        let place = format!("gpt_neox.layers.{index}");
-        Box::new(NeoxBlock {
-            input_norm: norm(format!("{place}.input_layernorm")),
-            attention_norm: norm(format!("{place}.post_attention_layernorm")),
-            query_key_value: linear(format!("{place}.attention.query_key_value")),
-            dense: linear(format!("{place}.attention.dense")),
-            widen: linear(format!("{place}.mlp.dense_h_to_4h")),
-            narrow: linear(format!("{place}.mlp.dense_4h_to_h")),
-            parallel: config.use_parallel_residual,
-        }) as Box<dyn Block>
-    };
-    let scaling = config.scaling().ok().flatten();
-    let rotary = Rotary::new(config.rotary_dimensions(), config.rotary_emb_base, scaling.as_ref());
-    let heads = AttentionConfig {
-        heads: config.num_attention_heads,
-        kv_heads: config.num_attention_heads,
-        size: config.head_size(),
-        columns: Columns::Interleaved,
-        rotary: Arc::new(rotary),
-        scores: Scores::of_size(config.head_size()),
-    };
-    Decoder {
-        embedding: Embedding { weight: Weight::Full(find("gpt_neox.embed_in.weight")) },
-        blocks: (0..config.num_hidden_layers).map(block).collect(),
-        norm: norm("gpt_neox.final_layer_norm".into()),
-        head: LmHead::new(Weight::Full(find("embed_out.weight")), None, None),
-        heads: vec![heads; config.num_hidden_layers],
-        dropout: config.hidden_dropout,
-        embedding_dropout: config.hidden_dropout,
-        embedding_scale: 1.0,
-        seed: Default::default(),
-        packed: Vec::new(),
-        weights,
-    }
-}
-
 impl Block for NeoxBlock {
     fn forward(&self, pass: &Pass, x: &Tensor, attend: Attend, drop: Drop) -> Result<Tensor> {
         let qkv = self.query_key_value.forward(pass, &self.input_norm.forward(pass, x)?)?;
@@ -188,21 +198,4 @@ impl Block for NeoxBlock {
             ("dense_4h_to_h", &mut self.narrow),
         ]
     }
-}
-
-/// The model as PyTorch prints one.
-fn describe(config: &NeoxConfig, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let (c, m, v) = (config.hidden_size, config.intermediate_size, config.vocab_size);
-    let norm = format!("LayerNorm(({c},), eps={:e}, elementwise_affine=True)", config.layer_norm_eps);
-    writeln!(f, "GPTNeoXForCausalLM(\n  (gpt_neox): GPTNeoXModel(\n    (embed_in): Embedding({v}, {c})\n    (layers): ModuleList(")?;
-    writeln!(f, "      (0-{}): {} x GPTNeoXLayer(", config.num_hidden_layers.saturating_sub(1), config.num_hidden_layers)?;
-    writeln!(f, "        (input_layernorm): {norm}\n        (post_attention_layernorm): {norm}\n        (attention): GPTNeoXAttention(")?;
-    let (turned, head) = (config.rotary_dimensions(), config.head_size());
-    writeln!(f, "          (rotary_emb): GPTNeoXRotaryEmbedding({turned} of {head} dimensions a head)")?;
-    writeln!(f, "          (query_key_value): Linear(in_features={c}, out_features={}, bias=True)", 3 * c)?;
-    writeln!(f, "          (dense): Linear(in_features={c}, out_features={c}, bias=True)\n        )\n        (mlp): GPTNeoXMLP(")?;
-    writeln!(f, "          (dense_h_to_4h): Linear(in_features={c}, out_features={m}, bias=True)")?;
-    writeln!(f, "          (dense_4h_to_h): Linear(in_features={m}, out_features={c}, bias=True)")?;
-    writeln!(f, "          (act): GELUActivation()\n        )\n      )\n    )\n    (final_layer_norm): {norm}\n  )")?;
-    write!(f, "  (embed_out): Linear(in_features={c}, out_features={v}, bias=False)\n)")
 }

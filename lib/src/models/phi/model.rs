@@ -89,74 +89,81 @@ impl Family for PhiConfig {
     }
 
     fn parameter_shapes(&self) -> Vec<(String, Vec<usize>)> {
-        parameter_shapes(self)
+        let (c, v) = (self.hidden_size, self.vocab_size);
+        let mut shapes = vec![("model.embed_tokens.weight".to_string(), vec![v, c])];
+        let mut both = |name: String, weight: Vec<usize>| {
+            let rows = weight[0];
+            shapes.extend([(format!("{name}.weight"), weight), (format!("{name}.bias"), vec![rows])]);
+        };
+        for layer in 0..self.num_hidden_layers {
+            let place = format!("model.layers.{layer}");
+            linears(self).iter().for_each(|(name, rows, columns)| both(format!("{place}.{name}"), vec![*rows, *columns]));
+            both(format!("{place}.input_layernorm"), vec![c]);
+        }
+        both("model.final_layernorm".into(), vec![c]);
+        both("lm_head".into(), vec![v, c]);
+        shapes.retain(|(name, _)| !(self.tie_word_embeddings && name == "lm_head.weight"));
+        shapes
     }
 
     fn decoder(&self, weights: Weights) -> Decoder {
-        decoder(self, weights)
+        let find = named(&weights);
+        let norm = |name: String| Norm {
+            weight: find(&format!("{name}.weight")),
+            bias: Some(find(&format!("{name}.bias"))),
+            epsilon: self.layer_norm_eps,
+            offset: 0.0,
+        };
+        let block = |index: usize| {
+            let place = format!("model.layers.{index}");
+            let [query, key, value, dense, widen, narrow] = linears(self)
+                .map(|(name, ..)| Linear::new(find(&format!("{place}.{name}.weight")), Some(find(&format!("{place}.{name}.bias")))));
+            Box::new(PhiBlock { norm: norm(format!("{place}.input_layernorm")), query, key, value, dense, widen, narrow }) as Box<dyn Block>
+        };
+        let embedding = find("model.embed_tokens.weight");
+        let head = if self.tie_word_embeddings { embedding.clone() } else { find("lm_head.weight") };
+        let heads = AttentionConfig {
+            heads: self.num_attention_heads,
+            kv_heads: self.kv_heads(),
+            size: self.head_size(),
+            columns: Columns::Blocks,
+            rotary: Arc::new(Rotary::new(self.rotary_dimensions(), self.rope_theta, None)),
+            scores: Scores::of_size(self.head_size()),
+        };
+        Decoder {
+            blocks: (0..self.num_hidden_layers).map(block).collect(),
+            norm: norm("model.final_layernorm".into()),
+            head: LmHead::new(Weight::Full(head), Some(find("lm_head.bias")), None),
+            embedding: Embedding { weight: Weight::Full(embedding) },
+            embedding_scale: 1.0,
+            heads: vec![heads; self.num_hidden_layers],
+            dropout: self.resid_pdrop,
+            embedding_dropout: self.embd_pdrop,
+            seed: Default::default(),
+            packed: Vec::new(),
+            weights,
+        }
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        describe(self, f)
-    }
-}
-
-/// The names and shapes of all parameters, in the order of transformers' `state_dict`.
-fn parameter_shapes(config: &PhiConfig) -> Vec<(String, Vec<usize>)> {
-    let (c, v) = (config.hidden_size, config.vocab_size);
-    let mut shapes = vec![("model.embed_tokens.weight".to_string(), vec![v, c])];
-    let mut both = |name: String, weight: Vec<usize>| {
-        let rows = weight[0];
-        shapes.extend([(format!("{name}.weight"), weight), (format!("{name}.bias"), vec![rows])]);
-    };
-    for layer in 0..config.num_hidden_layers {
-        let place = format!("model.layers.{layer}");
-        linears(config).iter().for_each(|(name, rows, columns)| both(format!("{place}.{name}"), vec![*rows, *columns]));
-        both(format!("{place}.input_layernorm"), vec![c]);
-    }
-    both("model.final_layernorm".into(), vec![c]);
-    both("lm_head".into(), vec![v, c]);
-    shapes.retain(|(name, _)| !(config.tie_word_embeddings && name == "lm_head.weight"));
-    shapes
-}
-
-/// A model of these weights, which have the names and shapes of [`parameter_shapes`].
-fn decoder(config: &PhiConfig, weights: Weights) -> Decoder {
-    let find = named(&weights);
-    let norm = |name: String| Norm {
-        weight: find(&format!("{name}.weight")),
-        bias: Some(find(&format!("{name}.bias"))),
-        epsilon: config.layer_norm_eps,
-        offset: 0.0,
-    };
-    let block = |index: usize| {
-        let place = format!("model.layers.{index}");
-        let [query, key, value, dense, widen, narrow] = linears(config)
-            .map(|(name, ..)| Linear::new(find(&format!("{place}.{name}.weight")), Some(find(&format!("{place}.{name}.bias")))));
-        Box::new(PhiBlock { norm: norm(format!("{place}.input_layernorm")), query, key, value, dense, widen, narrow }) as Box<dyn Block>
-    };
-    let embedding = find("model.embed_tokens.weight");
-    let head = if config.tie_word_embeddings { embedding.clone() } else { find("lm_head.weight") };
-    let heads = AttentionConfig {
-        heads: config.num_attention_heads,
-        kv_heads: config.kv_heads(),
-        size: config.head_size(),
-        columns: Columns::Blocks,
-        rotary: Arc::new(Rotary::new(config.rotary_dimensions(), config.rope_theta, None)),
-        scores: Scores::of_size(config.head_size()),
-    };
-    Decoder {
-        blocks: (0..config.num_hidden_layers).map(block).collect(),
-        norm: norm("model.final_layernorm".into()),
-        head: LmHead::new(Weight::Full(head), Some(find("lm_head.bias")), None),
-        embedding: Embedding { weight: Weight::Full(embedding) },
-        embedding_scale: 1.0,
-        heads: vec![heads; config.num_hidden_layers],
-        dropout: config.resid_pdrop,
-        embedding_dropout: config.embd_pdrop,
-        seed: Default::default(),
-        packed: Vec::new(),
-        weights,
+        let (c, v) = (self.hidden_size, self.vocab_size);
+        let norm = format!("LayerNorm(({c},), eps={:e}, elementwise_affine=True)", self.layer_norm_eps);
+        writeln!(f, "PhiForCausalLM(\n  (model): PhiModel(\n    (embed_tokens): Embedding({v}, {c})\n    (layers): ModuleList(")?;
+        writeln!(f, "      (0-{}): {} x PhiDecoderLayer(", self.num_hidden_layers.saturating_sub(1), self.num_hidden_layers)?;
+        for (part, class) in [("self_attn", "PhiAttention"), ("mlp", "PhiMLP")] {
+            writeln!(f, "        ({part}): {class}(")?;
+            for (name, rows, columns) in linears(self) {
+                let Some(name) = name.strip_prefix(part) else { continue };
+                writeln!(f, "          ({}): Linear(in_features={columns}, out_features={rows}, bias=True)", &name[1..])?;
+            }
+            if part == "mlp" {
+                writeln!(f, "          (activation_fn): NewGELUActivation()")?;
+            }
+            writeln!(f, "        )")?;
+        }
+        writeln!(f, "        (input_layernorm): {norm}\n      )\n    )")?;
+        writeln!(f, "    (final_layernorm): {norm}\n  )")?;
+        write!(f, "  (lm_head): Linear(in_features={c}, out_features={v}, bias=True)\n)")
     }
 }
 
@@ -179,26 +186,4 @@ impl Block for PhiBlock {
             ("fc2", &mut self.narrow),
         ]
     }
-}
-
-/// The model as PyTorch prints one.
-fn describe(config: &PhiConfig, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let (c, v) = (config.hidden_size, config.vocab_size);
-    let norm = format!("LayerNorm(({c},), eps={:e}, elementwise_affine=True)", config.layer_norm_eps);
-    writeln!(f, "PhiForCausalLM(\n  (model): PhiModel(\n    (embed_tokens): Embedding({v}, {c})\n    (layers): ModuleList(")?;
-    writeln!(f, "      (0-{}): {} x PhiDecoderLayer(", config.num_hidden_layers.saturating_sub(1), config.num_hidden_layers)?;
-    for (part, class) in [("self_attn", "PhiAttention"), ("mlp", "PhiMLP")] {
-        writeln!(f, "        ({part}): {class}(")?;
-        for (name, rows, columns) in linears(config) {
-            let Some(name) = name.strip_prefix(part) else { continue };
-            writeln!(f, "          ({}): Linear(in_features={columns}, out_features={rows}, bias=True)", &name[1..])?;
-        }
-        if part == "mlp" {
-            writeln!(f, "          (activation_fn): NewGELUActivation()")?;
-        }
-        writeln!(f, "        )")?;
-    }
-    writeln!(f, "        (input_layernorm): {norm}\n      )\n    )")?;
-    writeln!(f, "    (final_layernorm): {norm}\n  )")?;
-    write!(f, "  (lm_head): Linear(in_features={c}, out_features={v}, bias=True)\n)")
 }

@@ -133,7 +133,7 @@ fn listen(config: &ServeConfig) -> Result<TcpListener> {
             std::io::ErrorKind::PermissionDenied => "choose a port from 1024 on",
             _ => "leave `host` at 127.0.0.1, or name an address of this computer",
         };
-        Error::new(ErrorKind::Service, format!("cannot listen on `{host}`, port {port}: {error}")).hint(hint)
+        Error::new(ErrorKind::Service, format!("cannot listen on `{host}`, port {port}: {error}")).hint(hint).because(error)
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(fail)?.collect();

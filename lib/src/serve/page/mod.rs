@@ -1,5 +1,5 @@
 //! Training runs → what the playground shows: [`runs`] is read by the page, `page.html`.
 //!
-//! Imports: train.
+//! Imports: train, border, error.
 
 pub(crate) mod runs;

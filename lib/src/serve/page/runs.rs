@@ -6,6 +6,9 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
+use crate::border::json::read;
+use crate::border::limits;
+use crate::error::ErrorKind;
 use crate::train::checkpoint::state::STATE_FILE;
 use crate::train::checkpoint::store;
 
@@ -39,7 +42,8 @@ impl Runs {
         if let Some((_, _, state)) = self.read.get(&file).filter(|(time, bytes, _)| (*time, *bytes) == (changed, size)) {
             return Some(state.clone());
         }
-        let state = shown(serde_json::from_slice(&std::fs::read(&file).ok()?).ok()?);
+        let state: Value = read(&file, limits::HISTORY, ErrorKind::File, "").ok()?;
+        let state = shown(state.is_object().then_some(state)?);
         self.read.insert(file, (changed, size, state.clone()));
         Some(state)
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::border::{json, limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::train::arguments::settings::TrainingArguments;
 use crate::util::names::near;
@@ -72,6 +73,7 @@ impl TrainingArguments {
             serde_json::from_value::<Self>(alone).map_err(|error| {
                 Error::new(ErrorKind::Training, format!("TrainingArguments: {name} is {value}: {error}"))
                     .hint(format!("write it as the default, {name}: {}", all[name]))
+                    .because(error)
             })?;
             given.insert(name.into(), value);
         }
@@ -80,7 +82,8 @@ impl TrainingArguments {
             given.insert("eval_steps".into(), steps);
         }
         let arguments = serde_json::from_value::<Self>(Value::Object(given));
-        arguments.map_err(|error| Error::new(ErrorKind::Training, format!("TrainingArguments: {error}")).hint("correct the file"))
+        arguments
+            .map_err(|error| Error::new(ErrorKind::Training, format!("TrainingArguments: {error}")).hint("correct the file").because(error))
     }
 
     /// The fields of transformers in an object that have no meaning here and are set: to anything but null, false, 0 or nothing.
@@ -111,12 +114,8 @@ impl TrainingArguments {
     /// When the file cannot be read or is no JSON; as [`TrainingArguments::from_json`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|error| Error::file(path, error))?;
-        let value = serde_json::from_slice(&bytes).map_err(|error| {
-            Error::new(ErrorKind::Training, format!("`{}` is not valid JSON: {error}", path.display()))
-                .hint("correct that line of the file")
-        })?;
-        Self::from_json(&value).map_err(|error| error.at(format_args!("`{}`", path.display())))
+        let value: Value = json::read(path, limits::CONFIGURATION, ErrorKind::Training, "correct that line of the file")?;
+        Self::from_json(&value).map_err(|error| error.at(format_args!("`{}`", path.display())).in_file(path))
     }
 }
 

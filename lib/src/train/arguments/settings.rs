@@ -13,6 +13,7 @@ use crate::optim::settings::{Optim, OptimizerSettings};
 /// How the gradients of the micro-batches of one step are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Accumulation {
     /// The summed loss of all micro-batches divided by all their predicted tokens: one large batch, cut up.
     #[default]
@@ -24,6 +25,7 @@ pub enum Accumulation {
 /// When something happens: `IntervalStrategy` of transformers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum IntervalStrategy {
     /// Never.
     No,
@@ -47,6 +49,7 @@ pub enum PackingStrategy {
 /// In which order the rows come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum SamplingStrategy {
     /// Shuffled anew in every epoch.
     #[default]

@@ -45,11 +45,15 @@ pub fn from_csv(text: &str) -> Result<Vec<StepReport>> {
     };
     let report = |(index, line): (usize, &str)| {
         let fields: Vec<&str> = line.split(',').collect();
-        let number =
-            |place: usize| fields[place].parse::<f64>().map_err(|error| damaged(index + 2, &format!("`{}`: {error}", fields[place])));
+        let number = |place: usize| {
+            fields[place].parse::<f64>().map_err(|error| damaged(index + 2, &format!("`{}`: {error}", fields[place])).because(error))
+        };
         let optional = |place: usize| if fields[place].is_empty() { Ok(None) } else { number(place).map(Some) };
         if fields.len() != COLUMNS + names.len() {
             return Err(damaged(index + 2, &format!("{} fields, not {}", fields.len(), COLUMNS + names.len())));
+        }
+        if number(0)? != (index + 1) as f64 {
+            return Err(damaged(index + 2, &format!("step {} where step {} is due", fields[0], index + 1)));
         }
         let mut metrics = Metrics::new();
         for (place, name) in names.iter().enumerate() {

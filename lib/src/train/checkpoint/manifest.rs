@@ -1,12 +1,12 @@
 //! A folder of files ↔ `manifest.json`: the size and the CRC-32C of each, so that a damaged one is found and named.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::border::{file, json, limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::util::crc32c::crc32c;
 use crate::util::write::write_whole;
@@ -57,7 +57,7 @@ pub fn rows(folder: &Path) -> Option<usize> {
 }
 
 fn manifest(folder: &Path) -> Option<Manifest> {
-    serde_json::from_slice(&std::fs::read(folder.join(FILE)).ok()?).ok()
+    json::read(&folder.join(FILE), limits::MANIFEST, ErrorKind::Training, "").ok()
 }
 
 /// Compares a folder with its manifest; the error names the first file that differs.
@@ -69,12 +69,26 @@ pub fn verify(folder: &Path) -> Result<()> {
     let damaged = |path: &Path, reason: String| {
         Error::new(ErrorKind::Training, format!("`{}` {reason}", path.display()))
             .hint("resume from another checkpoint of the run; `resume_latest` takes the newest whole one")
+            .in_file(path)
     };
-    let bytes = std::fs::read(&path).map_err(|error| damaged(&path, format!("is missing, so the checkpoint is not whole ({error})")))?;
-    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| damaged(&path, format!("is damaged: {error}")))?;
+    let Some(bytes) = file::read_if_there(&path, limits::MANIFEST)? else {
+        return Err(damaged(&path, "is missing, so the checkpoint is not whole".into()));
+    };
+    let manifest: Manifest =
+        serde_json::from_slice(&bytes).map_err(|error| damaged(&path, format!("is damaged: {error}")).because(error))?;
     for (name, expected) in &manifest.files {
+        // A checkpoint has no folders, and what lies elsewhere is not its own.
+        if Path::new(name).file_name() != Some(name.as_ref()) {
+            return Err(damaged(&path, format!("names `{}`, which is no file of the checkpoint", name.escape_debug())));
+        }
         let path = folder.join(name);
-        let found = read(&path).map_err(|_| damaged(&path, "is missing; the manifest names it".into()))?;
+        if let Ok(facts) = std::fs::metadata(&path)
+            && facts.is_file()
+            && facts.len() != expected.bytes
+        {
+            return Err(damaged(&path, format!("has {} bytes; {} were written", facts.len(), expected.bytes)));
+        }
+        let found = read(&path).map_err(|error| damaged(&path, "is missing; the manifest names it".into()).because(error))?;
         if found.bytes != expected.bytes {
             return Err(damaged(&path, format!("has {} bytes; {} were written", found.bytes, expected.bytes)));
         }
@@ -87,8 +101,9 @@ pub fn verify(folder: &Path) -> Result<()> {
 
 fn read(path: &Path) -> Result<Entry> {
     let fail = |error| Error::file(path, error);
-    let mut file = File::open(path).map_err(fail)?;
-    let (mut buffer, mut entry) = (vec![0; 1 << 20], Entry { bytes: 0, crc32c: 0 });
+    let mut file = file::open(path)?;
+    let size = file.metadata().map_err(fail)?.len().clamp(1, 1 << 20);
+    let (mut buffer, mut entry) = (vec![0; size as usize], Entry { bytes: 0, crc32c: 0 });
     loop {
         match file.read(&mut buffer).map_err(fail)? {
             0 => return Ok(entry),

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use crate::border::{file, json as document, limits, tensors};
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::causal::CausalLm;
 use crate::optim::optimizer::Optimizer;
@@ -66,8 +67,8 @@ pub fn save(output: &Path, contents: Contents) -> Result<PathBuf> {
 fn write(folder: &Path, contents: Contents) -> Result<()> {
     contents.model.save_pretrained(folder)?;
     let tensors = contents.optimizer.tensors(contents.model.weights())?;
-    let bytes =
-        safetensors::serialize(&tensors, None).map_err(|error| Error::new(ErrorKind::Training, format!("optimizer state: {error}")))?;
+    let bytes = safetensors::serialize(&tensors, None)
+        .map_err(|error| Error::new(ErrorKind::Training, format!("optimizer state: {error}")).because(error))?;
     write_whole(&folder.join(OPTIMIZER), &bytes)?;
     contents.state.save(folder)?;
     write_whole(&folder.join(HISTORY), history::to_csv(contents.history).as_bytes())?;
@@ -79,6 +80,7 @@ fn write(folder: &Path, contents: Contents) -> Result<()> {
 
 /// What [`load`] gives back besides weights and optimizer.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Loaded {
     /// Every step so far.
     pub history: Vec<StepReport>,
@@ -96,20 +98,15 @@ pub struct Loaded {
 /// When a file is missing, damaged, or of another model or optimizer.
 pub fn load(folder: &Path, model: &CausalLm, optimizer: &mut Optimizer) -> Result<Loaded> {
     manifest::verify(folder)?;
-    let path = folder.join(STATE_FILE);
-    let read = |path: &Path| std::fs::read(path).map_err(|error| Error::file(path, error));
-    let state = serde_json::from_slice(&read(&path)?).map_err(|error| {
-        Error::new(ErrorKind::Training, format!("`{}`: {error}", path.display())).hint("resume from another checkpoint of the run")
-    })?;
+    const ANOTHER: &str = "resume from another checkpoint of the run";
+    let state: TrainerState = document::read(&folder.join(STATE_FILE), limits::HISTORY, ErrorKind::Training, ANOTHER)?;
     let path = folder.join(HISTORY);
-    let history =
-        history::from_csv(&String::from_utf8_lossy(&read(&path)?)).map_err(|error| error.at(format_args!("`{}`", path.display())))?;
+    let history = history::from_csv(&file::read_text(&path, limits::HISTORY)?)
+        .map_err(|error| error.at(format_args!("`{}`", path.display())).in_file(&path))?;
     let arguments = TrainingArguments::load(folder.join(json::FILE))?;
     let path = folder.join(OPTIMIZER);
-    let tensors = candle_core::safetensors::load_buffer(&read(&path)?, &candle_core::Device::Cpu).map_err(|error| {
-        Error::new(ErrorKind::Training, format!("`{}` is not whole: {error}", path.display()))
-            .hint("resume from another checkpoint of the run")
-    })?;
+    let numbers = optimizer.bytes() as u64 / 4;
+    let tensors = tensors::read(&path, "the state of this optimizer", numbers, ErrorKind::Training, ANOTHER)?;
     let mut fresh = optimizer.clone();
     fresh.load(model.weights(), &tensors)?;
     model.load_weights(folder)?;
