@@ -244,3 +244,28 @@ fn memory_does_not_grow_with_rows() {
         assert!(many < few + (24 << 20) && many < 500_000_000, "{name}: {few} and {many} bytes");
     }
 }
+
+#[test]
+fn a_sheet_of_excel_keeps_its_types() {
+    let path = fixture("files/workbook.xlsx");
+    let expected = vec![
+        json!({"question": "What is ö?", "answer": "a letter\nof German", "score": 0.5, "count": 3, "good": true, "day": "2024-02-29", "note": null}),
+        json!({"question": "007", "answer": null, "score": -2, "count": 1e300, "good": false, "day": "2024-02-29T12:30:01", "note": "x"}),
+    ];
+    assert_eq!(load(&path, DataOptions::new()).unwrap(), expected);
+    // Another sheet by its name; a formula that failed and a cell without a name are errors with their places.
+    let other = || DataOptions::new().with_field("Other");
+    refused(load(&path, other()), &["workbook.xlsx, sheet `Other`, row 3", "cell B", "#N/A"]);
+    let bad = BadRows::new();
+    assert_eq!(load(&path, other().with_on_error(OnError::Collect(bad.clone()))).unwrap(), [json!({"text": "one", "bad": null})]);
+    assert_eq!(bad.list().iter().map(|row| row.line).collect::<Vec<_>>(), [3, 4]);
+    assert!(bad.list()[1].reason.contains("the cell D"), "{bad:?}");
+    refused(load(&path, DataOptions::new().with_field("Third")), &["no sheet `Third`", "`Questions`, `Other`"]);
+    // Damaged, cut off, no workbook at all, packed once more.
+    let bytes = std::fs::read(&path).unwrap();
+    for size in [0, 3, 100, bytes.len() / 2, bytes.len() - 1] {
+        assert!(load(&file("cut.xlsx", &bytes[..size]), DataOptions::new()).is_err(), "{size} bytes");
+    }
+    refused(load(&file("text.xlsx", "a,b\n1,2\n"), DataOptions::new()), &["text.xlsx", "no workbook"]);
+    assert_eq!(load(&file("A.XLSX", &bytes), DataOptions::new()).unwrap(), expected);
+}

@@ -49,6 +49,8 @@ pub const REFUSAL: Limit = Limit::new("the reason of a refusal", 64 << 10);
 pub const LINE: usize = 256 << 20;
 /// Bytes of a page of a .parquet file when it is unpacked; writers aim at 1 MB, a dictionary of long texts has more.
 pub const PAGE: u64 = 256 << 20;
+/// A workbook of Excel when it is unpacked: a full sheet of a million rows and ten columns has 600 MB.
+pub const WORKBOOK: Limit = Limit::new("a workbook", 1 << 30);
 /// Fields of a row, columns of a table: more than any table has, and few enough that their names alone fill no memory.
 pub const FIELDS: usize = 1 << 18;
 

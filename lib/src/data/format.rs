@@ -19,6 +19,8 @@ pub enum Format {
     Tsv,
     /// `.parquet`, of all codecs.
     Parquet,
+    /// A sheet of an Excel file, whose first row names the columns: `.xlsx`, `.xlsm`.
+    Excel,
     /// Plain text, a row a line with the one field `text`: `.txt`, `.md`.
     Text,
 }
@@ -58,13 +60,18 @@ impl Packing {
 /// What no reader here reads: (first bytes, suffixes, what it is, what to do).
 type Other = (&'static [&'static [u8]], &'static [&'static str], &'static str, &'static str);
 const OTHERS: [Other; 15] = [
-    (&[], &["xlsx", "xlsm", "ods"], "a spreadsheet", "save the sheet as CSV (File, Save As, CSV UTF-8) and load that file"),
+    (&[], &["ods", "xlsb"], "a spreadsheet", "save the sheet as .xlsx, or as CSV UTF-8, and load that file"),
     (&[], &["docx", "odt", "rtf"], "a text document", "convert it: `pandoc FILE -t plain -o file.txt`"),
     (&[], &["pptx"], "slides", "export them as text, and load that file"),
     (&[], &["epub"], "a book", "convert it: `pandoc FILE -t plain -o file.txt`"),
     (&[b"PK\x03\x04", b"PK\x05\x06"], &["zip"], "a zip archive", "unpack it with `unzip` and load the folder"),
     (&[b"%PDF"], &["pdf"], "a PDF", "convert it: `pdftotext FILE file.txt`"),
-    (&[b"\xd0\xcf\x11\xe0"], &["xls", "doc", "ppt"], "an old Office file", "save it as CSV, or as plain text, and load that file"),
+    (
+        &[b"\xd0\xcf\x11\xe0"],
+        &["xls", "doc", "ppt"],
+        "an old Office file",
+        "save it as .xlsx, as CSV, or as plain text, and load that file",
+    ),
     (&[b"7z\xbc\xaf\x27\x1c"], &["7z"], "a 7z archive", "unpack it with `7z x` and load the folder"),
     (&[b"Rar!"], &["rar"], "a RAR archive", "unpack it and load the folder"),
     (&[], &["tar", "tgz"], "a tar archive", "unpack it with `tar xf` and load the folder"),
@@ -93,6 +100,7 @@ fn of_suffix(suffix: &str) -> Option<Format> {
         "csv" => Format::Csv,
         "tsv" | "tab" => Format::Tsv,
         "parquet" | "geoparquet" | "gpq" => Format::Parquet,
+        "xlsx" | "xlsm" => Format::Excel,
         "txt" | "text" | "md" | "markdown" | "log" => Format::Text,
         _ => return None,
     })
@@ -132,7 +140,7 @@ fn refuse(path: &Path, bytes: &[u8]) -> Result<()> {
     };
     Err(Error::new(
         ErrorKind::Data,
-        format!("`{}` is {what}; rows are read from .jsonl, .json, .csv, .tsv, .parquet and .txt", path.display()),
+        format!("`{}` is {what}; rows are read from .jsonl, .json, .csv, .tsv, .parquet, .xlsx and .txt", path.display()),
     )
     .hint(hint)
     .in_file(path))
@@ -149,6 +157,9 @@ pub(crate) fn detect(path: &Path, bytes: &[u8], wanted: Option<Format>) -> Resul
             notice::warn(format_args!("`{}` is a .parquet file by its content, and is read as one", path.display()));
         }
         return Ok(Format::Parquet);
+    }
+    if bytes.starts_with(b"PK\x03\x04") && wanted.or(of_name(path)) == Some(Format::Excel) {
+        return Ok(Format::Excel);
     }
     refuse(path, bytes)?;
     if let Some(format) = wanted {
@@ -181,7 +192,7 @@ pub(crate) fn detect(path: &Path, bytes: &[u8], wanted: Option<Format>) -> Resul
             ErrorKind::Data,
             format!("`{}`: neither the name nor the content tells how its rows are written", path.display()),
         )
-        .hint("name it .jsonl, .json, .csv, .tsv, .parquet or .txt, or say it by `DataOptions::with_format`")
+        .hint("name it .jsonl, .json, .csv, .tsv, .parquet, .xlsx or .txt, or say it by `DataOptions::with_format`")
         .in_file(path)),
     }
 }

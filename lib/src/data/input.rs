@@ -62,10 +62,10 @@ impl Input {
             None => {}
         }
         let head = reader.fill_buf().map_err(damaged)?.to_vec();
-        if packing.is_some() && (head.starts_with(b"PAR1") || Packing::of(&head).is_some()) {
+        if packing.is_some() && (head.starts_with(b"PAR1") || head.starts_with(b"PK\x03\x04") || Packing::of(&head).is_some()) {
             let what = if head.starts_with(b"PAR1") { "a .parquet file" } else { "a packed file" };
             return Err(Error::new(ErrorKind::Data, format!("`{}` is {what} inside of a packed one", path.display()))
-                .hint("unpack it first; .parquet is packed by itself")
+                .hint("unpack it first; .parquet and .xlsx are packed by themselves")
                 .in_file(path));
         }
         match head[..] {

@@ -90,7 +90,8 @@ impl DataOptions {
         self
     }
 
-    /// The field of a .json file that holds the rows, such as `data`. Default: the only list of objects.
+    /// The field of a .json file that holds the rows, such as `data`; the sheet of an .xlsx file. Default: the only list of
+    /// objects; the first sheet.
     pub fn with_field(mut self, name: impl Into<String>) -> Self {
         self.field = Some(name.into());
         self

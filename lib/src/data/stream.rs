@@ -15,6 +15,8 @@ use crate::data::options::DataOptions;
 #[cfg(feature = "data-frames")]
 use crate::data::parquet::ParquetRows;
 use crate::data::plain::PlainRows;
+#[cfg(feature = "data-frames")]
+use crate::data::workbook::Workbook;
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::resolve::DataFile;
 use crate::util::names::quoted;
@@ -49,6 +51,8 @@ enum Rows {
     Plain(Box<PlainRows>),
     #[cfg(feature = "data-frames")]
     Parquet(Box<ParquetRows>),
+    #[cfg(feature = "data-frames")]
+    Sheet(Workbook),
 }
 
 impl Rows {
@@ -61,9 +65,11 @@ impl Rows {
             Format::Text => Self::Plain(Box::new(PlainRows::new(input, options.sample_by))),
             #[cfg(feature = "data-frames")]
             Format::Parquet => Self::Parquet(Box::new(ParquetRows::open_columns(path, &options.columns)?)),
+            #[cfg(feature = "data-frames")]
+            Format::Excel => Self::Sheet(Workbook::open(path, options.field.as_deref())?),
             #[cfg(not(feature = "data-frames"))]
-            Format::Parquet => {
-                let message = format!("`{}`: .parquet files are read with the feature `data-frames`", path.display());
+            Format::Parquet | Format::Excel => {
+                let message = format!("`{}`: .parquet and .xlsx files are read with the feature `data-frames`", path.display());
                 return Err(Error::new(ErrorKind::Data, message)
                     .in_file(path)
                     .hint("build `finetuning` with the feature `data-frames`, or convert the file to JSON lines"));
@@ -79,6 +85,8 @@ impl Rows {
             Self::Plain(rows) => rows.row(),
             #[cfg(feature = "data-frames")]
             Self::Parquet(rows) => rows.row(),
+            #[cfg(feature = "data-frames")]
+            Self::Sheet(rows) => rows.row(),
         }
     }
 }
