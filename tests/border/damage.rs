@@ -274,6 +274,17 @@ fn templates_that_would_end_the_process() {
     assert_eq!(render(&deep("done")).unwrap(), "done");
     let _ = render(&deep("{{ ns.x }}"));
     refused(render(&deep("{{ ns.x | tojson }}")), &["tojson"]);
+    // A namespace that holds itself, by its name or by another one.
+    for text in [
+        "{% set ns = namespace(x=1) %}{% set ns.x = [ns] %}{{ ns.x }}",
+        "{% set q = namespace(x=1) %}{% set r = q %}{% set r.x = [q] %}{{ q }}",
+        "{% set ns = namespace(x=1) %}{% macro m(a) %}{{ a }}{% endmacro %}{% set ns.x = 2 %}{{ m(ns) }}",
+        "{% set ns = namespace(x=1) %}{% for ns in [ns] %}{% set ns.x = 1 %}{% endfor %}",
+    ] {
+        refused(render(text), &["line 1", "as a value"]);
+    }
+    let usual = "{% set ns = namespace(x='ns', y=1) %}{%- for m in messages %}{% set ns.x = ns.x ~ m.ns %}{% endfor %}{{ ns.x }}";
+    assert_eq!(render(usual).unwrap(), "ns");
     refused(render("{%- macro m() -%}{{ m() }}{%- endmacro -%}{{ m() }}"), &["recursion"]);
     refused(render("{%- set ns = namespace(x='a') -%}{%- for i in range(100) -%}{%- set ns.x = ns.x ~ ns.x -%}{%- endfor -%}"), &["fuel"]);
     refused(render("{%- for i in range(9000) -%}{%- for j in range(9000) -%}{{ 'x' * 1000 }}{%- endfor -%}{%- endfor -%}"), &["fuel"]);
