@@ -62,7 +62,9 @@ impl Records {
         let delimiter = self.delimiter;
         let bytes = self.reader.fill_buf().map_err(|error| Bad::end(unreadable(&self.path, 1, error)))?;
         let first = bytes.split(|byte| *byte == b'\n' || *byte == b'\r').next().unwrap_or_default();
-        if let [b's', b'e', b'p', b'=', found] = first {
+        if let [b's', b'e', b'p', b'=', found] = first
+            && found.is_ascii()
+        {
             self.delimiter = *found;
             self.record(&mut Record::default())?;
             return Ok((self.delimiter, true));
