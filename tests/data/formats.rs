@@ -196,7 +196,7 @@ fn parquet_of_all_codecs_keeps_its_types() {
 #[test]
 fn what_holds_no_rows_is_refused_with_what_to_type() {
     for (name, bytes, parts) in [
-        ("a.xlsx", &b"PK\x03\x04..."[..], &["a spreadsheet", "CSV"][..]),
+        ("a.ods", &b"PK\x03\x04..."[..], &["a spreadsheet", "CSV"][..]),
         ("a.csv", b"PK\x03\x04...", &["a zip archive", "unzip"]),
         ("a.xls", b"\xd0\xcf\x11\xe0...", &["Office", "CSV"]),
         ("a.pdf", b"%PDF-1.7", &["a PDF", "pdftotext"]),
