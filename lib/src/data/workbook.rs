@@ -92,6 +92,7 @@ impl Sheet {
             }
             if row.len() > limits::FIELDS {
                 return Err(Error::new(ErrorKind::Data, format!("`{}`: a row has more than {} cells", path.display(), limits::FIELDS))
+                    .hint("save the cells that are needed as a sheet of their own")
                     .in_file(&path));
             }
         }
@@ -136,7 +137,10 @@ impl Place<'_> {
     fn example(&self, header: &[(u32, String)], cells: Vec<(u32, Result<Value>)>) -> Row {
         let mut row = Example::new(header.iter().map(|(_, name)| (name.as_str(), Value::Null)));
         for (column, cell) in cells {
-            let place = |error: Error| Bad::row(self.error(format!("cell {}: {error}", letters(column))).because(error));
+            let place = |error: Error| {
+                let bad = self.error(format!("cell {}: {error}", letters(column))).because(error);
+                Bad::row(bad.hint("mend the formula, or empty the cell; `OnError::Skip` leaves the row out"))
+            };
             let value = cell.map_err(place)?;
             let Some((_, name)) = header.iter().find(|(named, _)| *named == column) else {
                 let what = format!("the cell {} stands in a column without a name", letters(column));
