@@ -74,11 +74,13 @@ pub fn lesson() -> finetuning::Result<()> {
     // %% [markdown]
     // ## Why hydrate first
     //
-    // - `concatenate` joins `input` and `output`. A raw row has both, so its instruction would be left out.
-    // - Compare the two printed texts.
+    // - A row with `input` and `output` alone would lose its instruction. The Python course reads its raw rows so; here that is
+    //   asked for by name, as the shape `InputOutput`.
+    // - `concatenate` takes a raw row for one of the Alpaca project and hydrates it itself. Compare the three printed texts.
 
     // %%
     for row in load_dataset("builtin:instructions")?.iter().filter(|row| !row["input"].is_empty()).take(1) {
+        println!("as in the Python course: {:?}\n", Shape::InputOutput.read(row)?);
         println!("raw:      {:?}\n", concatenate(row)?);
         println!("hydrated: {:?}", concatenate(&hydrate(row)?)?);
     }
