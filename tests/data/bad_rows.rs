@@ -117,3 +117,14 @@ fn columns_are_chosen_in_their_order() {
     assert_eq!(data.iter().map(ToString::to_string).collect::<Vec<_>>(), ["{\"b\": 2, \"a\": 1}", "{\"b\": 5, \"a\": 4}"]);
     refused(load_dataset_with(path.to_str().unwrap(), options.with_columns(["c"])), &["no column `c`", "`b`, `a`"]);
 }
+
+#[test]
+fn a_character_across_a_delimiter_is_none() {
+    // The bytes are text when the tab between them is taken out.
+    let path = file("rows.tsv", b"a\tb\nx\xd6\t\xa2y\nc\td\n");
+    refused(Dataset::from_jsonl(&path), &["rows.tsv:2", "not UTF-8", "iconv"]);
+    let data = load_dataset_with(path.to_str().unwrap(), DataOptions::new().with_on_error(OnError::Skip)).unwrap();
+    assert_eq!(data.len(), 1);
+    // A delimiter that the file names itself, and that is no character of one byte.
+    assert!(Dataset::from_jsonl(file("rows.csv", b"sep=\xd6\na\xd6b\n1\xd62\n")).is_err());
+}

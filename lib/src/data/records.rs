@@ -103,6 +103,12 @@ impl Records {
                 return Ok(false);
             }
         }
+        // Each cell for itself: two halves of a character on both sides of a delimiter are none.
+        let mut start = 0;
+        for &(end, _) in &record.ends {
+            std::str::from_utf8(&bytes[start..end]).map_err(|error| Bad::row(not_utf8(&self.path, record.line, error)))?;
+            start = end;
+        }
         record.text = String::from_utf8(bytes).map_err(|error| Bad::row(not_utf8(&self.path, record.line, error.utf8_error())))?;
         Ok(true)
     }
