@@ -103,13 +103,13 @@ impl Records {
                 return Ok(false);
             }
         }
-        // Each cell for itself: two halves of a character on both sides of a delimiter are none.
-        let mut start = 0;
-        for &(end, _) in &record.ends {
-            std::str::from_utf8(&bytes[start..end]).map_err(|error| Bad::row(not_utf8(&self.path, record.line, error)))?;
-            start = end;
+        let bad = |error| Bad::row(not_utf8(&self.path, record.line, error));
+        let text = String::from_utf8(bytes).map_err(|error| bad(error.utf8_error()))?;
+        // Two halves of a character on both sides of a delimiter are none.
+        if let Some((end, _)) = record.ends.iter().find(|(end, _)| !text.is_char_boundary(*end)) {
+            std::str::from_utf8(&text.as_bytes()[..*end]).map_err(bad)?;
         }
-        record.text = String::from_utf8(bytes).map_err(|error| Bad::row(not_utf8(&self.path, record.line, error.utf8_error())))?;
+        record.text = text;
         Ok(true)
     }
 

@@ -3,6 +3,7 @@
 //! A workbook is a zip archive of XML: before a library reads it, it is unpacked once to see that it is not larger than
 //! [`limits::WORKBOOK`].
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -118,37 +119,38 @@ impl Place<'_> {
 
     /// The names of the columns.
     fn names(&self, cells: Vec<(u32, Result<Value>)>) -> Result<Vec<(u32, String)>> {
-        let mut names: Vec<(u32, String)> = Vec::with_capacity(cells.len());
+        let (mut names, mut seen) = (Vec::with_capacity(cells.len()), HashSet::new());
         for (column, cell) in cells {
             let Ok(Value::String(name)) = cell else {
                 return Err(self
                     .error(format!("the cell {} is no text, but the first row names the columns", letters(column)))
                     .hint("put a row of names on top, such as question and answer"));
             };
-            if names.iter().any(|(_, other)| *other == name) {
+            if !seen.insert(name.clone()) {
                 return Err(self.error(format!("two columns are called `{name}`")).hint("give each column a name of its own"));
             }
             names.push((column, name));
         }
+        names.sort_unstable_by_key(|(column, _)| *column);
         Ok(names)
     }
 
     /// A row with all columns; a cell that is empty is null.
     fn example(&self, header: &[(u32, String)], cells: Vec<(u32, Result<Value>)>) -> Row {
-        let mut row = Example::new(header.iter().map(|(_, name)| (name.as_str(), Value::Null)));
+        let mut fields: Vec<(String, Value)> = header.iter().map(|(_, name)| (name.clone(), Value::Null)).collect();
         for (column, cell) in cells {
             let place = |error: Error| {
                 let bad = self.error(format!("cell {}: {error}", letters(column))).because(error);
                 Bad::row(bad.hint("mend the formula, or empty the cell; `OnError::Skip` leaves the row out"))
             };
             let value = cell.map_err(place)?;
-            let Some((_, name)) = header.iter().find(|(named, _)| *named == column) else {
+            let Ok(field) = header.binary_search_by_key(&column, |(named, _)| *named) else {
                 let what = format!("the cell {} stands in a column without a name", letters(column));
                 return Err(Bad::row(self.error(what).hint("name the column in the first row, or empty the cell")));
             };
-            row.set(name.as_str(), value);
+            fields[field].1 = value;
         }
-        Ok(row)
+        Ok(Example::from_fields(fields))
     }
 }
 
