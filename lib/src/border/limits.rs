@@ -51,6 +51,16 @@ pub const LINE: usize = 256 << 20;
 pub const PAGE: u64 = 256 << 20;
 /// A workbook of Excel when it is unpacked: a full sheet of a million rows and ten columns has 600 MB.
 pub const WORKBOOK: Limit = Limit::new("a workbook", 1 << 30);
+/// The beginning of a card that is read for its configs; those of the hub have some 100 KB.
+pub const CARD: Limit = Limit::new("the head of a card", 1 << 20);
+/// Files below a folder of rows.
+pub const DATA_FILES: usize = 200_000;
+/// A document: a larger file is data.
+pub const DOCUMENT: Limit = Limit::new("a document", 16 << 20);
+/// Files below a folder of documents.
+pub const DOCUMENTS: usize = 100_000;
+/// Folders inside of each other below a folder of documents.
+pub const DOCUMENT_FOLDERS: usize = 32;
 /// Fields of a row, columns of a table: more than any table has, and few enough that their names alone fill no memory.
 pub const FIELDS: usize = 1 << 18;
 

@@ -5,14 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::border::file;
+use crate::border::limits::{DOCUMENT, DOCUMENT_FOLDERS, DOCUMENTS};
 use crate::error::{Error, ErrorKind, Result};
-
-/// A larger file is refused: it is data, no document.
-pub const LARGEST_FILE: u64 = 16 << 20;
-/// More files than this are refused.
-pub const MOST_FILES: usize = 100_000;
-/// Folders in folders.
-const DEEPEST: usize = 32;
 
 /// How a document is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +47,7 @@ impl Documents {
     ///
     /// # Errors
     /// [`ErrorKind::File`] when it cannot be read; [`ErrorKind::Data`] when no document is in it, a file is no UTF-8, larger
-    /// than [`LARGEST_FILE`], or there are more than [`MOST_FILES`].
+    /// than [`DOCUMENT`], or there are more than [`DOCUMENTS`].
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let mut files = Vec::new();
@@ -95,10 +89,10 @@ fn format_of(path: &Path) -> Option<Format> {
 }
 
 fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
-    if depth > DEEPEST {
+    if depth > DOCUMENT_FOLDERS {
         return Err(Error::new(ErrorKind::File, format!("`{}` is {depth} folders deep", folder.display()))
             .in_file(folder)
-            .hint(format!("at most {DEEPEST} are read; name a folder further inside")));
+            .hint(format!("at most {DOCUMENT_FOLDERS} are read; name a folder further inside")));
     }
     for entry in fs::read_dir(folder).map_err(|error| Error::file(folder, error))? {
         let entry = entry.map_err(|error| Error::file(folder, error))?;
@@ -111,8 +105,8 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> 
         } else if kind.is_file() {
             files.push(entry.path());
         }
-        if files.len() > MOST_FILES {
-            return Err(Error::new(ErrorKind::File, format!("more than {MOST_FILES} files"))
+        if files.len() > DOCUMENTS {
+            return Err(Error::new(ErrorKind::File, format!("more than {DOCUMENTS} files"))
                 .in_file(folder)
                 .hint("name a folder further inside"));
         }
@@ -124,9 +118,9 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> 
 fn text(path: &Path) -> Result<String> {
     let mut bytes = Vec::new();
     let file = file::open(path)?;
-    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| Error::file(path, error))?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        let message = format!("`{}` is larger than {} MB", path.display(), LARGEST_FILE >> 20);
+    file.take(DOCUMENT.bytes + 1).read_to_end(&mut bytes).map_err(|error| Error::file(path, error))?;
+    if bytes.len() as u64 > DOCUMENT.bytes {
+        let message = format!("`{}` is larger than {} MB", path.display(), DOCUMENT.bytes >> 20);
         return Err(Error::new(ErrorKind::Data, message).in_file(path).hint("split the file, or leave it out of the folder"));
     }
     let text = String::from_utf8(bytes).map_err(|error| {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 #[cfg(feature = "hub")]
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::border::file;
+use crate::border::{file, limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hub::name::check_repository;
 use crate::hub::options::HubOptions;
@@ -24,10 +24,6 @@ use crate::util::notice;
 
 /// A card of YAML alone, as `datasets` reads it.
 const CARD: &str = ".huggingface.yaml";
-/// How much of a card is read.
-const LARGEST_CARD: u64 = 1 << 20;
-/// How many files a folder of rows may hold.
-const MOST_FILES: usize = 200_000;
 #[cfg(feature = "hub")]
 use crate::util::names::quoted;
 
@@ -227,7 +223,7 @@ fn plan(place: &str, names: &[String], cards: [Result<String>; 2], wanted: &Want
 fn text(path: &Path) -> Result<String> {
     let Ok(file) = file::open(path) else { return Ok(String::new()) };
     let mut bytes = Vec::new();
-    file.take(LARGEST_CARD).read_to_end(&mut bytes).map_err(|error| Error::file(path, error))?;
+    file.take(limits::CARD.bytes).read_to_end(&mut bytes).map_err(|error| Error::file(path, error))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -246,8 +242,8 @@ fn names_below(root: &Path) -> Result<Vec<String>> {
                 Ok(name) if path.is_file() => names.push(name.to_string_lossy().into_owned()),
                 _ => {}
             }
-            if names.len() > MOST_FILES {
-                return Err(Error::new(ErrorKind::Name, format!("`{}` holds more than {MOST_FILES} files", root.display()))
+            if names.len() > limits::DATA_FILES {
+                return Err(Error::new(ErrorKind::Name, format!("`{}` holds more than {} files", root.display(), limits::DATA_FILES))
                     .hint("name the folder below it that holds the rows"));
             }
         }
