@@ -23,6 +23,11 @@ pub struct Norm {
 }
 
 impl Norm {
+    /// The layer norm whose parameters are `name.weight` and `name.bias`.
+    pub fn layer(find: impl Fn(&str) -> Parameter, name: &str, epsilon: f64) -> Self {
+        Self { weight: find(&format!("{name}.weight")), bias: Some(find(&format!("{name}.bias"))), epsilon, offset: 0.0 }
+    }
+
     /// The normalised rows, with gradients.
     ///
     /// # Errors

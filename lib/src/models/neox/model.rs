@@ -88,12 +88,7 @@ impl Family for NeoxConfig {
 
     fn decoder(&self, weights: Weights) -> Decoder {
         let find = named(&weights);
-        let norm = |name: String| Norm {
-            weight: find(&format!("{name}.weight")),
-            bias: Some(find(&format!("{name}.bias"))),
-            epsilon: self.layer_norm_eps,
-            offset: 0.0,
-        };
+        let norm = |name: String| Norm::layer(&find, &name, self.layer_norm_eps);
         let linear = |name: String| Linear::new(find(&format!("{name}.weight")), Some(find(&format!("{name}.bias"))));
         let block = |index: usize| {
             let place = format!("gpt_neox.layers.{index}");

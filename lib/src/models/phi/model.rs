@@ -108,12 +108,7 @@ impl Family for PhiConfig {
 
     fn decoder(&self, weights: Weights) -> Decoder {
         let find = named(&weights);
-        let norm = |name: String| Norm {
-            weight: find(&format!("{name}.weight")),
-            bias: Some(find(&format!("{name}.bias"))),
-            epsilon: self.layer_norm_eps,
-            offset: 0.0,
-        };
+        let norm = |name: String| Norm::layer(&find, &name, self.layer_norm_eps);
         let block = |index: usize| {
             let place = format!("model.layers.{index}");
             let [query, key, value, dense, widen, narrow] = linears(self)
