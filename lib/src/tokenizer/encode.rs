@@ -71,6 +71,19 @@ impl Encoding {
         }
     }
 
+    /// Whether the id at a place is learnt, given those before it; `completion_only` leaves the prompt's out.
+    pub fn is_learnt(&self, place: usize, completion_only: bool) -> bool {
+        self.labels[place] != IGNORE_INDEX && !(completion_only && place < self.prompt_length)
+    }
+
+    /// Tokens that the loss predicts: 0 for a row of one token, of a prompt alone, or with every label −100.
+    ///
+    /// # Errors
+    /// As [`Encoding::real`].
+    pub fn predictions(&self, completion_only: bool) -> Result<usize> {
+        Ok(self.real()?.skip(1).filter(|&place| self.is_learnt(place, completion_only)).count())
+    }
+
     /// Refuses a row that a model of `vocabulary` ids and `positions` places cannot read or learn.
     ///
     /// # Errors
@@ -247,13 +260,17 @@ pub fn tokenize_dataset(data: &Dataset, tokenizer: &Tokenizer, max_length: usize
     let rows = each_row(data, |example| encode_row(example, tokenizer, max_length))?;
     let say = |what: &str, is: fn(&Made) -> bool| {
         let found: Vec<usize> = (0..rows.len()).filter(|&row| is(&rows[row])).collect();
-        if let Some(first) = found.first() {
-            notice::warn(format_args!("{} of {} rows {what}; the first is row {first}", found.len(), rows.len()));
-        }
+        some_rows(&found, rows.len(), what).into_iter().for_each(notice::warn);
     };
     say("have no text and teach nothing", |made| made.empty);
     say(MERGED, |made| made.merged);
     Ok(TokenizedDataset { rows: rows.into_iter().map(|made| made.row).collect() })
+}
+
+/// What is said of some of all rows; nothing where there are none.
+pub(crate) fn some_rows(found: &[usize], all: usize, what: &str) -> Option<String> {
+    let first = found.first()?;
+    Some(format!("{} of {all} rows {what}; the first is row {first}", found.len()))
 }
 
 /// What is said of rows whose seam is inside of a token.

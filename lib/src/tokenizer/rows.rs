@@ -9,7 +9,7 @@ use crate::data::detect;
 use crate::data::message::Message;
 use crate::data::shape::{Content, Shape};
 use crate::error::{Error, ErrorKind, Result};
-use crate::tokenizer::encode::{Encoding, IGNORE_INDEX, Joined, MERGED, TokenizedDataset, check_length, each_row, join};
+use crate::tokenizer::encode::{Encoding, IGNORE_INDEX, Joined, MERGED, TokenizedDataset, check_length, each_row, join, some_rows};
 use crate::tokenizer::options::{EndToken, TokenizeOptions};
 use crate::tokenizer::text::Tokenizer;
 use crate::tokenizer::turns::{TurnTemplate, Turns};
@@ -85,7 +85,7 @@ pub fn tokenize_with(data: &Dataset, tokenizer: &Tokenizer, options: &TokenizeOp
         _ => Err(Error::new(ErrorKind::Data, "the row is a preference pair, which is two texts")
             .hint("use `tokenize_preferences`, or learn the chosen answers alone: `remove_columns` and `rename_column`")),
     })?;
-    let (rows, mut report) = sorted(rows);
+    let (rows, mut report) = sorted(rows)?;
     report.keeps_reasoning = report.learnt > 0 && plain.is_some() && template.is_ok_and(|template| template.keeps_reasoning);
     if rows.is_empty() {
         return Err(Error::new(ErrorKind::Data, format!("no row is left to learn: {report}"))
@@ -154,13 +154,12 @@ fn whole_turns(options: &TokenizeOptions, turns: &Turns<'_>, messages: &[Message
 }
 
 /// The rows that teach something, and the report of all.
-fn sorted(rows: Vec<Row>) -> (Vec<Encoding>, TokenizeReport) {
+fn sorted(rows: Vec<Row>) -> Result<(Vec<Encoding>, TokenizeReport)> {
     let mut report = TokenizeReport { rows: rows.len(), ..Default::default() };
     let mut left = Vec::with_capacity(rows.len());
     for (index, row) in rows.into_iter().enumerate() {
         let encoding = row.encoding;
-        let learnt = (1..encoding.labels.len()).filter(|&place| place >= encoding.prompt_length && encoding.labels[place] != IGNORE_INDEX);
-        let learnt = learnt.count();
+        let learnt = encoding.predictions(true)?;
         match () {
             () if row.empty => report.empty.push(index),
             () if row.too_long => report.too_long.push(index),
@@ -177,7 +176,7 @@ fn sorted(rows: Vec<Row>) -> (Vec<Encoding>, TokenizeReport) {
             }
         }
     }
-    (left, report)
+    Ok((left, report))
 }
 
 impl TokenizeReport {
@@ -188,10 +187,7 @@ impl TokenizeReport {
 
     /// What one may not expect, a line each.
     fn warnings(&self) -> Vec<String> {
-        let rows = |indices: &[usize], what: &str| {
-            let first = indices.first()?;
-            Some(format!("{} of {} rows {what}; the first is row {first}", indices.len(), self.rows))
-        };
+        let rows = |indices: &[usize], what: &str| some_rows(indices, self.rows, what);
         let lines = [
             rows(&self.empty, "have no text and are left out"),
             rows(&self.silent, "have nothing to predict (a prompt alone, or one token) and are left out"),

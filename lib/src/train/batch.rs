@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::models::causal::CausalLm;
 use crate::models::config::Config;
 use crate::models::decoder::TrainBatch;
-use crate::tokenizer::encode::{Encoding, IGNORE_INDEX};
+use crate::tokenizer::encode::Encoding;
 use crate::train::arguments::settings::{Accumulation, TrainingArguments};
 use compute::cpu::loss::Targets;
 
@@ -109,7 +109,7 @@ impl Batch {
         self.lengths.push(real.len() - 1);
         self.inputs.extend_from_slice(&row.input_ids[real.start..real.end - 1]);
         for place in real.start + 1..real.end {
-            let learnt = is_learnt(row, place, completion_only);
+            let learnt = row.is_learnt(place, completion_only);
             self.labels.push(if learnt { row.labels[place] } else { 0 });
             self.loss_weights.push(if learnt { weight } else { 0.0 });
             self.num_items += f64::from(u8::from(learnt));
@@ -173,19 +173,6 @@ pub fn inputs(row: &Encoding) -> Result<usize> {
     Ok(row.real()?.len().saturating_sub(1))
 }
 
-/// Tokens of a row that its loss predicts: 0 for a row of one token, of a prompt alone, or with every label −100.
-///
-/// # Errors
-/// As [`Encoding::real`].
-pub fn predictions(row: &Encoding, completion_only: bool) -> Result<usize> {
-    let real = row.real()?;
-    Ok(real.skip(1).filter(|&place| is_learnt(row, place, completion_only)).count())
-}
-
-fn is_learnt(row: &Encoding, place: usize, completion_only: bool) -> bool {
-    row.labels[place] != IGNORE_INDEX && !(completion_only && place < row.prompt_length)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,7 +194,7 @@ mod tests {
         assert_eq!(Batch::new(&[&long, &short], true, &config()).unwrap().loss_weights, [0.0, 1.0, 1.0, 1.0]);
         let skipped = long.clone().with_labels(&[-100, 6, -100, 8]).unwrap();
         assert_eq!(Batch::new(&[&skipped], false, &config()).unwrap().loss_weights, [1.0, 0.0, 1.0]);
-        assert_eq!([predictions(&skipped, true).unwrap(), predictions(&long, false).unwrap()], [1, 3]);
+        assert_eq!([skipped.predictions(true).unwrap(), long.predictions(false).unwrap()], [1, 3]);
     }
 
     #[test]

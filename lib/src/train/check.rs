@@ -6,7 +6,7 @@ use crate::nn::parameter::with_values;
 use crate::optim::gradients::is_finite;
 use crate::tokenizer::encode::Encoding;
 use crate::train::arguments::settings::{Accumulation, TrainingArguments};
-use crate::train::batch::{largest_group, predictions};
+use crate::train::batch::largest_group;
 use crate::train::run::Run;
 use crate::util::memory::available_memory;
 
@@ -51,7 +51,7 @@ pub fn learnable<'a>(name: &str, rows: &'a [Encoding], needed: bool, completion_
     let (vocabulary, positions) = (model.config().vocab_size(), model.config().max_position_embeddings());
     let mut left = Vec::with_capacity(rows.len());
     for (index, row) in rows.iter().enumerate() {
-        let checked = row.check(vocabulary, positions).and_then(|()| predictions(row, completion_only));
+        let checked = row.check(vocabulary, positions).and_then(|()| row.predictions(completion_only));
         if checked.map_err(|error| error.at(format_args!("{name}, row {index}")))? > 0 {
             left.push(row);
         }

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::models::causal::CausalLm;
 use crate::tokenizer::encode::Encoding;
 use crate::train::arguments::settings::TrainingArguments;
-use crate::train::batch::{Batch, GROUP, predictions};
+use crate::train::batch::{Batch, GROUP};
 use crate::train::objective::{Objective, StepTask};
 use crate::train::preference::pair::PreferencePair;
 use crate::train::report::{EvalReport, Metrics};
@@ -84,7 +84,7 @@ impl Objective for Preference {
         let scores = self.scores(model, &pairs, arguments)?;
         let mut tokens = 0;
         for row in pairs.iter().flat_map(|pair| &pair.rows) {
-            tokens += predictions(row, true)?;
+            tokens += row.predictions(true)?;
         }
         Ok(EvalReport { loss: self.summed_loss(&scores) / pairs.len().max(1) as f64, tokens, metrics: self.metrics(&scores) })
     }
