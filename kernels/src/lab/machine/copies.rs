@@ -92,7 +92,7 @@ fn follow(paths: &Paths, lesson: &LessonFile, record: &mut Map<String, Value>) -
 fn make(paths: &Paths, lesson: &LessonFile, record: &mut Map<String, Value>) -> Result<(), Failure> {
     std::fs::create_dir_all(&paths.work).map_err(|error| unwritable(&paths.work, &error))?;
     let own = path(paths, lesson);
-    read(&lesson.notebook)?.save(&own).map_err(|error| unwritable(&own, &error))?;
+    Notebook::open(&lesson.notebook)?.save(&own).map_err(|error| unwritable(&own, &error))?;
     record.insert(lesson.name.clone(), json!({ "cells": cells(&own)?, "file": sum(&own)? }));
     Ok(())
 }
@@ -116,16 +116,11 @@ fn cells(file: &Path) -> Result<Value, Failure> {
         Kind::Markdown => "text",
         Kind::Other => "other",
     };
-    Ok(read(file)?.cells.iter().map(|cell| json!([kind(cell.kind), cell.source])).collect())
+    Ok(Notebook::open(file)?.cells.iter().map(|cell| json!([kind(cell.kind), cell.source])).collect())
 }
 
 fn sum(file: &Path) -> Result<u32, Failure> {
     std::fs::read(file).map(|bytes| checksum(&bytes)).map_err(|error| unwritable(file, &error))
-}
-
-fn read(file: &Path) -> Result<Notebook, Failure> {
-    let text = std::fs::read_to_string(file).map_err(|error| unwritable(file, &error))?;
-    Notebook::read(&text).map_err(|error| Failure::from(format!("{}: {error}", file.display())))
 }
 
 fn read_record(work: &Path) -> Map<String, Value> {
