@@ -30,7 +30,7 @@ pub fn main() -> ExitCode {
     let paths = Paths::find();
     let result = cli::parse(&words).and_then(|command| match command {
         Command::Open { port, browser } => open::open(&paths, port, browser),
-        Command::Setup => setup::setup(&paths),
+        Command::Setup => setup::setup(&paths, true),
         Command::Run { lessons, write } => run::run(&paths, &lessons, write),
         Command::Reset { lessons } => reset::reset(&paths, &lessons),
         Command::Serve { words } => serve::serve(&paths, &words),

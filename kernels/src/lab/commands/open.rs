@@ -15,7 +15,7 @@ use crate::spawn::Running;
 /// Sets everything up, opens JupyterLab and waits for its end.
 pub fn open(paths: &Paths, port: Option<u16>, browser: bool) -> Result<(), Failure> {
     let port = resources::choose_port(port)?;
-    setup::setup(paths)?;
+    setup::setup(paths, false)?;
     let token = kernel::random_hex()?;
     let mut server = None;
     step("JupyterLab", || {

@@ -16,12 +16,12 @@ use crate::lab::machine::{companion, jupyter, kernelspec, python, resources};
 use crate::lab::paths::Paths;
 use crate::spawn;
 
-/// Sets everything up.
-pub fn setup(paths: &Paths) -> Result<(), Failure> {
+/// Sets everything up; `again` asks once more for the real model that an earlier set-up could not fetch.
+pub fn setup(paths: &Paths, again: bool) -> Result<(), Failure> {
     resources::check_writable(paths)?;
     // What may be missing on the machine comes before what takes long.
     step("Python environment", || python::prepare(paths))?;
-    step(SMOL.title, || SMOL.fetch(&python::venv_python(paths)))?;
+    step(SMOL.title, || SMOL.fetch(&python::venv_python(paths), again))?;
     step("companion crate", || companion::build(&paths.root, wants_cuda()))?;
     step("kernel and settings", || configure(paths))?;
     step("outputs of the lessons", || trust(paths))?;

@@ -42,6 +42,9 @@ pub const SMOL: Model = Model {
     sum: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 };
 
+/// Stands in a model's folder after an attempt that failed, with the reason.
+const FAILED: &str = ".not-fetched";
+
 /// Why a model was not fetched.
 #[derive(Debug, PartialEq, Eq)]
 enum Obstacle {
@@ -84,15 +87,20 @@ impl Model {
         Err(Failure::new(what, format!("rm -f '{}' && cargo lab setup", path.display())))
     }
 
-    /// Fetches the file where it is missing or not whole. The lessons also run without it, so a failure is said and is none.
+    /// Fetches the file where it is missing or not whole. The lessons also run without it, so a failure is said and is none; it
+    /// is remembered, so that a later start without a network waits for no answer unless it is told to ask `again`.
     ///
     /// # Errors
     /// The cache cannot be written.
-    pub fn fetch(&self, python: &Path) -> Result<Done, Failure> {
+    pub fn fetch(&self, python: &Path, again: bool) -> Result<Done, Failure> {
         if self.is_there() {
             return Ok(Done::Fresh);
         }
         let folder = cache().join("models").join(self.name);
+        let failed = folder.join(FAILED);
+        if !again && failed.exists() {
+            return Ok(Done::Made("not there; `cargo lab setup` fetches it".into()));
+        }
         let unwritable = |error: io::Error| {
             Failure::new(
                 format!("{}: {error}", folder.display()),
@@ -105,9 +113,13 @@ impl Model {
         Ok(Done::Made(match self.unpack(python, work.path()) {
             Ok(file) => {
                 std::fs::rename(file, self.path()).map_err(unwritable)?;
+                let _ = std::fs::remove_file(failed);
                 "fetched".into()
             }
-            Err(obstacle) => format!("NOT fetched: {}", obstacle.words()),
+            Err(obstacle) => {
+                std::fs::write(failed, obstacle.words()).map_err(unwritable)?;
+                format!("NOT fetched: {}", obstacle.words())
+            }
         }))
     }
 
