@@ -13,6 +13,8 @@ mod hub;
 mod generate;
 mod train;
 mod lora;
+mod pretrained;
+mod evaluate;
 mod serve;
 mod hosted;
 mod course;

@@ -66,6 +66,40 @@ pub fn obey_tie() {
     process::forget_variables(&[PARENT]);
 }
 
+/// All processes that the process `of` started, directly or not, except `spared` and what that one started.
+pub fn descendants(of: u32, spared: Option<u32>) -> Vec<u32> {
+    let list =
+        parents_from_proc().unwrap_or_else(|| output(Command::new("ps").args(["-A", "-o", "pid=,ppid="]), "ps failed").unwrap_or_default());
+    let pairs: Vec<(u32, u32)> = list
+        .lines()
+        .filter_map(|line| {
+            let mut numbers = line.split_whitespace().map(str::parse);
+            Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+        })
+        .collect();
+    let mut found = vec![of];
+    let mut index = 0;
+    while index < found.len() {
+        let parent = found[index];
+        found.extend(pairs.iter().filter(|pair| pair.1 == parent && Some(pair.0) != spared).map(|pair| pair.0));
+        index += 1;
+    }
+    found.split_off(1)
+}
+
+/// `pid ppid` lines from /proc; none where there is no /proc.
+fn parents_from_proc() -> Option<String> {
+    let mut lines = String::new();
+    for entry in std::fs::read_dir("/proc").ok()?.flatten() {
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        // The name in parentheses may hold blanks and parentheses.
+        if let (Some(pid), Some((_, rest))) = (entry.file_name().to_str(), stat.rsplit_once(") ")) {
+            lines += &format!("{pid} {}\n", rest.split(' ').nth(1).unwrap_or("0"));
+        }
+    }
+    (!lines.is_empty()).then_some(lines)
+}
+
 /// A child process; it is ended when this is dropped.
 pub struct Running {
     child: Child,

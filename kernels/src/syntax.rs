@@ -40,9 +40,16 @@ pub fn check(cell: &str) -> Result<(), Wrong> {
         }
     });
     match found.into_iter().min_by_key(|(place, _)| *place) {
-        Some((place, why)) => Err(Wrong { place: place.saturating_sub(HEAD.len()).min(cell.len()), why }),
+        Some((place, why)) => Err(Wrong { place: place.saturating_sub(HEAD.len()).min(cell.len()), why: in_signs(&why) }),
         None => Ok(()),
     }
+}
+
+/// What the parser says, with signs in place of its names for them.
+fn in_signs(why: &str) -> String {
+    let names = [("SEMICOLON", "`;`"), ("COMMA", "`,`"), ("EQ", "`=`"), ("COLON", "`:`"), ("FAT_ARROW", "`=>`"), ("IDENT", "a name")];
+    let word = |word: &str| names.iter().find(|(name, _)| *name == word).map_or(word.to_string(), |(_, sign)| (*sign).into());
+    why.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// Parses a cell that a person has written: its nesting is small.
@@ -56,10 +63,47 @@ pub fn parse(cell: &str) -> Result<Statements, Wrong> {
     function.and_then(|body| body.stmt_list()).map(Statements).ok_or_else(|| Wrong { place: 0, why: "a bracket is open".into() })
 }
 
+/// A statement or an item of a cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Its bytes, with the comments in front of it.
+    pub range: std::ops::Range<usize>,
+    /// An item, or an attribute of the whole cell: it may be compiled away from the statements around it.
+    pub is_item: bool,
+}
+
+/// The pieces of a cell, as evcxr splits it: whatever is no Rust is a piece as well.
+pub fn pieces(cell: &str) -> Vec<Piece> {
+    let file = SourceFile::parse(&format!("{HEAD}{cell}\n}}"), Edition::Edition2024).tree();
+    let function = file.items().find_map(|item| if let ast::Item::Fn(function) = item { function.body() } else { None });
+    let nodes = function.and_then(|body| body.stmt_list()).into_iter().flat_map(|list| list.syntax().children().collect::<Vec<_>>());
+    let place = |size: ra_ap_syntax::TextSize| usize::from(size).saturating_sub(HEAD.len()).min(cell.len());
+    let piece = |node: ra_ap_syntax::SyntaxNode| Piece {
+        range: place(node.text_range().start())..place(node.text_range().end()),
+        is_item: ast::Item::can_cast(node.kind()) || ast::Attr::can_cast(node.kind()),
+    };
+    nodes.map(piece).collect()
+}
+
 impl Statements {
     /// The nodes of the tree, in order.
     pub fn list(&self) -> &ast::StmtList {
         &self.0
+    }
+
+    /// The semicolons behind items: at the root of a crate, where evcxr puts items, they are errors.
+    pub fn idle_semicolons(&self) -> Vec<usize> {
+        let (mut found, mut after_item) = (Vec::new(), false);
+        for element in self.0.syntax().children_with_tokens() {
+            match element {
+                ra_ap_syntax::NodeOrToken::Node(node) => after_item = ast::Item::can_cast(node.kind()),
+                ra_ap_syntax::NodeOrToken::Token(token) if after_item && token.text() == ";" => {
+                    found.push(usize::from(token.text_range().start()) - HEAD.len());
+                }
+                ra_ap_syntax::NodeOrToken::Token(_) => {}
+            }
+        }
+        found
     }
 
     /// The bytes of the cell that a node takes, without blanks and plain comments in front of it.

@@ -7,7 +7,7 @@ use std::process::Command;
 fn every_lesson_runs_to_its_end() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../notebooks");
     let lessons = notebooks::course::lessons(&folder).unwrap();
-    assert_eq!(lessons.len(), 7);
+    assert_eq!(lessons.len(), 8);
     let output = Command::new(env!("CARGO_BIN_EXE_lab")).arg("run").output().unwrap();
     let (lines, words) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     println!("{lines}");

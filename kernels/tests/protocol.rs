@@ -51,3 +51,8 @@ fn nothing_on_the_wire_stops_the_kernel() {
 fn every_front_end_runs_an_installed_kernel() {
     assert_eq!(run("test_install.py"), (5, vec![]));
 }
+
+#[test]
+fn the_book_is_whole_without_a_network() {
+    assert_eq!(run("test_book.py"), (2, vec![]));
+}

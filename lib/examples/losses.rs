@@ -1,4 +1,4 @@
-//! Short seeded trainings of builtin models → every loss and norm as hexadecimal bits: `cargo run --example losses`.
+//! Short seeded trainings of the builtin model and a random one → every loss and norm as hexadecimal bits: `cargo run --example losses`.
 //!
 //! A change that only moves code leaves each line as it was: run it before and after on the same machine and compare with
 //! `diff`. Machines with other instructions round otherwise.
@@ -32,7 +32,7 @@ fn main() -> Result<()> {
     for (name, arguments) in runs {
         run(name, &AutoModelForCausalLM::from_pretrained("builtin:base")?, arguments, [&train, &test])?;
     }
-    let adapted = AutoModelForCausalLM::from_pretrained("builtin:tuned")?.with_lora(&LoraConfig::default())?;
+    let adapted = AutoModelForCausalLM::from_pretrained("builtin:base")?.with_lora(&LoraConfig::default())?;
     run("LoRA", &adapted, common(), [&train, &test])?;
     let llama = LlamaConfig { max_position_embeddings: 512, ..LlamaConfig::new(3072, 64, 96, 2, [4, 2]) };
     run("Llama", &CausalLm::random(llama, 7, None, &Device::Cpu)?, common(), [&train, &test])?;
@@ -54,13 +54,11 @@ fn run(name: &str, model: &CausalLm, arguments: TrainingArguments, [train, test]
     Ok(())
 }
 
-/// What the builtin models answer: one word that changes is a changed number.
+/// What the builtin model answers: one word that changes is a changed number.
 fn answers() -> Result<()> {
-    for name in ["builtin:tuned", "builtin:large"] {
-        let runner = BasicModelRunner::new(name)?;
-        for answer in runner.ask_batch(&["What is finetuning in short?", "How do I save a model?", "Who painted the Mona Lisa?"])? {
-            println!("{name}: {answer}");
-        }
+    let runner = BasicModelRunner::new("builtin:base")?;
+    for answer in runner.ask_batch(&["What is finetuning in short?", "How do I save a model?", "Who painted the Mona Lisa?"])? {
+        println!("{answer}");
     }
     Ok(())
 }

@@ -17,11 +17,11 @@ const ROUNDS: usize = 3;
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let only = words.iter().position(|word| word == "--only").and_then(|index| words.get(index + 1)).cloned().unwrap_or_default();
-    let small = AutoTokenizer::from_pretrained("builtin:tuned")?;
+    let small = AutoTokenizer::from_pretrained("builtin:base")?;
     let neox = AutoTokenizer::from_pretrained(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/neox-tokenizer"))?;
     let pythia = || CausalLm::random(NeoxConfig::new(50_304, 512, 6, 8), 0, None, &Device::Cpu);
     println!("| model | one client | {CLIENTS} clients | ratio | first token: one; {CLIENTS} |\n|---|---|---|---|---|");
-    for name in ["builtin:tuned", "builtin:large", "pythia-70m's shape, f32", "pythia-70m's shape, bf16", "pythia-70m's shape, Q8_0"] {
+    for name in ["builtin:base", "pythia-70m's shape, f32", "pythia-70m's shape, bf16", "pythia-70m's shape, Q8_0"] {
         if !name.contains(&only) {
             continue;
         }

@@ -38,6 +38,8 @@ pub enum ErrorKind {
     File,
     /// A hosted model: its service is away, refuses, or answers nonsense.
     Service,
+    /// An exercise of the course that is not solved yet.
+    Exercise,
     /// Somebody asked the running cell to stop.
     Interrupted,
 }

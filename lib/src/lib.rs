@@ -104,7 +104,13 @@ pub use compute;
 pub use course::config::{DatasetsConfig, ModelConfig, TrainingConfig, tokenize_and_split_data};
 #[cfg(feature = "course")]
 #[doc(no_inline)]
+pub use course::exercises::check::{check, hint};
+#[cfg(feature = "course")]
+#[doc(no_inline)]
 pub use course::job::{Comparison, TrainingJob};
+#[cfg(feature = "course")]
+#[doc(no_inline)]
+pub use course::kinds::{KindReport, KindScore, evaluate_kinds, is_right};
 #[cfg(feature = "course")]
 #[doc(no_inline)]
 pub use course::runner::BasicModelRunner;
@@ -113,7 +119,7 @@ pub use course::runner::BasicModelRunner;
 pub use course::samples::{Sample, SampleAnswers};
 #[cfg(feature = "course")]
 #[doc(no_inline)]
-pub use course::tournament::{Tournament, Verdict, judge_by_model, judge_by_target};
+pub use course::tournament::{EloReport, Rating, Tournament, judge_by_model, judge_by_target};
 #[doc(no_inline)]
 pub use data::bad::{BadRow, BadRows, OnError};
 #[doc(no_inline)]
@@ -142,6 +148,8 @@ pub use data::stream::ExampleStream;
 pub use data::template::{INSTRUCTION_INPUT_TEMPLATE, INSTRUCTION_TEMPLATE, PromptTemplate, QUESTION_ANSWER_TEMPLATE, QUESTION_TEMPLATE};
 #[doc(no_inline)]
 pub use display::output::{Html, LiveDisplay, Picture, Show, clear_output, show, table};
+pub use display::progress::{Tqdm, tqdm};
+pub use display::side_by_side::{SideBySide, side_by_side};
 #[cfg(feature = "documents")]
 #[doc(no_inline)]
 pub use documents::ask::{AskOptions, Generated};
@@ -153,15 +161,29 @@ pub use error::{Error, ErrorKind, Result};
 #[doc(no_inline)]
 pub use evaluate::answers::evaluate_answers;
 #[doc(no_inline)]
-pub use evaluate::choice::{MultipleChoice, load_multiple_choice, log_probability, multiple_choice_accuracy};
+pub use evaluate::bootstrap::{PairedDifference, paired_bootstrap};
+#[doc(no_inline)]
+pub use evaluate::choice::{MultipleChoice, choose, load_multiple_choice, log_probability, multiple_choice_accuracy};
+#[doc(no_inline)]
+pub use evaluate::encoder::SentenceEncoder;
 #[doc(no_inline)]
 pub use evaluate::errors::{ErrorReport, error_categories};
 #[doc(no_inline)]
+pub use evaluate::judge::{JudgeReport, Judgement, judge_by_probability, judge_pair, judge_prompt};
+#[doc(no_inline)]
 pub use evaluate::metrics::{is_exact_match, token_f1};
+#[doc(no_inline)]
+pub use evaluate::paired::{PairedTest, mcnemar};
 #[doc(no_inline)]
 pub use evaluate::report::{AnswerReport, AnswerRow};
 #[doc(no_inline)]
+pub use evaluate::resolution::{Resolution, resolution};
+#[doc(no_inline)]
 pub use evaluate::similarity::TfIdf;
+#[doc(no_inline)]
+pub use evaluate::verdict::{Verdict, read_verdict};
+#[doc(no_inline)]
+pub use generate::ask::ask_texts;
 #[doc(no_inline)]
 pub use generate::batch::{generate, generate_batch, generate_texts, generate_until, inference, stream_text};
 #[expect(deprecated, reason = "the old name stays for one version")]
@@ -169,6 +191,8 @@ pub use generate::batch::{generate, generate_batch, generate_texts, generate_unt
 pub use generate::config::Decoding;
 #[doc(no_inline)]
 pub use generate::config::GenerationConfig;
+#[doc(no_inline)]
+pub use generate::next::next_tokens;
 #[doc(no_inline)]
 pub use generate::sampler::SampledToken;
 #[doc(no_inline)]
@@ -211,6 +235,8 @@ pub use plot::chart::{Chart, plot_loss};
 pub use polars;
 #[doc(no_inline)]
 pub use pretrained::auto::{AutoModelForCausalLM, AutoTokenizer};
+#[doc(no_inline)]
+pub use pretrained::available::available;
 #[cfg(feature = "quality")]
 #[doc(no_inline)]
 pub use quality::finding::{Finding, FindingKind, Severity};
@@ -232,6 +258,8 @@ pub use serve::config::{ServeConfig, ServedModel};
 #[cfg(feature = "serve")]
 #[doc(no_inline)]
 pub use serve::http::server::{Server, serve};
+#[doc(no_inline)]
+pub use tokenizer::blocks::tokenize_blocks;
 #[doc(no_inline)]
 pub use tokenizer::chat::ChatOptions;
 #[expect(deprecated, reason = "the old name stays for one version")]

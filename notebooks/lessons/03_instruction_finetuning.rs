@@ -1,306 +1,470 @@
-//! Lesson 3. Instruction finetuning: instructions, prompt templates, and models with and without finetuning.
+//! Lesson 3. Instruction finetuning: rows that instruct, where they come from, and what models make of them.
 
 pub fn lesson() -> finetuning::Result<()> {
     // %% [markdown]
     // # 3. Instruction finetuning
     //
-    // - Instruction finetuning teaches a base model to do what a text asks for: chat models come from it.
-    // - Its data are instructions with good responses. They come from people, from documents such as
-    //   questions and answers of a manual, or from another model.
-    // - First look at such data, then compare models with and without finetuning.
+    // **Goal.** Know the kinds of instruction data, make rows of your own from documents and from a model, fill the two
+    // templates, and see why a model must be asked as it was trained.
+    // **Time.** 50 minutes to read and try; about one minute of it is computing.
+    //
+    // Instruction finetuning teaches a model to do what a text asks for. It gave chat models their interface. Its data
+    // are instructions with good responses.
+
+    // %% id=names
+    use finetuning::*;
+    const MODEL: &str = "builtin:smol";
+    // => nothing
+
+    // %% id=load
+    let base: BasicModelRunner = BasicModelRunner::new("builtin:base")?;
+    let assistant: BasicModelRunner = BasicModelRunner::new(available(&[MODEL, "builtin:base"])?)?;
+    let guide: BasicModelRunner = BasicModelRunner::new(available(&["builtin:guide", "builtin:base"])?)?;
+    println!("{} parameters", assistant.model()?.parameter_count());
+    // => matches "* parameters"
 
     // %% [markdown]
-    // ## Instruction data
+    // ## Predict: which of these can it do?
     //
-    // - The set has the columns of the Alpaca project: `instruction`, `input`, `output`.
-    // - Stream five rows. Look at `input`: in some rows it is empty.
+    // One instruction of each kind that people finetune for: reasoning, routing, a copilot, a chat, an agent's step.
+    // Which of the five will a model of 135 million parameters do well?
 
-    // %%
-    use finetuning::*;
+    // %% id=kinds covers=31
+    let kinds: [(&str, &str); 5] = [
+        ("reasoning", "Tom has 3 apples and buys 4. He eats 2. How many are left? Think step by step."),
+        ("routing", "Choose one word, billing or shipping, for this message: \"My parcel did not come.\""),
+        ("copilot", "Complete this Rust function: fn square(x: i32) -> i32 {"),
+        ("chat", "Hello! I would like to learn how to cook. Where do I start?"),
+        ("agent", "You can call search(text) or mail(name). Which call finds the price of a lamp?"),
+    ];
+    for (kind, instruction) in kinds {
+        println!("{kind}: {}\n", assistant.ask(instruction)?);
+    }
+    // => contains "agent: "
 
-    // %%
+    // %% [markdown]
+    // Chat works, and most of the rest does not. Each of these kinds is a data set that somebody collected. Which one do
+    // you need?
+    //
+    // ## Where rows come from
+    //
+    // Perhaps you have them already: a list of questions, talks of the support, a channel of your team. Other columns, the
+    // same rows.
+
+    // %% id=sources covers=32
+    let faq: Example = Example::new([("question", "When do you open?"), ("answer", "At nine.")]);
+    let support: Example =
+        Example::new([("prompt", "My lamp flickers."), ("completion", "Please turn the bulb once.")]);
+    let slack: Example =
+        Example::new([("instruction", "how do i get a badge?"), ("response", "Ask Mira at the desk.")]);
+    let mut texts: Vec<Vec<String>> = Vec::new();
+    for (source, row) in [("FAQ", faq), ("support", support), ("chat export", slack)] {
+        texts.push(vec![source.to_string(), concatenate(&row)?]);
+    }
+    show(&table(&["source", "one text"], &texts));
+    // => table of 3 rows
+
+    // %% [markdown]
+    // ## Predict: how many rows are in a document?
+    //
+    // No questions at hand? A document has headings, and a template turns each section into a row. Here are the course's
+    // own recipes: twenty tasks, each with a few words. Look at the last column: each row says where it came from.
+
+    // %% id=documents covers=33
+    let recipes = finetuning::source::builtin::root().join("recipes.md");
+    let sections: Sections =
+        Sections::read(&recipes, &SectionOptions::default().with_min_words(4), assistant.tokenizer()?)?;
+    let ask_how = PromptTemplate::new("How do I do this: {heading}?");
+    let rows: Dataset = sections.to_rows_with(&ask_how)?;
+    println!("{} rows of {} sections", rows.len(), sections.sections.len());
+    show(&rows.skip(1).head(4).select_columns(&["question", "source_file", "line"])?);
+    // => number after "" >= 15
+    // => table of 4 rows
+
+    // %% [markdown]
+    // ## Predict: usable?
+    //
+    // A model can write rows, too: Alpaca's 52,000 were written by GPT-3.5 from 175 of people. Let our assistant say
+    // questions in other words, shown how by three examples.
+
+    // %% id=seeds covers=34
+    let seeds: [&str; 6] = [
+        "How do I save a model?",
+        "What does a tokenizer do?",
+        "Why is my loss so high?",
+        "How long does training take?",
+        "Where are the weights stored?",
+        "Which optimizer should I use?",
+    ];
+    // => nothing
+
+    // %% id=shown covers=34
+    let mut shown: Vec<Message> = vec![Message::system("You say questions in other words.")];
+    for (question, other) in [
+        ("When do you open?", "At what time does the shop open?"),
+        ("What is the price?", "How much does it cost?"),
+        ("How can I reach you?", "What is the best way to contact you?"),
+    ] {
+        shown.push(Message::user(format!("In other words: {question}")));
+        shown.push(Message::assistant(other));
+    }
+    // => nothing
+
+    // %% id=generate covers=34
+    let cool = GenerationConfig { do_sample: true, temperature: 0.3, ..Default::default() };
+    let drawn = GenerationConfig { max_new_tokens: 20, seed: 4, ..cool };
+    let asked: Vec<Vec<Message>> = seeds
+        .iter()
+        .map(|seed| [shown.clone(), vec![Message::user(format!("In other words: {seed}"))]].concat())
+        .collect();
+    let written: Vec<String> = ask_texts(&asked, assistant.model()?, assistant.tokenizer()?, &drawn)?;
+    for (seed, reply) in seeds.iter().zip(&written) {
+        println!("{seed} → {}", reply.lines().next().unwrap_or(""));
+    }
+    // => 6 lines
+
+    // %% [markdown]
+    // Keep what lies between a copy and another question. `token_f1` counts the words in common: 1 is a copy, near 0 a
+    // stranger.
+
+    // %% id=filter covers=34
+    let mut kept: Vec<String> = Vec::new();
+    for (seed, reply) in seeds.iter().zip(&written) {
+        let line: &str = reply.lines().next().unwrap_or("");
+        let common: f64 = token_f1(seed, line);
+        println!("{common:.2}  {line}");
+        if (0.3..0.9).contains(&common) {
+            kept.push(line.to_string());
+        }
+    }
+    println!("{} of {} kept", kept.len(), seeds.len());
+    // => matches "* of 6 kept"
+
+    // %% [markdown]
+    // - A small model rewords some questions and spoils others, so a filter is a must. Whole new questions from a paragraph
+    //   it cannot write: a large model can. With a key, `BasicModelRunner::new("openai:NAME")?` writes them in this cell.
+    // - What a model wrote may not always be used: read the licence of the model first.
+    //
+    // ## The Alpaca data
+    //
+    // With a network: `stream_dataset("tatsu-lab/alpaca")?`. The rows that ship have the same three columns. Stream five
+    // and look at `input`: in some rows it is empty.
+
+    // %% id=stream covers=37
     let top: Vec<Example> =
         stream_dataset("builtin:instructions")?.take(5).collect::<Result<Vec<Example>>>()?;
-    for row in &top {
-        println!("{row}");
-    }
-    show(&Dataset::from_examples(top.clone()));
+    show(&Dataset::from_examples(top));
+    // => table of 5 rows
 
     // %% [markdown]
     // ## Two templates
     //
-    // One for rows with an input, one for rows without. Both end with `### Response:`, where the model goes
-    // on.
+    // One for rows with an input, one for rows without. Both end with `### Response:`, where the model goes on.
 
-    // %%
+    // %% id=templates covers=38
     println!("{INSTRUCTION_INPUT_TEMPLATE}");
     println!("\n=====\n");
     println!("{INSTRUCTION_TEMPLATE}");
+    // => contains "### Input:"
+    // => contains "### Response:"
 
     // %% [markdown]
-    // ## Hydrate the templates
+    // ## Hydrate
     //
     // To hydrate a template is to fill it with the fields of a row. An empty `input` selects the shorter one.
 
-    // %%
-    fn hydrate(row: &Example) -> Result<Example> {
+    // %% id=hydrate covers=39
+    fn hydrated(row: &Example) -> Result<Example> {
         let template = match row.field("input")?.is_empty() {
             true => PromptTemplate::instruction(),
             false => PromptTemplate::instruction_with_input(),
         };
         Ok(Example::new([("input", template.format(row)?), ("output", row.field("output")?.to_string())]))
     }
+    // => nothing
 
-    // %% [markdown]
-    // - Each row becomes a prompt (`input`) and a response (`output`).
-    // - Read the printed row from top to bottom, as a model reads it.
-
-    // %%
+    // %% id=hydrate-all covers=39
     let mut processed: Vec<Example> = Vec::new();
     for row in stream_dataset("builtin:instructions")? {
-        processed.push(hydrate(&row?)?);
+        processed.push(hydrated(&row?)?);
     }
     println!("{} rows", processed.len());
     println!("{} {}", processed[0].field("input")?, processed[0].field("output")?);
+    // => contains "120 rows"
+    // => contains "### Response:"
 
     // %% [markdown]
-    // A row with an input, for comparison. How many lines with `###` does it have?
+    // What could go wrong: a row with only `input` and `output` in mind loses its instruction. The Python course reads its
+    // raw rows so; here it is asked for by name. `concatenate` hydrates a raw row by itself.
 
-    // %%
-    let with_input: Dataset = Dataset::from_examples(processed.clone()).containing("input", "### Input:");
-    println!("{} of {} rows have an input\n", with_input.len(), processed.len());
-    println!("{} {}", with_input.get(0)?.field("input")?, with_input.get(0)?.field("output")?);
-
-    // %% [markdown]
-    // ## Why hydrate first
-    //
-    // - A row with `input` and `output` alone would lose its instruction. The Python course reads its raw rows so; here that is
-    //   asked for by name, as the shape `InputOutput`.
-    // - `concatenate` takes a raw row for one of the Alpaca project and hydrates it itself. Compare the three printed texts.
-
-    // %%
+    // %% id=lost covers=39
     for row in load_dataset("builtin:instructions")?.iter().filter(|row| !row["input"].is_empty()).take(1) {
-        println!("as in the Python course: {:?}\n", Shape::InputOutput.read(row)?);
-        println!("raw:      {:?}\n", concatenate(row)?);
-        println!("hydrated: {:?}", concatenate(&hydrate(row)?)?);
+        println!("instruction: {}", &row["instruction"]);
+        println!("lost it: {:?}", Shape::InputOutput.read(row)?);
+        println!("has it:  {:?}", concatenate(row)?);
     }
+    // => contains "has it:"
 
-    // %% [markdown]
-    // ## Save
-    //
-    // One JSON object a line, as in lesson 2. Read the file again to see that it is complete.
-
-    // %%
+    // %% id=save covers=40
     std::fs::create_dir_all("scratch").expect("the folder of the notebook is writable");
-    Dataset::from_examples(processed.clone()).to_jsonl("scratch/instructions_processed.jsonl")?;
-    let read_again: Dataset = Dataset::from_jsonl("scratch/instructions_processed.jsonl")?;
-    println!("{read_again}");
+    Dataset::from_examples(processed.clone()).to_jsonl("scratch/alpaca_processed.jsonl")?;
+    let read_again: Dataset = Dataset::from_jsonl("scratch/alpaca_processed.jsonl")?;
+    println!("{read_again}; equal: {}", read_again.get(0)? == &processed[0]);
+    // => contains "equal: true"
 
     // %% [markdown]
-    // ## Compare models: not finetuned
+    // The processed set is on the hub as `lamini/alpaca`. The cell takes it from there when the hub is in reach, and says
+    // so when it is not: then the file that you just wrote takes its place.
+
+    // %% id=hub covers=41
+    let offline = DataOptions::new().with_hub(HubOptions { local_files_only: true, ..Default::default() });
+    match load_dataset_with("lamini/alpaca", &offline) {
+        Ok(dataset) => println!("from the hub: {dataset}"),
+        Err(error) => println!("lamini/alpaca is not in the cache: {:?}", error.kind()),
+    }
+    println!("the twin: {}", load_dataset("scratch/alpaca_processed.jsonl")?);
+    // => contains "the twin: "
+
+    // %% [markdown]
+    // ## Predict: three models and a dog
     //
-    // - `BasicModelRunner` takes a name and gives something to ask.
-    // - First the base model. It has seen no pair of instruction and response.
+    // One is not finetuned, one is, and one is hosted: a service gives its answers. Here that service is this machine's
+    // own, so no key is needed and no prompt leaves.
 
-    // %%
-    let not_finetuned: BasicModelRunner = BasicModelRunner::new("builtin:base")?;
-    println!("{}", not_finetuned.ask("Tell me how to train my dog to sit")?);
+    // %% id=hosted covers=42
+    let served: &str = available(&[MODEL, "builtin:base"])?;
+    let service: Server = serve(served)?;
+    let hosted: BasicModelRunner = BasicModelRunner::new(&format!("openai:{served}@{}", service.url()))?;
+    println!("{}", service.models().join(", "));
+    // => contains "builtin:"
+
+    // %% id=dog covers=42
+    let dog: &str = "Tell me how to train my dog to sit";
+    let card = SideBySide::new(dog).with_answer("not finetuned", base.ask(dog)?);
+    let card = card.with_answer("finetuned", assistant.ask(dog)?).with_answer("hosted", hosted.ask(dog)?);
+    show(&side_by_side(&[card]));
+    // => contains "not finetuned"
 
     // %% [markdown]
-    // ## Compare models: finetuned
+    // - The base tells a story, or asks. The assistant gives advice: read whether it is good.
+    // - With a key, put `OPENAI_API_KEY` into the shell that starts the notebook and write
+    //   `BasicModelRunner::new("openai:gpt-4o-mini")?`. The key is read from there alone: no cell shows it.
     //
-    // - `builtin:tuned` is the base model after finetuning on questions and answers about this project.
-    // - A dog is off topic for it. What does it say, and does it stop?
+    // A service can refuse or be away. A prompt that fails leaves the others as they are: look at the second one.
 
-    // %%
-    let finetuned: BasicModelRunner = BasicModelRunner::new("builtin:tuned")?;
-    println!("{}", finetuned.ask("Tell me how to train my dog to sit")?);
-
-    // %% [markdown]
-    // `builtin:large` has more parameters and was finetuned on the same rows.
-
-    // %%
-    let large: BasicModelRunner = BasicModelRunner::new("builtin:large")?;
-    println!("{}", large.ask("Tell me how to train my dog to sit")?);
-
-    // %% [markdown]
-    // ## Compare models: a hosted model
-    //
-    // - A hosted model runs on another machine: your prompt leaves yours, and each request may cost something.
-    // - Here that machine is your own. The cell starts this course's service, which speaks the protocol of the
-    //   large providers, on a port that only this computer can reach. It needs no network and no key.
-
-    // %%
-    let service: Server = serve("builtin:large")?;
-    println!("served: {}", service.models().join(", "));
-
-    // %% [markdown]
-    // - The runner is the one that you know, and so is every call. Only the name is new.
-    // - With a key, the same line asks a chat model of many billion parameters: put `OPENAI_API_KEY` into the
-    //   shell that starts the notebook, and write `BasicModelRunner::new("openai:gpt-4o-mini")?`.
-    // - The key is read from there alone. No cell shows it and no file holds it.
-
-    // %%
-    let hosted: BasicModelRunner = BasicModelRunner::new(&format!("openai:builtin:large@{}", service.url()))?;
-    println!("{}", hosted.ask("Tell me how to train my dog to sit")?);
-
-    // %% [markdown]
-    // A service can be away, refuse, or be slow. A prompt that fails leaves the others as they are: look at the
-    // second one.
-
-    // %%
-    for answer in hosted.try_ask_batch(&["What is finetuning?", "", "What does cargo lab do?"]) {
+    // %% id=failures
+    for answer in hosted.try_ask_batch(&["What is a dog?", "", "What is a cat?"]) {
         match answer {
-            Ok(text) => println!("{text}"),
+            Ok(text) => println!("{}", text.lines().next().unwrap_or("")),
             Err(error) => println!("failed: {error}"),
         }
     }
+    // => contains "failed: "
 
     // %% [markdown]
-    // The service has a page, too: `cargo lab serve` in a terminal opens the course's models on it, where base
-    // and finetuned model answer side by side while they write.
-
-    // %% [markdown]
-    // ## All of them, side by side
+    // ## Predict: which form does the assistant know?
     //
-    // Three prompts, four columns; the last one came over the network protocol, from the model before it. Look at each row: who answers, who goes on, who sends you back to the
-    // topic?
+    // The same question in three forms: the template it was trained with, the bare text, and this course's question
+    // template. In which forms does it answer?
 
-    // %%
-    let prompts: Vec<String> = vec![
-        "What does cargo lab do?".to_string(),
-        "What is finetuning?".to_string(),
-        "What do you think of Mars?".to_string(),
-    ];
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    for prompt in &prompts {
-        let (base, tuned) = (not_finetuned.ask(prompt)?, finetuned.ask(prompt)?);
-        rows.push(vec![prompt.clone(), base, tuned, large.ask(prompt)?, hosted.ask(prompt)?]);
+    // %% id=forms covers=38
+    let what: Example = Example::new([("question", "What is the capital of France?")]);
+    let form: String = PromptTemplate::question().format(&what)?;
+    println!("its own:  {:?}", assistant.ask(&what["question"])?);
+    println!("bare:     {:?}", assistant.complete(&what["question"])?);
+    println!("template: {:?}", assistant.complete(&form)?);
+    // => contains "template: "
+    // => smol: contains "its own:  \"The capital of France is Paris.\""
+
+    // %% [markdown]
+    // A model must be asked in the form of its training data: the right text in the wrong form gives less, or nothing. Most
+    // first prototypes have this fault.
+    //
+    // ## Temperature, live
+    //
+    // `stream_text` prints as the model writes. At 0 it takes the likeliest token, at 0.7 it varies, at 1.5 it grows wild.
+
+    // %% id=temperature
+    let turn: String = assistant.tokenizer()?.prompt(&[Message::user("Tell me one thing about the sea.")])?;
+    for temperature in [0.0, 0.7, 1.5] {
+        let own = GenerationConfig { max_new_tokens: 30, ..Default::default() };
+        let hot = GenerationConfig { do_sample: true, temperature, ..own.clone() };
+        let config = if temperature == 0.0 { own } else { hot };
+        print!("{temperature}: ");
+        stream_text(&turn, assistant.model()?, assistant.tokenizer()?, &config)?;
+        println!("\n");
     }
-    show(&table(&["prompt", "base", "tuned", "large", "hosted"], &rows));
+    // => contains "1.5: "
 
     // %% [markdown]
-    // ## The prompt must have the form of the training data
+    // ## Predict: not in the rows, and yet right?
     //
-    // - `builtin:tuned` was trained on plain questions, without a template.
-    // - Ask the same question in both forms. Is the answer to the second one as good?
+    // Instruction data do not hold everything that a model is asked later. Do the 120 rows name France, do they define a
+    // function? Search them, then ask.
 
-    // %%
-    let question: Example = Example::new([("instruction", "What does cargo lab do?")]);
-    println!("plain:    {}", finetuned.ask(question.field("instruction")?)?);
-    println!("template: {}", finetuned.ask(&PromptTemplate::instruction().format(&question)?)?);
+    // %% id=untaught covers=35
+    let instructions: Dataset = load_dataset("builtin:instructions")?;
+    for word in ["France", "def "] {
+        let rows = instructions.filter(|row| row.to_string().contains(word)).len();
+        println!("{rows} rows have {word:?}");
+    }
+    println!("{}", assistant.ask("What is the capital of France?")?);
+    println!("{}", assistant.ask("Write a Python function that doubles a number.")?);
+    // => smol: contains "Paris"
+    // => smol: contains "def "
 
     // %% [markdown]
-    // ## The small base model and its twin, by hand
+    // It follows an instruction on things that no instruction row named: the knowledge came from pretraining, the manner
+    // from finetuning. So a few rows change a manner everywhere.
     //
-    // - `inference` is what `ask` uses inside: a text, a model, a tokenizer and two limits.
-    // - Tokenizer and model are loaded by the same name. From the hub, that would be `EleutherAI/pythia-70m`.
+    // ## By hand: tokenizer and model
+    //
+    // `inference` is the course's helper: text, model, tokenizer and two limits. From the hub, the name would be
+    // `EleutherAI/pythia-70m`.
 
-    // %%
+    // %% id=by-hand covers=43
     let tokenizer: Tokenizer = AutoTokenizer::from_pretrained("builtin:base")?;
-    let base_model: CausalLm = AutoModelForCausalLM::from_pretrained("builtin:base")?;
-    let tuned_model: CausalLm = AutoModelForCausalLM::from_pretrained("builtin:tuned")?;
-    let max_input_tokens: usize = 1000;
-    let max_output_tokens: usize = 100;
-
-    // %% [markdown]
-    // A row of the test split: neither model was trained on it.
-
-    // %%
-    let (_, test_rows): (Dataset, Dataset) = load_dataset("builtin:lab_docs")?.train_test_split(0.1, 123)?;
-    let test_sample: Example = test_rows.get(3)?.clone();
-    println!("{test_sample}");
-
-    // %% [markdown]
-    // The base model. Read what comes back: is it an answer to the question?
-
-    // %%
-    let test_question: String = test_sample.field("question")?.to_string();
-    println!("{}", inference(&test_question, &base_model, &tokenizer, max_input_tokens, max_output_tokens)?);
-
-    // %% [markdown]
-    // The finetuned twin. Compare it with the answer of the row.
-
-    // %%
-    println!("{}", inference(&test_question, &tuned_model, &tokenizer, max_input_tokens, max_output_tokens)?);
-    println!("\ntarget: {}", test_sample.field("answer")?);
+    let model: CausalLm = AutoModelForCausalLM::from_pretrained("builtin:base")?;
+    let text: &str = "The cat went to the";
+    println!("{}", inference(text, &model, &tokenizer, 1000, 40)?);
+    // => 1.. lines
 
     // %% [markdown]
     // ## Inside `inference`
     //
-    // - Three steps: text to ids, ids to more ids, ids to text.
-    // - Look at the lengths: the output holds the prompt. So its text is cut off the front.
+    // Text to ids, ids to more ids, ids to text. The output holds the prompt, so the prompt is cut off the front. `decode`
+    // skips special tokens: the end token is not in the text.
 
-    // %%
-    let ids: Vec<u32> = truncate(&tokenizer.encode(&test_question)?, max_input_tokens, Side::Right);
-    let output: Vec<u32> =
-        generate(&tuned_model, &ids, max_output_tokens, tokenizer.eos_id(), GenerationConfig::default())?;
-    let decoded: String = tokenizer.decode(&output)?;
-    println!("{} ids of the prompt, {} ids of the output", ids.len(), output.len());
-    println!("whole text: {decoded}");
-    println!("the answer: {}", decoded.chars().skip(test_question.chars().count()).collect::<String>());
-
-    // %% [markdown]
-    // - `generate` stops at the limit or at the end-of-sequence token. Look at the last id.
-    // - `decode` leaves special tokens out, so the end token is not in the text.
-
-    // %%
-    println!("last id: {:?}, end of sequence: {}", output.last(), tokenizer.eos_id());
+    // %% id=inside covers=44
+    let ids: Vec<u32> = truncate(&tokenizer.encode(text)?, 1000, Side::Right);
+    let output: Vec<u32> = generate(&model, &ids, 40, tokenizer.eos_id(), GenerationConfig::default())?;
+    let whole: String = tokenizer.decode(&output)?;
+    println!("{} ids in, {} ids out", ids.len(), output.len());
+    println!("{whole}");
+    println!("the answer alone: {}", whole.chars().skip(text.chars().count()).collect::<String>());
+    // => matches "* ids in, * ids out"
 
     // %% [markdown]
-    // ## The output limit
-    //
-    // `max_output_tokens` bounds the prompt and the answer together. With a smaller limit the answer breaks
-    // off.
+    // - `max_output_tokens` bounds the prompt **and** the answer: here 40 together.
+    // - `max_input_tokens` keeps the *first* tokens of a long prompt. A question without its end is another question.
+    // - A prompt that fills the limit leaves no room, and that is an error.
 
-    // %%
-    let small_limit: usize = ids.len() + 4;
-    println!("{}", inference(&test_question, &tuned_model, &tokenizer, max_input_tokens, small_limit)?);
-
-    // %% [markdown]
-    // When the prompt alone fills the limit, there is no room for an answer. That is an error.
-
-    // %%
-    if let Err(error) = inference(&test_question, &tuned_model, &tokenizer, max_input_tokens, ids.len()) {
+    // %% id=limits covers=44
+    println!("{:?}", tokenizer.decode(&truncate(&ids, 3, Side::Right))?);
+    if let Err(error) = inference(text, &model, &tokenizer, 1000, ids.len()) {
         println!("{error}");
     }
+    // => 2.. lines
 
     // %% [markdown]
-    // ## The input limit
+    // ## Predict: a test row
     //
-    // - `max_input_tokens` keeps the first tokens of the prompt. This is what the model reads with a limit
-    //   of three.
-    // - A question without its end is another question. Keep the limit large.
-    // - `inference` leaves the prompt that was read out of the answer, and nothing else.
+    // A row that the guide was never trained on: a fact in new words. The assistant first, then its finetuned twin.
 
-    // %%
-    println!("{:?}", tokenizer.decode(&truncate(&ids, 3, Side::Right))?);
+    // %% id=test-row covers=45
+    let test: Dataset = load_dataset("builtin:guide_test")?.filter(|row| &row["kind"] == "reworded");
+    let mut cards: Vec<SideBySide> = Vec::new();
+    for row in test.head(3).iter() {
+        let card = SideBySide::new(&row["question"]).with_target(&row["answer"]);
+        let card = card.with_answer("assistant", assistant.ask(&row["question"])?);
+        cards.push(card.with_answer("guide", guide.ask(&row["question"])?));
+    }
+    show(&side_by_side(&cards));
+    // => contains "guide"
 
     // %% [markdown]
-    // ## Predict a number
+    // ## The cycle
     //
-    // How many tokens can an answer to `test_question` have when `max_output_tokens` is 100? The number of
-    // prompt tokens is printed above. The cell counts them, with a model that never stops by itself.
+    // Prepare rows, train, evaluate, and prepare again. The guide's first version had 162 rows, 60 of which led back: it
+    // led *everything* back. Its second has fewer rows and better ones. Compare the shares of the most frequent answer.
 
-    // %%
-    let my_prediction: usize = 0;
+    // %% id=cycle covers=36
+    for name in ["builtin:guide_v1", "builtin:guide"] {
+        let answers: Vec<String> = load_dataset(name)?.column("answer")?;
+        let most: usize =
+            answers.iter().map(|one| answers.iter().filter(|other| *other == one).count()).max().unwrap_or(0);
+        println!("{name}: {} rows, {most} with one answer", answers.len());
+    }
+    let right: AnswerReport = evaluate_answers(guide.model()?, guide.tokenizer()?, &test, -1)?;
+    println!("the second version, on new wordings: {right}");
+    // => contains "builtin:guide: "
+    // => smol: number after "questions:" >= 3
+
+    // %% [markdown]
+    // ## Exercise 3.1
+    //
+    // Write `hydrate(row)`: a row with `input` (the filled template) and `output`, for rows with and without an input. The
+    // check tries rows that you do not see.
+
+    // %% exercise=3.1
     {
-        let never: u32 = u32::MAX;
-        let measured: usize =
-            generate(&base_model, &ids, 100, never, GenerationConfig::default())?.len() - ids.len();
-        match my_prediction == measured {
-            true => println!("right: {measured}"),
-            false => println!("not {my_prediction}: prompt and answer share the limit"),
+        fn hydrate(row: &Example) -> Result<Example> {
+            let template = PromptTemplate::instruction_with_input();
+            Ok(Example::new([("input", template.format(row)?), ("output", row.field("output")?.to_string())]))
         }
+        check("3.1", hydrate)?;
+    }
+
+    // %% solution=3.1
+    {
+        fn hydrate(row: &Example) -> Result<Example> {
+            let template = match row.field("input")?.is_empty() {
+                true => PromptTemplate::instruction(),
+                false => PromptTemplate::instruction_with_input(),
+            };
+            Ok(Example::new([("input", template.format(row)?), ("output", row.field("output")?.to_string())]))
+        }
+        check("3.1", hydrate)?;
     }
 
     // %% [markdown]
-    // ## Exercises
+    // ## Exercise 3.2
     //
-    // 1. Predict the number in the cell above. Then predict it for another test question.
-    // 2. Write a row with `instruction`, `input` and `output` of your own and hydrate it.
-    // 3. Ask `finetuned` the same question in three ways: with a question mark, without one, and in capital
-    //    letters. Which form does it know?
+    // This chat says next to nothing. Mend it. The check takes a function from a question to a reply, and asks two
+    // questions of its own.
+
+    // %% exercise=3.2
+    {
+        let runner: BasicModelRunner = BasicModelRunner::new(available(&[MODEL, "builtin:base"])?)?;
+        check("3.2", move |question: &str| -> Result<String> { runner.complete(question) })?;
+    }
+
+    // %% solution=3.2
+    {
+        let runner: BasicModelRunner = BasicModelRunner::new(available(&[MODEL, "builtin:base"])?)?;
+        check("3.2", move |question: &str| -> Result<String> { runner.ask(question) })?;
+    }
+
+    // %% [markdown]
+    // ## Exercise 3.3
+    //
+    // Write a filter for generated rows, `keeps(original, generated)`: no copies, no strangers. On 20 hidden pairs at least
+    // 90 % of what it keeps must be good, and it must keep 70 % of what is good.
+
+    // %% exercise=3.3
+    {
+        fn keeps(original: &str, generated: &str) -> bool {
+            original != generated
+        }
+        check("3.3", keeps)?;
+    }
+
+    // %% solution=3.3
+    {
+        fn keeps(original: &str, generated: &str) -> bool {
+            (0.2..0.95).contains(&token_f1(original, generated))
+        }
+        check("3.3", keeps)?;
+    }
+
+    // %% [markdown]
+    // ## Recap
+    //
+    // - Rows come from people, documents and models. Each row keeps where it came from; generated rows pass a filter.
+    // - Templates make one text of a row. A model is asked in the form that it was trained in.
+    // - Checked here: 120 rows hydrated and read back equal; the assistant names capitals that no row names.
+    //
+    // Next: how rows become tokens, and which rows deserve it.
 
     Ok(())
 }

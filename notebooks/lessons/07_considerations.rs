@@ -1,327 +1,391 @@
-//! Lesson 7. Considerations: nine steps, model size, memory, low-rank adapters, and where to go next.
+//! Lesson 7. Considerations: how many rows, how large a model, how much memory, and what an adapter saves.
 
 pub fn lesson() -> finetuning::Result<()> {
     // %% [markdown]
     // # 7. Considerations
     //
-    // - How to go about a task of your own, in nine steps.
-    // - How large a model has to be, and what it needs in memory.
-    // - How to train few parameters in place of all.
-
-    // %% [markdown]
-    // ## Nine steps
+    // **Goal.** For a task of your own you can say how many rows, how large a model and how much memory it needs, and you
+    // have measured each of the three.
     //
-    // 1. Choose one task. Write down what goes in and what comes out.
-    // 2. Collect examples of it: inputs and outputs (lesson 4).
-    // 3. If there are too few, generate more, with templates or with a large model, and read them.
-    // 4. Finetune a small model first (lesson 5).
-    // 5. Vary the amount of data: how much better does more data make it?
-    // 6. Evaluate: what works, what fails (lesson 6)?
-    // 7. Collect more examples of what fails, and finetune again.
-    // 8. Make the task harder.
-    // 9. Take a larger model, if the task needs it.
+    // **Minutes.** 40 to read and to try; about 3 of them two cores compute.
 
     // %%
     use finetuning::*;
 
-    // %%
+    /// The chat model of lesson 5.
+    const MODEL: &str = "builtin:smol";
+    /// A small base model, for what has to be quick.
+    const BASE: &str = "builtin:base";
+    // => nothing
+
+    // %% [markdown] covers=96
+    // ## Nine steps
+    //
+    // The way from an idea to a model, as a picture. **Predict.** Which step comes back after the evaluation?
+
+    // %% covers=96
     show_picture("finetuning_approach")?;
+    // => picture
 
-    // %% [markdown]
-    // ## Tasks that read and tasks that write
+    // %% [markdown] covers=97
+    // ## Notes to the nine steps
     //
-    // - Reading: much text in, little out. Examples: classify, extract, choose. A small model may do.
-    // - Writing: little text in, much out. Examples: answer, chat, write code. Each token can go wrong, so
-    //   that a larger model is needed.
-    // - A harder task, or several tasks in one model, also need a larger one.
+    // 1. One task. Write down what goes in and what comes out (lesson 2, from "ok" to "better").
+    // 2. Collect examples: inputs and outputs (lesson 4).
+    // 3. Too few? Make more from a prompt, with templates or a large model, and read them (lesson 3).
+    // 4. Finetune a *small* model first: it shows in minutes whether the rows teach the task. 135 million parameters here.
+    // 5. Vary the amount of data: the slope says whether more rows or a larger model is next. The next cells do that.
+    // 6. Evaluate: what works, what fails (lesson 6).
+    // 7. Collect more of what fails, and finetune again.
+    // 8. Make the task harder.
+    // 9. A larger model for the harder task: below, with error bars.
 
-    // %% [markdown]
-    // ## Both kinds, measured
+    // %% [markdown] covers=97
+    // ## The task: a shop's desk
     //
-    // - Reading here: choose one of four answers to a science question. Nobody finetuned for it.
-    // - Writing here: answer test questions of our own data, scored by token F1.
-    // - Compare the columns. What did finetuning change, and what did size change?
+    // In: a customer's message. Out: order, item, problem and name, for a program to read. The test's items and names stand in no
+    // training row. **Predict.** What does the chat model answer before training?
 
-    // %%
-    let exam: Vec<MultipleChoice> = load_multiple_choice("builtin:arc_style")?;
-    let (_, test): (Dataset, Dataset) = load_dataset("builtin:lab_docs")?.train_test_split(0.1, 123)?;
-    for name in ["builtin:base", "builtin:tuned", "builtin:large"] {
-        let model: CausalLm = AutoModelForCausalLM::from_pretrained(name)?;
-        let tokenizer: Tokenizer = AutoTokenizer::from_pretrained(name)?;
-        let reads: f64 = multiple_choice_accuracy(&model, &tokenizer, &exam)?;
-        let writes: f64 = evaluate_answers(&model, &tokenizer, &test, 20)?.mean_f1();
-        println!("{name:13} {:>9} parameters: reads {reads:.2}, writes {writes:.2}", model.parameter_count());
+    // %% covers=97
+    let model_name: &str = available(&[MODEL, BASE])?;
+    let test: Dataset = load_dataset("builtin:desk_test")?.head(20);
+    {
+        let untuned: BasicModelRunner = BasicModelRunner::new(model_name)?;
+        let before: AnswerReport = evaluate_answers(untuned.model()?, untuned.tokenizer()?, &test, 4)?;
+        for row in before.rows.iter().take(2) {
+            println!("{}\n  wanted: {}", row.question, row.target_answer);
+            println!("  model:  {}", row.predicted_answer.replace('\n', " "));
+        }
+        println!("{} of 4 right", before.exact_matches());
     }
+    // => contains "0 of 4 right"
+
+    // %% [markdown] covers=97,98
+    // ## How many rows?
+    //
+    // **Predict.** Adapters from 16, 64 and 150 rows: how many of 20 messages come out right in all four fields? Which field is
+    // the hardest: order, item, problem or name?
+
+    // %% covers=97
+    /// The answers of an adapter from the first rows of the desk, two passes over them.
+    fn desk_from(rows: usize, name: &str, test: &Dataset) -> Result<AnswerReport> {
+        let mut runner = BasicModelRunner::new(name)?;
+        runner.load_data(&load_dataset("builtin:support")?.head(rows), "question", "answer")?;
+        let output_dir = format!("scratch/desk_{rows}").into();
+        let usual = TrainingArguments {
+            output_dir,
+            overwrite_output_dir: true,
+            ..BasicModelRunner::adapter_arguments()
+        };
+        runner.train_with(true, TrainingArguments { num_train_epochs: 2.0, warmup_steps: 4, ..usual })?;
+        evaluate_answers(runner.model()?, runner.tokenizer()?, test, -1)
+    }
+    // => nothing
+
+    // %% covers=97
+    /// How many of the answers have each field right: order, item, problem, name; and all four.
+    fn fields(report: &AnswerReport) -> Vec<usize> {
+        let right = |field: usize, row: &&AnswerRow| {
+            let part = |text: &str| text.split("; ").nth(field).map(str::to_string);
+            part(&row.predicted_answer) == part(&row.target_answer)
+        };
+        let mut counts: Vec<usize> =
+            (0..4).map(|field| report.rows.iter().filter(|row| right(field, row)).count()).collect();
+        counts.push(report.exact_matches());
+        counts
+    }
+    // => nothing
+
+    // %% covers=97
+    let mut counts: Vec<Vec<usize>> = Vec::new();
+    for rows in [16, 64] {
+        counts.push(fields(&desk_from(rows, model_name, &test)?));
+    }
+    // => contains "scratch/desk_64/final"
+
+    // %% [markdown] covers=97
+    // The adapter from all 150 rows ships, as `builtin:desk`; it had five passes, and a warm-up to match.
+
+    // %% covers=97,98
+    let desk_name: &str = available(&["builtin:desk", BASE])?;
+    {
+        let desk: BasicModelRunner = BasicModelRunner::new(desk_name)?;
+        counts.push(fields(&evaluate_answers(desk.model()?, desk.tokenizer()?, &test, -1)?));
+    }
+    let mut lines: Vec<Vec<String>> = Vec::new();
+    for (rows, right) in ["16", "64", "150"].iter().zip(&counts) {
+        lines.push(std::iter::once(rows.to_string()).chain(right.iter().map(usize::to_string)).collect());
+    }
+    show(&table(&["rows", "order", "item", "problem", "name", "all four, of 20"], &lines));
+    // => table of 3 rows
+
+    // %% [markdown] covers=98
+    // Order and name are copied, and come first. The problem has to be judged, and needs rows. The item stays the hardest: a word that no
+    // row has must be spelt, and "hammock" becomes "hamock". The more of an answer counts, the more can be wrong:
+    // **reading** (much in, a word out) is easier than **writing** (little in, much out), where each token can go wrong.
+
+    // %% covers=98
+    println!(
+        "from 64 rows, the order right: {} of 20; all four fields right: {} of 20",
+        counts[1][0], counts[1][4]
+    );
+    println!("from 16 rows: {} of 20; from 150 rows: {} of 20", counts[0][4], counts[2][4]);
+    // => smol: number after "150 rows:" >= 14
+
+    // %% [markdown] covers=98
+    // ## Writing, looked at
+    //
+    // Ask the untuned chat model to *write* the reply to three customers. **Predict.** In how many replies stand both the order
+    // number and the item? Then read them: a score of words says nothing of what is promised in between.
+
+    // %% covers=98
+    let prompts: Vec<String> = test.column("question")?[..3]
+        .iter()
+        .map(|question| format!("Write a short reply to this customer: {question}"))
+        .collect();
+    for (reply, answer) in
+        BasicModelRunner::new(model_name)?.ask_batch(&prompts)?.iter().zip(test.column("answer")?)
+    {
+        let parts: Vec<&str> = answer.split(['=', ';']).collect();
+        let (order, item) = (reply.contains(parts[1]), reply.contains(parts[3]));
+        println!("{reply}\n  order said: {order}, item said: {item}\n");
+    }
+    // => matches "order said: *, item said: *"
+
+    // %% [markdown] covers=98
+    // ## How large a model?
+    //
+    // A harder task: choose one of four answers to a science question. Nobody finetuned for it. **Predict.** Chance is 15 of 60.
+    // How many does the base model of one million parameters get, how many the chat model with more than a hundred times as many?
+
+    // %% covers=98
+    let exam: Vec<MultipleChoice> = load_multiple_choice("builtin:arc_style")?;
+    let base: CausalLm = AutoModelForCausalLM::from_pretrained(BASE)?;
+    let tokenizer: Tokenizer = AutoTokenizer::from_pretrained(BASE)?;
+    for name in [BASE, model_name] {
+        let runner = BasicModelRunner::new(name)?;
+        let right =
+            (60.0 * multiple_choice_accuracy(runner.model()?, runner.tokenizer()?, &exam)?).round() as usize;
+        let (low, high) = finetuning::evaluate::metrics::wilson_interval(right, 60);
+        let size = runner.model()?.parameter_count();
+        println!(
+            "{name}: {size} parameters, {right} of 60, between {:.0} and {:.0} %",
+            100.0 * low,
+            100.0 * high
+        );
+    }
+    // => 2 lines
+    // => smol: number after "134515008 parameters," > 15
+
+    // %% [markdown] covers=98
+    // Two intervals that do not touch are a difference; two that overlap may be chance (lesson 6). A larger model of the hub fits
+    // the same place: compare it on *your* test before you pay for it.
 
     // %% [markdown]
     // ## Memory
     //
-    // - Using a model: its weights, with 2 bytes a parameter (16-bit numbers) or 4 (32-bit).
-    // - Training with AdamW in 32 bits: weight 4, gradient 4, mean 4, square 4: together 16 bytes a
-    //   parameter.
-    // - Training with Adafactor: weight 4, gradient 4, and a state that is much smaller, as the next cells
-    //   show.
-    // - Activations and the key/value cache come on top. They grow with rows and tokens.
-
-    // %%
-    /// The memory of a number of parameters, as text.
-    fn memory(parameters: f64, bytes_per_parameter: f64) -> String {
-        let gigabytes = parameters * bytes_per_parameter / 1e9;
-        if gigabytes < 1.0 { format!("{:.0} MB", gigabytes * 1e3) } else { format!("{gigabytes:.1} GB") }
-    }
-    println!("{}", memory(7e9, 2.0));
-
-    // %% [markdown]
-    // ## The state of Adafactor
+    // - To use: 2 bytes a parameter (16 bits), 4 (32 bits), about half a byte packed into 4 bits.
+    // - To train all with AdamW in 32 bits: weight 4, gradient 4, mean 4, square 4 = **16 bytes**.
     //
-    // - AdamW keeps two numbers for each parameter.
-    // - Adafactor keeps one number for each row and each column of a matrix, and one for each entry of a
-    //   vector.
-    // - Count both from the shapes of our model.
-
-    // %%
-    let base: CausalLm = AutoModelForCausalLM::from_pretrained("builtin:base")?;
-    let mut adafactor_state: usize = 0;
-    for (_, weight) in base.weights() {
-        adafactor_state += weight.dims().iter().sum::<usize>();
-    }
-    let parameters: usize = base.parameter_count();
-    let adafactor_bytes: f64 = 8.0 + 4.0 * adafactor_state as f64 / parameters as f64;
-    println!("AdamW's state:     {} numbers", 2 * parameters);
-    println!("Adafactor's state: {adafactor_state} numbers");
-    println!("Adafactor: {adafactor_bytes:.3} bytes a parameter");
-
-    // %% [markdown]
-    // ## Memory by model size
-    //
-    // The first line is our model. For larger models Adafactor needs a little less than the figure here,
-    // because their matrices are larger.
+    // **Predict.** A model of 7 billion parameters: how many GB to use in 16 bits, how many to train?
 
     // %%
     let mut sizes: Vec<Vec<String>> = Vec::new();
-    for size in [parameters as f64, 70e6, 1e9, 7e9, 13e9, 70e9] {
-        let mut line: Vec<String> = vec![format!("{:.0} M", size / 1e6)];
-        for bytes in [2.0, 4.0, 16.0, adafactor_bytes] {
-            line.push(memory(size, bytes));
-        }
+    for (name, parameters) in [
+        ("the base model", base.parameter_count() as f64),
+        ("smol", 134.5e6),
+        ("7 billion", 7e9),
+        ("70 billion", 70e9),
+    ] {
+        let mut line: Vec<String> = vec![name.to_string()];
+        line.extend([0.5, 2.0, 16.0].map(|bytes| format!("{:.3} GB", parameters * bytes / 1e9)));
         sizes.push(line);
     }
-    show(&table(&["parameters", "use, 16 bits", "use, 32 bits", "train, AdamW", "train, Adafactor"], &sizes));
+    show(&table(&["model", "use, 4 bits", "use, 16 bits", "train all, AdamW"], &sizes));
+    // => table of 4 rows
+    // => contains "112.000 GB"
 
     // %% [markdown]
-    // ## The largest model for a memory
+    // ## Adapters
     //
-    // The same arithmetic the other way round. It is an upper bound: activations need room too.
+    // Beside a frozen matrix W (out × in) stand two thin ones, B (out × r) and A (r × in); the layer computes with W + B·A. Only A
+    // and B are trained. **Predict.** Rank 8 beside all matrices of the chat model: what share of its parameters is that?
 
     // %%
-    let mut devices: Vec<Vec<String>> = Vec::new();
-    for gigabytes in [8.0, 16.0, 24.0, 48.0, 80.0] {
-        let mut line: Vec<String> = vec![format!("{gigabytes} GB")];
-        for bytes in [2.0, 16.0, adafactor_bytes] {
-            line.push(format!("{:.1} billion", gigabytes / bytes));
-        }
-        devices.push(line);
+    {
+        let desk: CausalLm = AutoModelForCausalLM::from_pretrained(desk_name)?;
+        let (trained, all) = (desk.trainable_parameter_count(), desk.parameter_count());
+        println!("trained: {trained} of {all} parameters");
+        println!(
+            "AdamW for the adapter: {:.0} MB; for all: {:.0} MB",
+            trained as f64 * 16e-6,
+            all as f64 * 16e-6
+        );
     }
-    show(&table(&["memory", "use, 16 bits", "train, AdamW", "train, Adafactor"], &devices));
+    // => matches "trained: * of * parameters"
+    // => smol: contains "trained: 2442240 of"
 
     // %% [markdown]
-    // ## Low-rank adapters (LoRA)
-    //
-    // - The trained weights stay as they are. Beside a matrix W (out × in) come two thin ones: B (out × r)
-    //   and A (r × in). The layer computes with W + B·A.
-    // - Only A and B are trained: r · (out + in) parameters in place of out · in. r is the rank.
-    // - Look at the matrices of the first layer, with rank 8.
+    // The weights below were never unpacked: 4 bits a number, frozen, with an adapter in 32 bits beside them. That is **QLoRA**, and
+    // it is what you have trained in lesson 5 and above.
 
     // %%
-    /// The parameters of an adapter of rank `rank` for a matrix of this shape.
-    fn adapter_parameters(shape: &[usize], rank: usize) -> usize {
-        rank * shape.iter().sum::<usize>()
+    {
+        let packed: CausalLm = AutoModelForCausalLM::from_pretrained(model_name)?;
+        println!("in memory: {:.0} MB", packed.memory_footprint() as f64 / 1e6);
+        println!("the same in 32 bits: {:.0} MB", packed.parameter_count() as f64 * 4e-6);
     }
-    for (name, weight) in base.weights() {
-        let shape: &[usize] = weight.dims();
-        if name.contains(".layers.0.") && shape.len() == 2 {
-            println!("{name} {shape:?}: {} -> {}", weight.elem_count(), adapter_parameters(shape, 8));
-        }
-    }
-
-    // %% [markdown]
-    // ## The whole model, by rank
-    //
-    // Adapters for all matrices of all layers; embedding and output stay without. Look at the share of
-    // parameters that is trained, and at how it grows with the rank.
-
-    // %%
-    for rank in [1, 2, 4, 8, 16] {
-        let mut trained: usize = 0;
-        for (name, weight) in base.weights() {
-            if name.contains(".layers.") && weight.dims().len() == 2 {
-                trained += adapter_parameters(weight.dims(), rank);
-            }
-        }
-        let share: f64 = 100.0 * trained as f64 / parameters as f64;
-        println!("rank {rank:2}: {trained:7} of {parameters} parameters, {share:.1} %");
-    }
-
-    // %% [markdown]
-    // ## A larger model, by rank
-    //
-    // - The shape of `pythia-6.9b`, without its weights: names and shapes are enough to count.
-    // - Adapters are small beside wide matrices, so that the share falls when models grow.
-
-    // %%
-    let wide: NeoxConfig = NeoxConfig::new(50_432, 4096, 32, 32);
-    let mut wide_parameters: usize = 0;
-    let mut wide_adapter: usize = 0;
-    for (name, shape) in finetuning::models::neox::model::parameter_shapes(&wide) {
-        wide_parameters += shape.iter().product::<usize>();
-        if name.contains(".layers.") && shape.len() == 2 {
-            wide_adapter += adapter_parameters(&shape, 8);
-        }
-    }
-    println!("{wide_parameters} parameters, {wide_adapter} in adapters of rank 8");
-
-    // %% [markdown]
-    // ## What that saves
-    //
-    // - Frozen weights need no gradient and no state, and 16-bit numbers are enough for them.
-    // - The adapters are trained with AdamW, with 16 bytes a parameter.
-    // - A finetuned model on disk is the adapter alone: many tasks can share one base model.
-
-    // %%
-    println!("all parameters, AdamW:   {}", memory(wide_parameters as f64, 16.0));
-    println!("frozen weights, 16 bits: {}", memory(wide_parameters as f64, 2.0));
-    println!("adapters, AdamW:         {}", memory(wide_adapter as f64, 16.0));
-    println!("adapters on disk:        {}", memory(wide_adapter as f64, 2.0));
-
-    // %% [markdown]
-    // ## Train an adapter
-    //
-    // - `with_lora` gives a model that shares the weights of `base`, frozen, and has an adapter beside each
-    //   matrix of its blocks. B starts at 0, so that it answers like `base`.
-    // - The data has facts that the model has never seen, hence the rank of 32: a change of style needs less.
-    // - The trainer is that of lesson 5. Look at how many parameters it trains, and at its rate, which is higher
-    //   than for a whole model.
-
-    // %%
-    let lora: LoraConfig = LoraConfig {
-        r: 32,
-        lora_alpha: 32.0,
-        target_modules: vec!["all-linear".to_string()],
-        ..Default::default()
-    };
-    let adapted: CausalLm = base.with_lora(&lora)?;
-    let tokenizer: Tokenizer = AutoTokenizer::from_pretrained("builtin:base")?;
-    let rows: TokenizedDataset = tokenize_dataset(&load_dataset("builtin:lab_docs")?, &tokenizer, 512)?;
-    let (train_rows, test_rows): (TokenizedDataset, TokenizedDataset) = rows.train_test_split(0.1, 123)?;
-    let arguments: TrainingArguments = TrainingArguments {
-        output_dir: "scratch/adapter".into(),
-        optim: Optim::AdamW,
-        learning_rate: 1e-2,
-        num_train_epochs: 4.0,
-        warmup_steps: 20,
-        per_device_train_batch_size: 8,
-        group_by_length: true,
-        completion_only_loss: true,
-        ..Default::default()
-    };
-    let mut trainer: Trainer = Trainer::new(&adapted, arguments, train_rows, test_rows)?;
-    println!("{} of {} parameters", adapted.trainable_parameter_count(), adapted.parameter_count());
-    println!("{}", trainer.train()?);
-
-    // %% [markdown]
-    // ## What it learned
-    //
-    // - The same twenty questions as above. The weights of `base` have not changed: the adapter alone makes the
-    //   difference.
-    // - Compare with `builtin:tuned` above, all of whose parameters were trained.
-
-    // %%
-    println!("base:         writes {:.2}", evaluate_answers(&base, &tokenizer, &test, 20)?.mean_f1());
-    println!("with adapter: writes {:.2}", evaluate_answers(&adapted, &tokenizer, &test, 20)?.mean_f1());
-
-    // %% [markdown]
-    // ## Save and load
-    //
-    // - `save_adapter` writes the two files that PEFT writes; `PeftModel.from_pretrained` in Python opens them.
-    // - `load_adapter` puts them on the same base model. Compare the sizes.
-
-    // %%
-    adapted.save_adapter("scratch/adapter/saved")?;
-    let adapter_file: u64 = std::fs::metadata("scratch/adapter/saved/adapter_model.safetensors")?.len();
-    println!(
-        "adapter: {adapter_file} bytes; the whole model in the same numbers: {} bytes",
-        base.memory_footprint()
-    );
-    let loaded: CausalLm = base.load_adapter("scratch/adapter/saved")?;
-    let question: &str = "What happens if I use the wrong tokenizer?";
-    let ids: Vec<u32> = tokenizer.encode(question)?;
-    let beside: Tensor = loaded.forward(&ids, 1, false)?;
+    // => smol: number after "in memory:" < 200
 
     // %% [markdown]
     // ## Merge
     //
-    // - After training, B·A can be added to W. Then an answer costs no more than before.
-    // - The cell computes the logits of a question both ways. The difference is rounding.
+    // After training B·A can be added to W: an answer then costs what it did before. **Predict.** How far apart are the two models'
+    // logits?
 
     // %%
-    let merged: CausalLm = adapted.merge_adapter()?;
-    let difference: f32 =
-        (&beside - merged.forward(&ids, 1, false)?)?.abs()?.max_all()?.to_scalar::<f32>()?;
-    println!(
-        "largest logit {}, largest difference {difference}",
-        beside.abs()?.max_all()?.to_scalar::<f32>()?
-    );
-    println!("{}", inference(question, &merged, &tokenizer, 100, 60)?);
+    let lora: LoraConfig = LoraConfig {
+        r: 8,
+        lora_alpha: 16.0,
+        target_modules: vec!["all-linear".into()],
+        ..Default::default()
+    };
+    let adapted: CausalLm = base.with_lora(&lora)?;
+    let rows: TokenizedDataset = tokenize_dataset(&load_dataset("builtin:guide")?, &tokenizer, 512)?;
+    // => nothing
+
+    // %%
+    let steps: TrainingArguments =
+        TrainingArguments { learning_rate: 5e-3, max_steps: 24, disable_tqdm: true, ..Default::default() };
+    let merged: CausalLm = {
+        let mut trainer = Trainer::new(&adapted, steps.clone(), rows.clone(), TokenizedDataset::default())?;
+        trainer.train()?;
+        adapted.merge_adapter()?
+    };
+    // => contains "'loss'"
+
+    // %%
+    {
+        let ids: Vec<u32> = tokenizer.encode("What does cargo lab do?")?;
+        let beside: Tensor = adapted.forward(&ids, 1, false)?;
+        let difference: f32 =
+            (&beside - merged.forward(&ids, 1, false)?)?.abs()?.max_all()?.to_scalar::<f32>()?;
+        let untrained: f32 =
+            (&beside - base.forward(&ids, 1, false)?)?.abs()?.max_all()?.to_scalar::<f32>()?;
+        println!("adapter against merged: {difference:.6}; against the model below: {untrained:.2}");
+    }
+    // => number after "merged:" < 0.001
+    // => number after "below:" > 0.1
 
     // %% [markdown]
-    // ## Fewer bits below the adapter
+    // ## Preferences
     //
-    // - Frozen weights need not be exact: `quantized` packs the matrices into 8 or 4 bits a number.
-    // - An adapter on a packed model trains in the same way (QLoRA). Compare memory and answers.
+    // After rows that show an answer come pairs that say which of two is better: a chosen one and a rejected one. **Predict.** 60
+    // pairs, three passes: in what share of them does the model then rate the chosen answer higher?
 
     // %%
-    for dtype in [GgmlDType::Q8_0, GgmlDType::Q4_0] {
-        let packed: CausalLm = merged.quantized(dtype)?;
-        let writes: f64 = evaluate_answers(&packed, &tokenizer, &test, 20)?.mean_f1();
-        println!(
-            "{dtype:?}: {} bytes in place of {}, writes {writes:.2}",
-            packed.memory_footprint(),
-            merged.memory_footprint()
-        );
+    let pairs: Vec<PreferencePair> = {
+        let guide = load_dataset("builtin:guide")?.head(60);
+        let answers: Vec<String> = guide.column("answer")?;
+        let other = |row: usize| {
+            answers.iter().cycle().skip(row).find(|answer| **answer != answers[row]).expect("another")
+        };
+        let pair = |(row, example): (usize, &Example)| {
+            Ok(Example::new([
+                ("prompt", example.field("question")?),
+                ("chosen", &answers[row]),
+                ("rejected", other(row)),
+            ]))
+        };
+        let rows: Vec<Example> = guide.iter().enumerate().map(pair).collect::<Result<_>>()?;
+        tokenize_preferences(&Dataset::from_examples(rows), &tokenizer, 512)?
+    };
+    println!("{} pairs", pairs.len());
+    // => contains "60 pairs"
+
+    // %%
+    let arguments: TrainingArguments = TrainingArguments {
+        learning_rate: 1e-4,
+        num_train_epochs: 3.0,
+        disable_tqdm: true,
+        ..Default::default()
+    };
+    let mut preferring: DpoTrainer = DpoTrainer::new(
+        &base.deep_clone()?,
+        None,
+        DpoConfig { arguments, ..Default::default() },
+        pairs.clone(),
+    )?;
+    preferring.train()?;
+    let preferences = preferring.evaluate(&pairs)?;
+    println!("chosen above rejected: {:.0} % of the pairs", 100.0 * preferences.rewards_accuracies);
+    // => number after "rejected:" >= 75
+
+    // %% [markdown]
+    // ## Exercise 7.1
+    //
+    // How many parameters has the adapter of one matrix? Write it as a function of inputs, outputs and rank; the check asks for
+    // hidden sizes.
+
+    // %% exercise=7.1
+    {
+        fn adapter(inputs: usize, outputs: usize, rank: usize) -> usize {
+            inputs * outputs * rank
+        }
+        check("7.1", adapter)?;
+    }
+
+    // %% solution=7.1
+    {
+        fn adapter(inputs: usize, outputs: usize, rank: usize) -> usize {
+            rank * (inputs + outputs)
+        }
+        check("7.1", adapter)?;
     }
 
     // %% [markdown]
-    // ## Predict a number
+    // ## Exercise 7.2
     //
-    // A matrix has 1024 rows and 4096 columns. How many parameters has its adapter of rank 4? Write your
-    // number in place of the 0 and run the cell.
+    // A laptop has 16 GB. What is the largest model that AdamW can train whole in it, in F32, nothing else counted? Give the number of
+    // parameters.
 
-    // %%
-    let my_prediction: usize = 0;
-    match my_prediction == adapter_parameters(&[1024, 4096], 4) {
-        true => println!("right: {my_prediction} in place of {}", 1024 * 4096),
-        false => println!("not {my_prediction}: B is 1024 × 4 and A is 4 × 4096"),
+    // %% exercise=7.2
+    {
+        let parameters: f64 = 16e9;
+        check("7.2", parameters)?;
+    }
+
+    // %% solution=7.2
+    {
+        let parameters: f64 = 16e9 / 16.0;
+        check("7.2", parameters)?;
     }
 
     // %% [markdown]
-    // ## Where to go next
+    // ## Exercise 7.3
     //
-    // - Your own data: a .jsonl file with `question` and `answer`, and the three lines of lesson 5.
-    // - A larger model of the same family from the hub: `EleutherAI/pythia-70m`, then its larger siblings.
-    // - Your own program: every cell of the lessons is plain Rust; add the crate `finetuning` to a project.
-    // - `cargo lab run 5` runs lesson 5 without a browser, for a machine without a screen.
-    // - Data from preferences: rows with `prompt`, `chosen` and `rejected`, `tokenize_preferences` and a
-    //   `DpoTrainer`.
+    // Six tasks: `code`, `e-mail`, `keywords`, `routing`, `story`, `topic`. Which of them read? Give a list of the words.
+
+    // %% exercise=7.3
+    {
+        check("7.3", vec!["code", "topic"])?;
+    }
+
+    // %% solution=7.3
+    {
+        check("7.3", vec!["keywords", "routing", "topic"])?;
+    }
 
     // %% [markdown]
-    // ## Exercises
+    // ## Recap, and where to go next
     //
-    // 1. Predict the parameters of the adapter in the cell above. From which rank on has it more than the
-    //    matrix?
-    // 2. Add a model size of your choice and a row for a memory of your choice to the two tables.
-    // 3. Step 5: write half of the training rows with `Dataset::head` and `to_jsonl` to `scratch/half.jsonl`
-    //    and finetune on that file as in lesson 5. Compare `evaluate_answers` on `test` with that of
-    //    `builtin:tuned`.
+    // - Rows first: the table above has your slope. Then the size, with an interval.
+    // - 16 bytes a parameter to train all; an adapter needs them for its own parameters alone.
+    // - Lesson 5's three lines take your own file; `cargo lab run 5` runs a lesson without a screen.
+
+    // %%
+    println!("rows 16, 64, 150: {}, {}, {} of 20 right", counts[0][4], counts[1][4], counts[2][4]);
+    // => matches "rows 16, 64, 150: *, *, * of 20 right"
 
     Ok(())
 }

@@ -26,6 +26,9 @@ mod lesson_06_evaluation;
 #[path = "07_considerations.rs"]
 mod lesson_07_considerations;
 
+#[path = "08_your_own_data.rs"]
+mod lesson_08_your_own_data;
+
 /// A lesson: its name and its code.
 type Lesson = (&'static str, fn() -> finetuning::Result<()>);
 
@@ -37,6 +40,7 @@ const LESSONS: &[Lesson] = &[
     ("05_training", lesson_05_training::lesson),
     ("06_evaluation", lesson_06_evaluation::lesson),
     ("07_considerations", lesson_07_considerations::lesson),
+    ("08_your_own_data", lesson_08_your_own_data::lesson),
 ];
 
 #[test]

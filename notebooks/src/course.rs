@@ -13,6 +13,8 @@ pub struct LessonFile {
     pub name: String,
     pub source: PathBuf,
     pub notebook: PathBuf,
+    /// The notebook with its exercises solved; a lesson without exercises has none.
+    pub solutions: PathBuf,
 }
 
 /// The folder of this crate.
@@ -32,7 +34,8 @@ pub fn lessons(folder: &Path) -> Result<Vec<LessonFile>, String> {
         .filter_map(|entry| {
             let name = entry.file_name().to_str()?.strip_suffix(".rs")?.to_string();
             let number = name.split_once('_')?.0.parse().ok()?;
-            Some(LessonFile { number, source: entry.path(), notebook: folder.join(format!("{name}.ipynb")), name })
+            let (notebook, solutions) = (format!("{name}.ipynb"), format!("solutions/{name}.ipynb"));
+            Some(LessonFile { number, source: entry.path(), notebook: folder.join(notebook), solutions: folder.join(solutions), name })
         })
         .collect();
     lessons.sort_by(|a, b| a.name.cmp(&b.name));
@@ -66,9 +69,22 @@ impl LessonFile {
     /// The lesson.
     ///
     /// # Errors
-    /// File and line that do not have the form of a lesson.
+    /// File and line that do not have the form of a lesson, or an exercise with the number of another lesson or one that is
+    /// there twice.
     pub fn lesson(&self) -> Result<Lesson, String> {
-        Lesson::split(&read(&self.source)?).map_err(|error| format!("{}: {error}", self.source.display()))
+        let wrong = |why: String| format!("{}: {why}", self.source.display());
+        let lesson = Lesson::split(&read(&self.source)?).map_err(wrong)?;
+        let mut known: Vec<&str> = Vec::new();
+        for (number, _) in lesson.solutions() {
+            if number.split_once('.').is_none_or(|(own, _)| own.parse() != Ok(self.number)) {
+                return Err(wrong(format!("exercise {number} is not of lesson {}", self.number)));
+            }
+            if known.contains(&number) {
+                return Err(wrong(format!("exercise {number} is there twice")));
+            }
+            known.push(number);
+        }
+        Ok(lesson)
     }
 
     /// The notebook in the folder; `None` when there is none yet.
@@ -106,8 +122,34 @@ impl LessonFile {
             Some(notebook) if notebook.metadata.get("kernelspec") != lesson.metadata.get("kernelspec") => {
                 Some("it names another kernel".into())
             }
+            Some(_) if self.stale_solutions()? => Some("the solutions have changed".into()),
             Some(_) => None,
         })
+    }
+
+    /// Whether the notebook of solutions is not what the lesson makes of it; it is kept without outputs.
+    fn stale_solutions(&self) -> Result<bool, String> {
+        let written = self.solutions.exists().then(|| read(&self.solutions)).transpose()?;
+        Ok(written != Notebook::solved(&self.lesson()?).map(|notebook| notebook.write()))
+    }
+
+    /// Writes the notebook of solutions, or removes one that the lesson has no longer; returns whether something changed.
+    ///
+    /// # Errors
+    /// As of the lesson, or the file cannot be written.
+    pub fn write_solutions(&self) -> Result<bool, String> {
+        if !self.stale_solutions()? {
+            return Ok(false);
+        }
+        let failed = |error| format!("{}: {error}", self.solutions.display());
+        match Notebook::solved(&self.lesson()?) {
+            Some(notebook) => {
+                std::fs::create_dir_all(self.solutions.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+                notebook.save(&self.solutions).map_err(failed)?;
+            }
+            None => std::fs::remove_file(&self.solutions).map_err(failed)?,
+        }
+        Ok(true)
     }
 
     /// Writes the notebook; returns whether the file changed.
@@ -183,6 +225,7 @@ fn write(path: &Path, text: &str) -> Result<bool, String> {
 #[cfg(test)]
 mod tests {
     use super::{LessonFile, folder, lessons, select};
+    use crate::cells::tests::{GRADED, LESSON};
 
     #[test]
     fn every_lesson_keeps_its_text_and_its_notebook_is_complete() {
@@ -196,9 +239,48 @@ mod tests {
         }
     }
 
+    /// A folder with the lesson 1 of this text.
+    fn written(text: &str) -> (tempfile::TempDir, LessonFile) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("lessons")).unwrap();
+        std::fs::write(folder.path().join("lessons/01_test.rs"), text).unwrap();
+        let lesson = lessons(folder.path()).unwrap().remove(0);
+        (folder, lesson)
+    }
+
+    #[test]
+    fn solutions_are_written_and_go_with_their_exercise() {
+        let (_folder, lesson) = written(GRADED);
+        lesson.write_notebook(&lesson.fresh_notebook().unwrap()).unwrap();
+        assert_eq!(lesson.stale().unwrap().as_deref(), Some("the solutions have changed"));
+        assert!(lesson.write_solutions().unwrap() && !lesson.write_solutions().unwrap());
+        assert_eq!(lesson.stale().unwrap(), None);
+        assert!(std::fs::read_to_string(&lesson.solutions).unwrap().contains("check(\\\"1.1\\\", 7)?;"));
+        std::fs::write(&lesson.source, GRADED.replace("\"1.1\", 7", "\"1.1\", 8")).unwrap();
+        assert_eq!(lesson.stale().unwrap().as_deref(), Some("the solutions have changed"));
+        std::fs::write(&lesson.source, LESSON).unwrap();
+        assert!(lesson.write_solutions().unwrap() && !lesson.solutions.exists());
+    }
+
+    #[test]
+    fn an_exercise_belongs_to_its_lesson_and_is_there_once() {
+        let (_folder, lesson) = written(&GRADED.replace("=1.1", "=2.1"));
+        assert!(lesson.lesson().unwrap_err().ends_with("01_test.rs: exercise 2.1 is not of lesson 1"));
+        let (first, last) = GRADED.split_at(GRADED.find("    // %% [markdown] covers").unwrap());
+        let task = &last[..last.find("    // %% [markdown]\n").unwrap()];
+        let (_folder, lesson) = written(&format!("{first}{task}{last}"));
+        assert!(lesson.lesson().unwrap_err().ends_with("01_test.rs: exercise 1.1 is there twice"));
+    }
+
     #[test]
     fn lessons_are_found_by_number_name_and_path() {
-        let file = |number, name: &str| LessonFile { number, name: name.into(), source: name.into(), notebook: name.into() };
+        let file = |number, name: &str| LessonFile {
+            number,
+            name: name.into(),
+            source: name.into(),
+            notebook: name.into(),
+            solutions: name.into(),
+        };
         let all = [file(1, "01_why"), file(5, "05_training")];
         for word in ["5", "05", "training", "05_training", "notebooks/05_training.ipynb", "lessons/05_training.rs"] {
             assert_eq!(select(&all, &[word.to_string()]).unwrap(), all[1..], "{word}");

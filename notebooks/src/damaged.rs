@@ -41,4 +41,7 @@ fn what_is_no_file_is_no_notebook() {
     assert_eq!(Notebook::open("/dev/zero".as_ref()).unwrap_err(), "/dev/zero: not a file");
     assert!(Notebook::open("/no/such.ipynb".as_ref()).unwrap_err().starts_with("/no/such.ipynb: No such file"));
     assert!(Notebook::read(&"[".repeat(100_000)).unwrap_err().contains("recursion limit"));
+    let many = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(many.path(), "[],".repeat(1 << 24)).unwrap();
+    assert!(Notebook::open(many.path()).unwrap_err().contains("values, more than any notebook"));
 }

@@ -10,14 +10,13 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::cells::{Kind, Lesson};
+use crate::json::{in_lines, map_texts, one_piece, one_piece_value, pretty};
+use crate::marker::Kind;
 
 /// The name by which Jupyter finds our kernel.
 pub const KERNEL_NAME: &str = "rust-finetuning";
 /// The name that Jupyter shows.
 pub const KERNEL_DISPLAY_NAME: &str = "Rust (finetuning)";
-/// The first line of every notebook's first code cell.
-pub const DEPENDENCY: &str = ":dep finetuning = { path = \"../lib\" }";
 
 /// A cell of a notebook.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,16 +44,6 @@ pub struct Notebook {
 }
 
 impl Notebook {
-    /// The notebook of a lesson, without outputs.
-    pub fn from_lesson(lesson: &Lesson) -> Notebook {
-        let first_code = lesson.cells.iter().position(|cell| cell.kind == Kind::Code);
-        let cells = lesson.cells.iter().enumerate().map(|(place, cell)| {
-            let source = if first_code == Some(place) { format!("{DEPENDENCY}\n{}", cell.source) } else { cell.source.clone() };
-            NotebookCell::new(cell.kind, lesson.cell_id(place), source)
-        });
-        Notebook::new(cells.collect())
-    }
-
     /// A notebook of these cells for our kernel.
     pub fn new(cells: Vec<NotebookCell>) -> Notebook {
         let format = [("nbformat".to_string(), 4.into()), ("nbformat_minor".to_string(), 5.into())];
@@ -71,12 +60,6 @@ impl Notebook {
                 rest = &rest[place + 1..];
             }
         }
-    }
-
-    /// Whether both have the same cells, whatever their outputs.
-    pub fn same_cells(&self, other: &Notebook) -> bool {
-        let key = |cell: &NotebookCell| (cell.kind, cell.id.clone(), cell.source.clone());
-        self.cells.iter().map(key).eq(other.cells.iter().map(key))
     }
 
     /// Reads the text of an .ipynb file.
@@ -122,22 +105,6 @@ impl Notebook {
         file.write_all(self.write().as_bytes())?;
         file.as_file().sync_all()?;
         file.persist(path).map(drop).map_err(|failed| failed.error)
-    }
-
-    /// What keeps the outputs from being those of a complete run; empty when nothing does.
-    pub fn missing_outputs(&self) -> Vec<String> {
-        let mut missing = Vec::new();
-        for (place, cell) in self.cells.iter().enumerate().filter(|(_, cell)| cell.kind == Kind::Code) {
-            if let Some(error) = cell.outputs.iter().find(|output| output["output_type"] == "error") {
-                missing.push(format!("cell {} ended with an error: {}", place + 1, error["evalue"].as_str().unwrap_or_default()));
-            } else if cell.execution_count.is_none() {
-                missing.push(format!("cell {} has not run", place + 1));
-            }
-        }
-        if missing.is_empty() && self.cells.iter().all(|cell| cell.outputs.is_empty()) {
-            missing.push("no cell has an output".into());
-        }
-        missing
     }
 }
 
@@ -227,84 +194,12 @@ fn metadata() -> Map<String, Value> {
     Map::from_iter([("kernelspec".to_string(), kernel), ("language_info".to_string(), language_info())])
 }
 
-/// A text that a notebook may hold in one piece or in lines.
-fn one_piece(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
-        _ => String::new(),
-    }
-}
-
-fn one_piece_value(value: &Value) -> Value {
-    match value {
-        Value::Array(lines) if lines.iter().all(Value::is_string) => Value::String(one_piece(value)),
-        _ => value.clone(),
-    }
-}
-
-fn in_lines(value: &Value) -> Value {
-    match value {
-        Value::String(text) => text.split_inclusive('\n').collect(),
-        _ => value.clone(),
-    }
-}
-
-/// Applies `change` to the texts of an output: a stream's text, or each MIME type but JSON.
-fn map_texts(output: &Value, change: fn(&Value) -> Value) -> Value {
-    let mut output = output.clone();
-    if let Some(text) = output.get_mut("text") {
-        *text = change(text);
-    }
-    for (mime, value) in output.get_mut("data").and_then(Value::as_object_mut).into_iter().flatten() {
-        if mime != "application/json" && !mime.ends_with("+json") {
-            *value = change(value);
-        }
-    }
-    output
-}
-
-/// JSON with sorted keys, one value a line, one space a level.
-fn pretty(value: &Value, level: usize, text: &mut String) {
-    let line = |level: usize, text: &mut String| {
-        text.push('\n');
-        text.extend(std::iter::repeat_n(' ', level));
-    };
-    match value {
-        Value::Array(items) if !items.is_empty() => {
-            text.push('[');
-            for (place, item) in items.iter().enumerate() {
-                text.push_str(if place == 0 { "" } else { "," });
-                line(level + 1, text);
-                pretty(item, level + 1, text);
-            }
-            line(level, text);
-            text.push(']');
-        }
-        Value::Object(entries) if !entries.is_empty() => {
-            let mut entries: Vec<_> = entries.iter().collect();
-            entries.sort_by_key(|(key, _)| key.as_str());
-            text.push('{');
-            for (place, (key, item)) in entries.into_iter().enumerate() {
-                text.push_str(if place == 0 { "" } else { "," });
-                line(level + 1, text);
-                text.push_str(&Value::String(key.clone()).to_string());
-                text.push_str(": ");
-                pretty(item, level + 1, text);
-            }
-            line(level, text);
-            text.push('}');
-        }
-        _ => text.push_str(&value.to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
     use std::os::unix::fs::PermissionsExt;
 
-    use super::{DEPENDENCY, Notebook};
+    use super::Notebook;
     use crate::cells::{Lesson, tests::LESSON};
 
     fn notebook() -> Notebook {
@@ -362,13 +257,6 @@ mod tests {
     }
 
     #[test]
-    fn the_first_code_cell_names_the_companion() {
-        let notebook = notebook();
-        assert!(notebook.cells[1].source.starts_with(&format!("{DEPENDENCY}\nuse finetuning::*;")));
-        assert!(!notebook.cells[2].source.contains(":dep"));
-    }
-
-    #[test]
     fn keys_are_sorted_and_texts_are_in_lines() {
         let text = notebook().write();
         assert!(text.starts_with("{\n \"cells\": [\n  {\n   \"cell_type\": \"markdown\",\n   \"id\": \"cell-01\",\n"));
@@ -386,15 +274,5 @@ mod tests {
         let mut changed = Notebook::from_lesson(&Lesson::split(&LESSON.replace("é", "e")).unwrap());
         changed.keep_outputs(&old);
         assert!(changed.cells[1].outputs.is_empty());
-    }
-
-    #[test]
-    fn what_is_missing_in_the_outputs_is_named() {
-        let mut notebook = notebook();
-        assert_eq!(notebook.missing_outputs(), ["cell 3 has not run"]);
-        notebook.cells[2].execution_count = Some(2);
-        assert!(notebook.missing_outputs().is_empty());
-        notebook.cells[2].outputs.push(json!({"output_type": "error", "ename": "E", "evalue": "why", "traceback": []}));
-        assert_eq!(notebook.missing_outputs(), ["cell 3 ended with an error: why"]);
     }
 }

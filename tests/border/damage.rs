@@ -206,7 +206,7 @@ fn a_checkpoint_names_its_own_files_alone() {
     let history = std::fs::read_to_string(checkpoint.join("history.csv")).unwrap();
     let fitting = || {
         std::fs::remove_file(checkpoint.join(manifest::FILE)).unwrap();
-        manifest::write(&checkpoint, 1, 2).unwrap();
+        manifest::write(&checkpoint, 1, 2, 0).unwrap();
     };
     for (from, to) in [("\n1,", "\n7,"), ("\n1,", "\n18446744073709551615,")] {
         std::fs::write(checkpoint.join("history.csv"), history.replace(from, to)).unwrap();

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-use finetuning::border::limits::{CONFIGURATION, FIELDS, JSON_DEPTH, Limit, OPERATORS};
+use finetuning::border::limits::{CONFIGURATION, FIELDS, JSON_DEPTH, JSON_VALUES, Limit, OPERATORS};
 use finetuning::border::{file, json, template};
 use finetuning::data::stream::ExampleStream;
 use finetuning::*;
@@ -85,6 +85,22 @@ fn json_is_as_deep_as_the_limit() {
     refused(CausalLm::from_folder(&folder, &Device::Cpu), &["model.safetensors"]);
     write(&folder.join("model.safetensors.index.json"), format!("{{\"a\": {deep}}}"));
     refused(CausalLm::from_folder(&folder, &Device::Cpu), &["index.json", "recursion limit"]);
+}
+
+#[test]
+fn json_has_so_many_values_and_each_setting_once() {
+    let path = Path::new("a.json");
+    let many = format!("[{}1]", "1,".repeat(JSON_VALUES));
+    refused(
+        json::parse::<serde_json::Value>(many.as_bytes(), path, ErrorKind::Model, "again"),
+        &["a.json", "values; 16777216 are allowed"],
+    );
+    let folder = fresh_folder();
+    let file = folder.join("training_args.json");
+    write(&file, r#"{"learning_rate": 1e-3, "seed": 1, "learning_rate": 1e-5}"#);
+    refused(TrainingArguments::load(&file), &["training_args.json", "`learning_rate` stands twice"]);
+    write(&file, r#"[1]"#);
+    refused(TrainingArguments::load(&file), &["training_args.json", "a JSON object"]);
 }
 
 #[test]

@@ -3,3 +3,4 @@
 mod damage;
 mod fuzz;
 mod limits;
+mod pages;

@@ -35,6 +35,18 @@ fn orders_are_those_of_datasets() {
         let rows = numbered(&case["values"]).sort("value", case["reverse"].as_bool().unwrap()).unwrap();
         assert_eq!(values(&rows, "row"), case["rows"], "{} {}", case["name"], case["reverse"]);
     }
+    let columns = ["a", "b", "c"].map(|name| (name, file["several"][name].as_array().unwrap()));
+    let several =
+        (0..9).map(|row| Example::new(columns.iter().map(|(name, values)| (*name, values[row].clone())).chain([("row", row.into())])));
+    let several = Dataset::from_examples(several.collect());
+    let cases = file["sort_by_several"].as_array().unwrap();
+    assert_eq!(cases.len(), 18);
+    for case in cases {
+        let (names, reverse) = (case["columns"].as_array().unwrap(), case["reverse"].as_array().unwrap());
+        let keys: Vec<(&str, bool)> =
+            names.iter().zip(reverse).map(|(name, reverse)| (name.as_str().unwrap(), reverse.as_bool().unwrap())).collect();
+        assert_eq!(values(&several.sort_by_columns(&keys).unwrap(), "row"), case["rows"], "{keys:?}");
+    }
     for case in file["unique"].as_array().unwrap() {
         assert_eq!(Value::Array(numbered(&case["values"]).unique("value").unwrap()), case["unique"]);
     }
@@ -129,6 +141,9 @@ fn columns_are_never_lost_in_silence() {
         refused(numbered(&bad).sort("value", false), &["column `value`", "has no order"]);
     }
     refused(all.sort("z", false), &["column `z` does not exist"]);
+    refused(all.sort_by_columns(&[]), &["no column is named"]);
+    refused(all.sort_by_columns(&[("a", false), ("a", true)]), &["column `a` is named twice"]);
+    refused(all.sort_by_columns(&[("a", false), ("c", true)]), &["column `c`", "a list in row 1", "no order"]);
     refused(all.unique("z"), &["column `z` does not exist"]);
 }
 

@@ -6,7 +6,7 @@ use finetuning::documents::ask::Reason;
 use finetuning::documents::overlap::{Support, rouge_l};
 use finetuning::*;
 
-use crate::support::{fixture, fresh_folder, refused};
+use crate::support::{fixture, fresh_folder, grows_evenly, refused, time};
 
 /// Words in place of a model's tokens.
 fn words(text: &str) -> Result<usize> {
@@ -214,4 +214,48 @@ fn files_that_cannot_be_read_are_named() {
     fs::write(&single, "\u{feff}# Title\r\n\r\nOne file alone is a folder, too.\r\n").unwrap();
     let alone = read(&single).unwrap();
     assert_eq!((alone.sections[0].source_file.as_str(), alone.sections[0].heading(), alone.sections[0].line), ("e.md", "Title", Some(1)));
+}
+
+#[test]
+fn a_page_takes_no_more_than_its_length() {
+    let words_of = "some words stand here for all";
+    let heading =
+        |count: usize, title: &str| (0..count).map(|row| format!("<h1>{title} {row}</h1>\n<p>{words_of}</p>\n")).collect::<String>();
+    type Page<'a> = &'a dyn Fn(usize) -> String;
+    let pages: [(&str, usize, Page<'_>); 6] = [
+        ("a.html", 50, &|count| heading(count, "Title")),
+        // Titles that are not found in the source.
+        ("a.html", 50, &|count| heading(count, "&#65;b")),
+        ("a.html", 1000, &|count| format!("<p>{words_of}</p>{}", "<a".repeat(count))),
+        ("a.html", 1000, &|count| format!("<p>{words_of}</p>{}", "<h1".repeat(count))),
+        ("a.md", 50, &|count| (0..count).map(|row| format!("# Title {row}\n\n{words_of}\n\n")).collect()),
+        ("a.md", 50, &|count| (0..count).map(|row| format!("paragraph {row}: {words_of}\n\n")).collect()),
+    ];
+    // No section is cut, as for a model with a long context.
+    let options = SectionOptions::default().with_max_tokens(1 << 30);
+    for (name, small, page) in pages {
+        grows_evenly(name, small, |count| {
+            let folder = fresh_folder();
+            fs::write(folder.join(name), page(count)).unwrap();
+            // A page that is nothing but beginnings is refused.
+            time(|| Sections::read_with(&folder, &options, words).map(drop).map_err(drop))
+        });
+    }
+}
+
+#[test]
+fn pieces_are_those_of_their_exact_size() {
+    // A measure by which a whole is smaller than its parts together: each text begins with a token of its own.
+    let size = |text: &str| Ok(1 + text.split_whitespace().count());
+    let folder = fresh_folder();
+    fs::write(folder.join("a.txt"), (0..40).map(|row| format!("{}\n\n", "word ".repeat(1 + row % 7))).collect::<String>()).unwrap();
+    for most in [8, 9, 20, 50] {
+        let options = SectionOptions::default().with_max_tokens(most).with_min_words(1);
+        let all = Sections::read_with(&folder, &options, size).unwrap();
+        let sizes: Vec<usize> = all.sections.iter().map(|section| size(&section.text).unwrap()).collect();
+        assert!(sizes.iter().all(|own| *own <= most), "{most}: {sizes:?}");
+        // No piece could have taken the next one's first paragraph as well.
+        let firsts = all.sections.iter().skip(1).map(|section| section.text.split("\n\n").next().unwrap().split_whitespace().count());
+        assert!(sizes.iter().zip(firsts).all(|(own, first)| own + first > most), "{most}: {sizes:?}");
+    }
 }

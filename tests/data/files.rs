@@ -7,7 +7,7 @@ use finetuning::*;
 use serde_json::Value;
 
 use crate::support::hub::Hub;
-use crate::support::{fresh_folder, json, refused};
+use crate::support::{fixture, fresh_folder, json, refused};
 
 /// A folder with these files, each a row that says its name.
 fn folder(files: &[&str]) -> std::path::PathBuf {
@@ -127,6 +127,17 @@ fn a_folder_is_read_by_its_split_and_what_is_missing_is_named() {
     assert_eq!(texts(&name(&two), &plain.clone().with_config("main")), ["main/train.jsonl"], "a folder stands for a config");
     refused(load_dataset_with(&name(&two), plain.clone().with_config("other")), &["no config `other`"]);
     refused(load_dataset_with(&name(&two), plain.clone().with_data_files(["main/trian.jsonl"])), &["main/trian.jsonl", "main/train.jsonl"]);
+    // Tables of Excel are rows, where nothing else is.
+    let workbook = |file: &Path| {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::copy(fixture("files/workbook.xlsx"), file).unwrap();
+    };
+    let tables = fresh_folder();
+    ["train.xlsx", "test.XLSX"].iter().for_each(|file| workbook(&tables.join(file)));
+    assert_eq!(load_dataset(&name(&tables)).unwrap().len(), 2);
+    assert_eq!(load_dataset_with(&name(&tables), plain.clone().with_split("test")).unwrap().len(), 2);
+    workbook(&restrained.join("train-2.xlsx"));
+    assert_eq!(texts(&name(&restrained), &plain), ["train.jsonl"]);
     // An endless loop of links is walked once.
     std::os::unix::fs::symlink(&two, two.join("main/again")).unwrap();
     assert_eq!(texts(&name(&two), &plain), ["main/train.jsonl", "socratic/train.jsonl"]);

@@ -3,9 +3,12 @@
 
 mod bad_rows;
 mod dataset;
+mod dialogues;
 mod documents;
 mod files;
 mod formats;
 mod pairs;
 mod save;
 mod shapes;
+mod sizes;
+mod whole_files;

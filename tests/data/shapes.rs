@@ -96,6 +96,12 @@ fn columns_that_are_written_otherwise_or_left_out_are_named() {
         (json!({ "question": turns()[0].to_string(), "answer": "a" }), vec!["`question` holds messages as JSON"]),
         (json!({ "prompt": "q", "completion": "{'role': 'assistant', 'content': 'a'}" }), vec!["column `completion`", "as Python prints"]),
         (json!({ "dialog": turns() }), vec!["rename_column(\"dialog\", \"messages\")"]),
+        // A part of the prompt by another name, beside columns that would do without it.
+        (json!({ "prompt": "p", "input": "i", "output": "o" }), vec!["`prompt` would be left out", "PromptTemplate"]),
+        (json!({ "question": "q", "input": "i", "output": "o" }), vec!["`question` would be left out"]),
+        (json!({ "instruction": "i", "inputs": "x", "output": "o" }), vec!["`inputs` would be left out"]),
+        (json!({ "instruction": "i", "question": "q", "answer": "a" }), vec!["`instruction` would be left out"]),
+        (json!({}), vec!["no known columns: the example has none"]),
         (json!({ "question": null, "answer": "a" }), vec!["`question` is null"]),
         (json!({ "question": ["q"], "answer": "a" }), vec!["`question` is a list"]),
     ] {
@@ -128,6 +134,18 @@ fn conversations_of_every_file() {
     }));
     let weights: Vec<Value> = before.unwrap()["messages"].as_array().unwrap().iter().map(|turn| turn["weight"].clone()).collect();
     assert_eq!(json!(weights), json!([null, 0, null, null]));
+}
+
+#[test]
+fn turns_of_a_table_are_the_turns_that_went_in() {
+    // A table of polars has no objects: it holds them as JSON.
+    let rows = data(json!([{ "messages": turns() }, { "messages": [turns()[0], { "role": "assistant", "content": "é \"\n" }] }]));
+    let back = Dataset::from_frame(&rows.to_frame().unwrap()).unwrap();
+    assert_ne!(back, rows);
+    let read =
+        |data: &Dataset| data.iter().map(|row| taught(Value::Object(row.fields().iter().cloned().collect())).unwrap()).collect::<Vec<_>>();
+    assert_eq!(read(&back), read(&rows));
+    refused(taught(json!({ "messages": ["Why?", "So."] })), &["message 0", "an object, not a text"]);
 }
 
 #[test]
@@ -262,12 +280,7 @@ fn a_file_of_a_spreadsheet_holds_conversations() {
 
 #[test]
 fn the_data_of_the_course_is_taken_for_what_it_is() {
-    for (name, shape) in [
-        ("lab_docs", Shape::QuestionAnswer),
-        ("instructions", Shape::InstructionOutput),
-        ("pretraining", Shape::Text),
-        ("project_prose", Shape::Text),
-    ] {
+    for (name, shape) in [("lab_docs", Shape::QuestionAnswer), ("instructions", Shape::InstructionOutput), ("stories", Shape::Text)] {
         let detected = load_dataset(&format!("builtin:{name}")).unwrap().detect().unwrap();
         assert_eq!((detected.shape, detected.misfits.len()), (shape, 0), "{name}: {detected}");
     }

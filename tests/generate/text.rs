@@ -4,6 +4,7 @@ use finetuning::generate::sampler::softmax;
 use finetuning::*;
 use serde_json::Value;
 
+use crate::support::finetuned::{finetuned, learnt};
 use crate::support::{assert_close, fixture, ids, json, numbers};
 
 fn config(options: &Value, max_new_tokens: usize, eos: u32) -> GenerationConfig {
@@ -95,8 +96,8 @@ fn samples_follow_their_seed_and_their_probabilities() {
 #[test]
 fn tokens_come_one_by_one_and_a_stop_string_ends_the_text() {
     let (model, tokenizer) =
-        (AutoModelForCausalLM::from_pretrained("builtin:tuned").unwrap(), AutoTokenizer::from_pretrained("builtin:tuned").unwrap());
-    let prompt = tokenizer.encode("### Question:\nWhat is a tokenizer?\n\n### Answer:\n").unwrap();
+        (AutoModelForCausalLM::from_pretrained("builtin:base").unwrap(), AutoTokenizer::from_pretrained("builtin:base").unwrap());
+    let prompt = tokenizer.encode("One morning").unwrap();
     let config = GenerationConfig { max_new_tokens: 40, eos_token_id: vec![tokenizer.eos_id()], ..Default::default() };
     let mut streamed = Vec::new();
     let whole = generate_batch(&model, std::slice::from_ref(&prompt), &config, Some(&tokenizer), |_, id| {
@@ -114,7 +115,7 @@ fn tokens_come_one_by_one_and_a_stop_string_ends_the_text() {
 
 #[test]
 fn a_character_comes_when_its_bytes_are_there() {
-    let tokenizer = AutoTokenizer::from_pretrained("builtin:tuned").unwrap();
+    let tokenizer = AutoTokenizer::from_pretrained("builtin:base").unwrap();
     let text = "naïve — 漢字 🙂, end";
     let ids = tokenizer.encode(text).unwrap();
     assert!(ids.iter().any(|&id| tokenizer.decode(&[id]).unwrap().contains('\u{fffd}')), "no character is split: {ids:?}");
@@ -235,9 +236,10 @@ fn settings_without_an_effect_are_refused() {
 
 #[test]
 fn special_tokens_stop_a_text_and_are_no_part_of_an_answer() {
-    let (model, tokenizer) =
-        (AutoModelForCausalLM::from_pretrained("builtin:tuned").unwrap(), AutoTokenizer::from_pretrained("builtin:tuned").unwrap());
-    let question = "### Question:\nWhat is a tokenizer?\n\n### Answer:\n";
+    let name = finetuned();
+    let (model, tokenizer) = (AutoModelForCausalLM::from_pretrained(name).unwrap(), AutoTokenizer::from_pretrained(name).unwrap());
+    let rows = learnt();
+    let question = rows.get(0).unwrap().field("question").unwrap();
     let prompt = tokenizer.encode(question).unwrap();
     let stopping = GenerationConfig { max_new_tokens: 90, stop_strings: vec!["<|endoftext|>".into()], ..Default::default() };
     let stopped = generate_batch(&model, std::slice::from_ref(&prompt), &stopping, Some(&tokenizer), |_, _| Ok(())).unwrap().remove(0);
@@ -256,7 +258,7 @@ fn special_tokens_stop_a_text_and_are_no_part_of_an_answer() {
 #[test]
 fn end_ids_of_generation_config_end_a_text() {
     let folder = crate::support::fresh_folder();
-    AutoModelForCausalLM::from_pretrained("builtin:tuned").unwrap().save_pretrained(&folder).unwrap();
+    AutoModelForCausalLM::from_pretrained("builtin:base").unwrap().save_pretrained(&folder).unwrap();
     let name = folder.to_str().unwrap();
     let (model, tokenizer) = (AutoModelForCausalLM::from_pretrained(name).unwrap(), AutoTokenizer::from_pretrained(name).unwrap());
     let texts =

@@ -15,6 +15,13 @@ pub fn ask_hosted() {
     }
 }
 
+/// Asks a chat model of this machine twice, after a text that is no question.
+pub fn ask_chat(folder: &str) {
+    let runner = BasicModelRunner::new(folder).unwrap().with_generation(GenerationConfig { max_new_tokens: 2, ..Default::default() });
+    println!("{:?}", runner.complete("a").unwrap());
+    println!("{:?}", [runner.ask("a").unwrap(), runner.ask("b").unwrap()]);
+}
+
 /// Asks a service that does not answer all questions, until an interrupt.
 pub fn ask_silent(address: &str) {
     let runner =
@@ -35,6 +42,20 @@ pub fn count_rows(name: &str) {
     println!("{rows} {}", finetuning::util::memory::peak_memory());
 }
 
+/// Loads rows and prints how many there are, or why there are none; with a tokenizer, makes ids of them in both ways.
+pub fn load_rows(name: &str, tokenizer: Option<(&str, usize)>) {
+    let loaded = load_dataset_with(name, DataOptions::new().local_only());
+    let made = loaded.and_then(|data| {
+        if let Some((tokenizer, length)) = tokenizer {
+            let tokenizer = AutoTokenizer::from_pretrained(tokenizer)?;
+            tokenize_dataset(&data, &tokenizer, length)?;
+            tokenize_with(&data, &tokenizer, &TokenizeOptions::new().with_max_length(length))?;
+        }
+        Ok(data.len())
+    });
+    println!("{}", made.map_or_else(|error| error.to_string(), |rows| format!("{rows} rows")));
+}
+
 /// Loads from the hub of `HF_ENDPOINT` and prints what came of it.
 pub fn ask_hub(task: &str, name: &str) {
     let result = match task {
@@ -53,8 +74,8 @@ fn stop_and_go_on(name: &str) -> Result<String> {
     let stopped = std::thread::scope(|scope| {
         scope.spawn(|| {
             // The fast half takes no time, the slow half minutes.
-            let blobs = Path::new(&std::env::var_os("HF_HOME").unwrap()).join("hub/models--course--tuned/blobs");
-            let half = |entry: std::fs::DirEntry| entry.metadata().is_ok_and(|data| (3_000_000..4_000_000).contains(&data.len()));
+            let blobs = Path::new(&std::env::var_os("HF_HOME").unwrap()).join("hub/models--course--small/blobs");
+            let half = |entry: std::fs::DirEntry| entry.metadata().is_ok_and(|data| (1_500_000..1_800_000).contains(&data.len()));
             while !std::fs::read_dir(&blobs).into_iter().flatten().flatten().any(half) {
                 std::thread::sleep(std::time::Duration::from_millis(10));
             }

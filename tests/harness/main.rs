@@ -15,10 +15,18 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["train", folder] => train::train(Path::new(folder)),
+        ["finetune", folder] => support::finetuned::finetune(Path::new(folder)),
         ["interrupt-training"] => train::interrupt(),
         ["measure-memory", checkpointing] => train::measure_memory(checkpointing == "true"),
         ["load", folder] => drop(AutoModelForCausalLM::from_pretrained(folder).unwrap()),
+        ["load-rows", name] => ask::load_rows(name, None),
+        ["load-rows", name, tokenizer, length] => ask::load_rows(name, Some((tokenizer, length.parse().unwrap()))),
         ["count-rows", name] => ask::count_rows(name),
+        ["available", ..] => {
+            let names: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+            println!("result: {}", finetuning::available(&names).unwrap_or_else(|error| panic!("{error}")));
+        }
+        ["ask-chat", folder] => ask::ask_chat(folder),
         ["ask-hosted"] => ask::ask_hosted(),
         ["ask-silent", address] => ask::ask_silent(address),
         ["ask-hub", task, name] => ask::ask_hub(task, name),

@@ -376,7 +376,7 @@ fn checkpoint(folder: PathBuf) -> Reader {
         let changed = std::fs::read(folder.join(name)).unwrap();
         if !name.ends_with(manifest::FILE) && changed.len().is_multiple_of(2) {
             std::fs::remove_file(whole.join(manifest::FILE)).unwrap();
-            manifest::write(&whole, 1, 2)?;
+            manifest::write(&whole, 1, 2, 0)?;
         }
         let result = resumed.resume(&whole);
         let manifest = own.iter().find(|(name, _)| name.ends_with(manifest::FILE)).unwrap();

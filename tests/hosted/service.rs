@@ -159,6 +159,27 @@ fn answers_come_in_the_order_of_the_prompts_several_at_once() {
 }
 
 #[test]
+fn messages_go_as_they_are_and_texts_past_the_template() {
+    let service = Service::start(|request, _| echo(request));
+    let runner = service.runner();
+    let last = || service.requests.lock().unwrap().last().unwrap().clone();
+    let talk = [Message::system("Be brief."), Message::user("Hi")];
+    assert_eq!(runner.ask_messages(&talk).unwrap(), "echo: Be brief.");
+    assert_eq!(last().line, "POST /v1/chat/completions HTTP/1.1");
+    assert_eq!(last().body["messages"], json!([{ "role": "system", "content": "Be brief." }, { "role": "user", "content": "Hi" }]));
+    assert_eq!(runner.complete("The capital is").unwrap(), "echo: The capital is");
+    assert_eq!(last().line, "POST /v1/completions HTTP/1.1");
+    assert_eq!((&last().body["prompt"], &last().body["messages"]), (&json!("The capital is"), &Value::Null));
+    // A runner of the other endpoint asks by the bare texts.
+    let config = HostedConfig { endpoint: Endpoint::Completions, ..service.config() };
+    let bare = BasicModelRunner::hosted("parrot", config).unwrap();
+    assert_eq!(bare.ask_messages(&talk).unwrap(), "echo: Be brief.\n\nHi");
+    assert_eq!(last().line, "POST /v1/completions HTTP/1.1");
+    says(runner.complete("").unwrap_err(), &["the prompt is empty"]);
+    says(runner.ask_messages(&[Message::user("")]).unwrap_err(), &["the prompt is empty"]);
+}
+
+#[test]
 fn what_passes_is_asked_again() {
     let service = Service::start(|request, before| match (request.prompt().as_str(), before) {
         ("busy", 0) => refusal(429, "Retry-After: 0.6\r\n", "slow down", "rate_limit_exceeded", None),

@@ -27,14 +27,13 @@ fn same_weights(a: &CausalLm, b: &CausalLm) {
 
 #[test]
 fn a_published_model_is_loaded_again_with_its_tokenizer() {
-    let (hub, model) = (Hub::start(), AutoModelForCausalLM::from_pretrained("builtin:tuned").unwrap());
+    let (hub, model) = (Hub::start(), AutoModelForCausalLM::from_pretrained("builtin:base").unwrap());
     let options = PushOptions { license: Some("mit".into()), ..options(&hub) };
     let page = model.push_to_hub("course/mine", &options).unwrap();
     assert_eq!(page, format!("{}/models/course/mine/commit/{}", hub.address, hub.commit("models/course/mine")));
     let loaded = AutoModelForCausalLM::from_pretrained_with("course/mine", &options.hub).unwrap();
     same_weights(&model, &loaded);
-    let [ours, theirs] =
-        [AutoTokenizer::from_pretrained("builtin:tuned"), AutoTokenizer::from_pretrained_with("course/mine", &options.hub)];
+    let [ours, theirs] = [AutoTokenizer::from_pretrained("builtin:base"), AutoTokenizer::from_pretrained_with("course/mine", &options.hub)];
     let text = "What is finetuning? äöü";
     assert_eq!(ours.unwrap().encode(text).unwrap(), theirs.unwrap().encode(text).unwrap());
     let card = card(&hub, "models/course/mine");

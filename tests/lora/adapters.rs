@@ -262,6 +262,28 @@ fn bad_adapters_are_refused() {
     std::fs::write(folder.join("adapter_config.json"), config.to_string()).unwrap();
     refused(base.load_adapter(&folder), &["use_dora = true", "rank_pattern", "plain LoRA"]);
     refused(load("tiny-llama").load_adapter(fixture("lora/tiny-neox")), &["adapter_config.json", "`query_key_value`", "`q_proj`"]);
+    // An adapter for which the base was changed fits no base that anybody has; a start of the adapter alone does not matter.
+    std::fs::copy(fixture("lora/tiny-neox/adapter_model.safetensors"), &path).unwrap();
+    let mut config = json("lora/tiny-neox/adapter_config.json");
+    for (start, changes) in [
+        (serde_json::json!("pissa"), true),
+        ("pissa_niter_16".into(), true),
+        ("olora".into(), true),
+        ("corda".into(), true),
+        ("loftq".into(), true),
+        ("gaussian".into(), false),
+        ("eva".into(), false),
+        (false.into(), false),
+    ] {
+        config["init_lora_weights"] = start.clone();
+        std::fs::write(folder.join("adapter_config.json"), config.to_string()).unwrap();
+        match changes {
+            true => {
+                refused(base.load_adapter(&folder), &["init_lora_weights", start.as_str().unwrap(), "changes the base", "merge_and_unload"])
+            }
+            false => drop(base.load_adapter(&folder).unwrap()),
+        }
+    }
 }
 
 #[test]

@@ -3,4 +3,5 @@
 pub mod repairs;
 pub mod reports;
 pub mod sensitive;
+pub mod sizes;
 pub mod splits;

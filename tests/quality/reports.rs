@@ -312,7 +312,7 @@ fn the_data_of_the_lessons() {
     assert_eq!((of(FindingKind::TestRowInTraining), of(FindingKind::TestAnswerInTraining)), (None, Some(172)));
     assert!(report.find(FindingKind::RepeatedAnswer).unwrap().detail.contains("Let's keep the discussion relevant"));
     assert!(report.is_fit() && report.languages.keys().all(|code| code == "eng"), "{report}");
-    for name in ["arc_style", "evaluation_example", "instructions", "pretraining", "project_prose"] {
+    for name in ["arc_style", "evaluation_example", "instructions", "stories"] {
         let data = load_dataset(&format!("builtin:{name}")).unwrap();
         println!("{name}: {}", quality_report(&data, None, &QualityOptions::default()).unwrap());
     }

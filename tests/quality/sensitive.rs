@@ -102,7 +102,7 @@ fn what_only_looks_like_one_is_left_alone() {
 
 #[test]
 fn texts_of_the_lessons_hold_nothing_sensitive() {
-    for name in ["lab_docs", "project_prose", "instructions"] {
+    for name in ["lab_docs", "stories", "instructions"] {
         for example in load_dataset(&format!("builtin:{name}")).unwrap() {
             for (_, value) in example.fields() {
                 let text = value.as_str().unwrap_or_default();
@@ -110,8 +110,4 @@ fn texts_of_the_lessons_hold_nothing_sensitive() {
             }
         }
     }
-    // Four thousand sections of books hold one address.
-    let books = load_dataset("builtin:pretraining").unwrap().column("text").unwrap();
-    let all: Vec<(SensitiveKind, String)> = books.iter().flat_map(|text| found(text)).collect();
-    assert_eq!(all, [(SensitiveKind::Email, "help@crates.io".to_string())]);
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::serve::client::{completion, get, post, receive, send};
 use crate::support::fresh_folder;
 
-const NAME: &str = "builtin:tuned";
+const NAME: &str = "builtin:base";
 const QUESTIONS: [&str; 4] = ["What does cargo lab do?", "What is finetuning?", "How do I stop a cell?", "Explain the call X."];
 
 /// One service for all tests that only ask.
@@ -87,7 +87,7 @@ fn a_stream_is_the_whole_answer_in_pieces() {
 #[test]
 fn thirty_two_at_once_get_what_each_gets_alone() {
     // Long prompts are read in pieces beside short ones; all join and leave at different times.
-    let prompt = |client: usize| format!("{}{}", "finetuning a model ".repeat(client % 5 * 25), QUESTIONS[client % 4]);
+    let prompt = |client: usize| format!("{}{}", "The dog ran home. ".repeat(client % 5 * 15), QUESTIONS[client % 4]);
     let expected: Vec<String> = (0..32).map(|client| alone(&prompt(client), 10 + client)).collect();
     let answers: Vec<String> = std::thread::scope(|scope| {
         let ask = |client: usize| {
@@ -209,7 +209,7 @@ fn what_is_wrong_is_named() {
     let message = json!([{ "role": "user", "content": "a" }]);
     let long = "finetuning ".repeat(600);
     let cases = [
-        ("completions", json!({ "model": "nobody", "prompt": "a" }), 404, "`nobody` is not served here; there are: `builtin:tuned`"),
+        ("completions", json!({ "model": "nobody", "prompt": "a" }), 404, "`nobody` is not served here; there are: `builtin:base`"),
         ("completions", json!({ "prompt": "a" }), 400, "`model` must be the name"),
         ("completions", json!({ "model": NAME }), 400, "`prompt` is missing"),
         ("completions", json!({ "model": NAME, "prompt": "" }), 400, "the prompt has no tokens"),

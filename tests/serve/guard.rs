@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::serve::client::{completion, get, place, receive, send};
 use crate::support::{fresh_folder, refused, tiny_rows};
 
-const NAME: &str = "builtin:tuned";
+const NAME: &str = "builtin:base";
 
 fn start(config: ServeConfig) -> Server {
     Server::start(vec![ServedModel::load(NAME).unwrap()], config).unwrap()
@@ -68,7 +68,7 @@ fn it_tells_its_models_its_health_and_its_numbers() {
         "finetuning_requests_total{endpoint=\"completions\",status=\"400\"} 1".to_string(),
         format!("finetuning_prompt_tokens_total {}", answer["usage"]["prompt_tokens"]),
         "finetuning_generated_tokens_total 3".to_string(),
-        "finetuning_texts{model=\"builtin:tuned\"} 0".to_string(),
+        "finetuning_texts{model=\"builtin:base\"} 0".to_string(),
         "finetuning_first_token_seconds_count 1".to_string(),
         "finetuning_answer_seconds_bucket{le=\"+Inf\"} 1".to_string(),
     ] {
@@ -139,4 +139,15 @@ fn it_ends_with_its_handle_and_says_what_it_cannot_do() {
     refused(Server::start([served(), served()].concat(), ServeConfig::default()), &["a name of its own"]);
     refused(Server::start(served(), ServeConfig { max_batch: 0, ..Default::default() }), &["max_batch is 0"]);
     refused(Server::start(served(), ServeConfig { api_key: Some("a b".into()), ..Default::default() }), &["a space"]);
+}
+
+#[test]
+fn a_body_is_no_deeper_than_any_file() {
+    let server = start(ServeConfig::default());
+    for depth in [130, 100_000] {
+        let body = format!("{{\"model\": \"{NAME}\", \"prompt\": {}{}}}", "[".repeat(depth), "]".repeat(depth));
+        let refusal = receive(send(&server, "POST /v1/completions", "", &body));
+        assert!(refusal.status == 400 && refusal.refusal().contains("not valid JSON: recursion limit"), "{refusal:?}");
+    }
+    assert_eq!(get(&server, "/health").status, 200);
 }

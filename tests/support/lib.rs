@@ -1,14 +1,18 @@
 //! What several tests need, and the programs that they start: fixture files, fresh folders, closeness, a hub of this machine.
 
+pub mod chat;
+pub mod finetuned;
 pub mod hub;
 pub mod killed;
 pub mod mutation;
 pub mod wire;
+pub mod workbook;
 
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
 use finetuning::compute::cpu::activation::scramble;
@@ -63,6 +67,30 @@ pub fn fresh_folder() -> PathBuf {
     let _ = std::fs::remove_dir_all(&path);
     std::fs::create_dir_all(&path).unwrap();
     path
+}
+
+/// Fails where 64 times as much work takes more than 1,500 times as long: the square would be 4,096 times, and an input of a few
+/// megabytes take hours; what other programs take of the processor meanwhile is less. `work` does so much of it and says how long
+/// that took.
+#[track_caller]
+pub fn grows_evenly(name: &str, small: usize, work: impl Fn(usize) -> Duration) {
+    let least = (0..5).map(|_| work(small)).min().unwrap_or_default().max(Duration::from_micros(100));
+    // Other work on the machine makes one turn slow, not three.
+    let mut most = Duration::MAX;
+    for _ in 0..3 {
+        most = most.min(work(64 * small));
+        if most < 1500 * least {
+            break;
+        }
+    }
+    assert!(most < 1500 * least, "{name}: {least:?} for {small}, {most:?} for {}", 64 * small);
+}
+
+/// How long something takes.
+pub fn time<T>(work: impl FnOnce() -> T) -> Duration {
+    let start = Instant::now();
+    std::hint::black_box(work());
+    start.elapsed()
 }
 
 /// Says that a test cannot run on this machine, past the capture of the tests' output: `.ci/run` counts these lines and takes

@@ -101,3 +101,35 @@ fn a_repository_of_such_files_is_a_model_and_several_have_to_be_chosen_from() {
     assert_eq!(answer(&options(Some("model-q8.gguf"), true)).unwrap(), (small, 700), "from the cache");
     refused(answer(&options(Some("model-q2.gguf"), false)), &["model-q2.gguf"]);
 }
+
+#[test]
+fn tokens_without_end_are_refused_before_they_are_cut() {
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+    let list = |name: &str, kind: u32, values: &[Vec<u8>]| {
+        [
+            text(name),
+            9u32.to_le_bytes().to_vec(),
+            kind.to_le_bytes().to_vec(),
+            (values.len() as u64).to_le_bytes().to_vec(),
+            values.concat(),
+        ]
+        .concat()
+    };
+    let tokenizer = |long: usize| {
+        let tokens = [text("<unk>"), text("</s>"), text(&"a".repeat(long))];
+        let numbers = [0u32, 1, 2].map(|number| (number as f32).to_le_bytes().to_vec());
+        let entries = [
+            [text("tokenizer.ggml.model"), 8u32.to_le_bytes().to_vec(), text("llama")].concat(),
+            [text("tokenizer.ggml.eos_token_id"), 4u32.to_le_bytes().to_vec(), 1u32.to_le_bytes().to_vec()].concat(),
+            list("tokenizer.ggml.tokens", 8, &tokens),
+            list("tokenizer.ggml.scores", 6, &numbers),
+        ];
+        let head =
+            [b"GGUF".to_vec(), 3u32.to_le_bytes().to_vec(), 0u64.to_le_bytes().to_vec(), (entries.len() as u64).to_le_bytes().to_vec()];
+        let path = fresh_folder().join("a.gguf");
+        std::fs::write(&path, [head.concat(), entries.concat()].concat()).unwrap();
+        AutoTokenizer::from_pretrained(&path.display().to_string())
+    };
+    tokenizer(1000).unwrap();
+    refused(tokenizer(1 << 17), &["a.gguf", "too many letters"]);
+}

@@ -58,5 +58,36 @@ fn masks_are_transformers_and_trls() {
         }
     }
     assert_eq!(ways.len(), 3, "{ways:?}");
-    assert_eq!((equal, refusals), (213, 12));
+    assert_eq!((equal, refusals), (240, 12));
+}
+
+#[test]
+fn another_version_of_a_known_template_is_said() {
+    let masks = read("masks.json");
+    let data = chat(&masks["conversations"]["one"], &Value::Null);
+    for (name, title, from, to) in [
+        ("glm4", "GLM 4", "<|user|>\n{{ visible_text(m.content) }}", "<|user|>\n{{ visible_text(m['content']) }}"),
+        ("gpt-oss", "gpt-oss", "{%- set last_tool_call.name = none %}\n        {%- endif %}", "{%- endif %}"),
+        ("muse-glimmer", "Muse Glimmer", "{%- if message.get('reasoning_content') -%}", "{%- if message.reasoning_content -%}"),
+    ] {
+        let mut configuration = masks["templates"][name].clone();
+        let report = |configuration: &Value| {
+            let (_, report) = tokenize_with(&data, &with_template(&masks, configuration), &TokenizeOptions::default()).unwrap();
+            report
+        };
+        assert_eq!(report(&configuration).unmarked, None, "{name}");
+        let template = configuration["chat_template"].as_str().unwrap();
+        assert_eq!(template.matches(from).count(), 1, "{name}");
+        configuration["chat_template"] = template.replace(from, to).into();
+        assert_eq!(report(&configuration).unmarked.as_deref(), Some(title), "{name}");
+    }
+    // Of rows that are no conversations nothing is said.
+    let plain = Dataset::from_examples(vec![Example::new([("question", "Why?"), ("answer", " So.")])]);
+    for name in ["glm4", "qwen3"] {
+        let tokenizer = with_template(&masks, &masks["templates"][name]);
+        let (_, report) = tokenize_with(&plain, &tokenizer, &TokenizeOptions::default()).unwrap();
+        assert!(!report.keeps_reasoning && report.unmarked.is_none(), "{name}");
+        let (_, report) = tokenize_with(&data, &tokenizer, &TokenizeOptions::default()).unwrap();
+        assert_eq!(report.keeps_reasoning, name == "qwen3");
+    }
 }

@@ -4,7 +4,7 @@ use finetuning::tokenizer::encode::IGNORE_INDEX;
 use finetuning::*;
 use serde_json::{Value, json};
 
-use crate::support::{fixture, fresh_folder, ids, json as read, refused};
+use crate::support::{fixture, fresh_folder, ids, json as read, refused, time};
 use crate::tokenizer::masks::with_template;
 
 fn neox() -> Tokenizer {
@@ -233,6 +233,78 @@ fn a_weight_of_zero_is_not_learnt() {
 }
 
 #[test]
+fn what_files_say_of_a_turn_decides_whether_it_is_learnt() {
+    let (masks, plain) = chats();
+    let said = |extra: &Value| {
+        let turns = [("user", "a"), ("assistant", "wrong"), ("user", "b"), ("assistant", "right")];
+        let mut turns: Value = turns.map(|(role, content)| json!({"role": role, "content": content})).into_iter().collect();
+        turns[1].as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        one_chat(turns)
+    };
+    let marked = with_template(&masks, &masks["templates"]["chatml-marked"]);
+    for (extra, expected) in [
+        // OpenAI, axolotl, ms-swift; where nothing is said, a turn is learnt.
+        (json!({"weight": 0}), "right\n"),
+        (json!({"train": false}), "right\n"),
+        (json!({"loss": false}), "right\n"),
+        (json!({"loss_scale": 0.0}), "right\n"),
+        (json!({"train": false, "weight": 0, "loss": null}), "right\n"),
+        (json!({"train": true}), "wrong\nright\n"),
+        (json!({"loss": true, "loss_scale": 1.0}), "wrong\nright\n"),
+        (json!({"train": null, "train_detail": []}), "wrong\nright\n"),
+    ] {
+        for tokenizer in [&plain, &marked] {
+            let (rows, _) = tokenize_with(&said(&extra), tokenizer, &TokenizeOptions::default()).unwrap();
+            let ids: Vec<u32> = rows.get(0).unwrap().labels.iter().copied().filter(|label| *label != IGNORE_INDEX).collect();
+            assert_eq!(tokenizer.decode(&ids).unwrap(), expected, "{extra}");
+        }
+    }
+    for (extra, parts) in [
+        (json!({"loss_scale": 0.5}), vec!["row 0", "message 1", "`loss_scale` is 0.5", "0 or 1"]),
+        (json!({"train": "no"}), vec!["message 1", "`train` is \"no\""]),
+        (json!({"weight": 1, "train": false}), vec!["message 1", "`weight` says true, `train` says false"]),
+        (json!({"train_detail": [{"begin_offset": 0, "end_offset": 1, "train": false}]}), vec!["message 1", "`train_detail`"]),
+    ] {
+        refused(tokenize_with(&said(&extra), &plain, &TokenizeOptions::default()), &parts);
+    }
+    let asked = json!([{"role": "user", "content": "a", "train": true}, {"role": "assistant", "content": "b"}]);
+    refused(tokenize_with(&one_chat(asked), &plain, &TokenizeOptions::default()), &["message 0", "`train` is true for `user`"]);
+    let never = json!([{"role": "user", "content": "a", "train": false}, {"role": "assistant", "content": "b", "train": false}]);
+    refused(tokenize_with(&one_chat(never), &plain, &TokenizeOptions::default()), &["row 0", "`train` or `loss` is false"]);
+}
+
+#[test]
+fn calls_that_a_template_does_not_write_are_not_learnt_in_silence() {
+    let masks = read("masks.json");
+    let whole = &masks["conversations"]["tools"];
+    let call_alone: Value = whole.as_array().unwrap()[..2].iter().cloned().collect();
+    let data =
+        |messages: &Value| Dataset::from_examples(vec![Example::new([("messages", messages.clone()), ("tools", masks["tools"].clone())])]);
+    let (mut refusals, mut written) = (0, 0);
+    for (name, configuration) in masks["templates"].as_object().unwrap() {
+        let tokenizer = with_template(&masks, configuration);
+        let writes = configuration["chat_template"].as_str().unwrap().contains("tool_calls");
+        // A template that refuses tools says so itself.
+        if let Ok((_, report)) = tokenize_with(&data(whole), &tokenizer, &TokenizeOptions::default()) {
+            assert_eq!(report.unwritten, if writes { vec![] } else { vec![0] }, "{name}");
+        }
+        match writes {
+            true => {
+                tokenize_with(&data(&call_alone), &tokenizer, &TokenizeOptions::default())
+                    .unwrap_or_else(|error| panic!("{name}: {error}"));
+                written += 1;
+            }
+            false => {
+                let parts = ["row 0", "message 1", "chat template of `", "writes nothing of its tool call", "chat_template.jinja"];
+                refused(tokenize_with(&data(&call_alone), &tokenizer, &TokenizeOptions::default()), &parts);
+                refusals += 1;
+            }
+        }
+    }
+    assert_eq!((refusals, written), (18, 10));
+}
+
+#[test]
 fn a_template_that_hides_the_assistant_is_refused() {
     let masks = read("masks.json");
     // What was said before is written otherwise once more follows.
@@ -284,4 +356,21 @@ fn a_pair_is_scored_as_the_harness_encodes_it() {
         assert!((ours + report.loss * report.tokens as f64).abs() < 1e-4, "{case}: {ours}");
     }
     refused(log_probability(&model, &tokenizer, "  ", "a"), &["has no tokens"]);
+}
+
+#[test]
+fn a_long_conversation_is_cut_in_less_time_than_it_is_learnt_whole() {
+    let masks = read("masks.json");
+    let tokenizer = with_template(&masks, &masks["templates"]["chatml"]);
+    let turn = |turn: usize| json!({"role": if turn.is_multiple_of(2) { "user" } else { "assistant" }, "content": format!("turn {turn}")});
+    let data = Dataset::from_examples(vec![Example::new([("messages", (0..240).map(turn).collect::<Value>())])]);
+    let cost = |length: usize| {
+        let options = TokenizeOptions::new().with_max_length(length);
+        let (rows, report) = tokenize_with(&data, &tokenizer, &options).unwrap();
+        assert_eq!((rows.len(), report.truncated.len()), (1, usize::from(length < 1000)));
+        assert!(rows.get(0).unwrap().input_ids.len() <= length && rows.get(0).unwrap().input_ids.len() > length.min(1000) / 2);
+        time(|| tokenize_with(&data, &tokenizer, &options).unwrap())
+    };
+    let (cut, whole) = (cost(100), cost(1_000_000));
+    assert!(cut < whole, "{cut:?} {whole:?}");
 }

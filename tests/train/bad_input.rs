@@ -233,6 +233,73 @@ fn tiny_rows_of(length: usize, count: usize) -> TokenizedDataset {
 }
 
 #[test]
+fn numbers_at_the_end_of_their_types_are_no_fault() {
+    let new = |arguments: TrainingArguments| {
+        let suited = arguments.clone().suited(10, 2);
+        let _ = (arguments.total_steps(10), arguments.steps_per_epoch(10), suited.rate_plan(suited.total_steps(10)));
+        Trainer::new(
+            &tiny_model(1),
+            TrainingArguments { output_dir: fresh_folder(), disable_tqdm: true, ..arguments },
+            tiny_rows(4),
+            tiny_rows(2),
+        )
+    };
+    let huge = usize::MAX / 2;
+    for arguments in [
+        TrainingArguments { per_device_train_batch_size: huge, gradient_accumulation_steps: 8, max_steps: 1, ..Default::default() },
+        TrainingArguments { per_device_train_batch_size: huge, group_by_length: true, max_steps: 1, ..Default::default() },
+        TrainingArguments { per_device_train_batch_size: huge, packing: true, max_steps: 1, ..Default::default() },
+        TrainingArguments { logging_steps: usize::MAX, eval_steps: usize::MAX, save_steps: usize::MAX, max_steps: 1, ..Default::default() },
+        TrainingArguments {
+            lr_scheduler_type: Schedule::WarmupStableDecay,
+            lr_scheduler_kwargs: SchedulerKwargs { num_decay_steps: Some(usize::MAX), ..Default::default() },
+            max_steps: 3,
+            ..Default::default()
+        },
+    ] {
+        let mut trainer = new(arguments).unwrap();
+        trainer.step().unwrap();
+    }
+    assert_eq!(new(TrainingArguments { num_train_epochs: 1e300, ..Default::default() }).unwrap().total_steps(), usize::MAX);
+    refused(new(TrainingArguments { per_device_train_batch_size: 0, ..Default::default() }), &["per_device_train_batch_size is 0"]);
+    // A run of any length whose rate is never above 0 is refused at once.
+    refused(new(TrainingArguments { learning_rate: 0.0, max_steps: i64::MAX, ..Default::default() }), &["learning rate is 0 at each"]);
+    refused(
+        new(TrainingArguments { learning_rate: 5e-324, warmup_steps: huge, max_steps: i64::MAX, ..Default::default() }),
+        &["learning rate is 0"],
+    );
+}
+
+#[test]
+fn a_rate_below_zero_is_no_rate() {
+    let refuse = |kind, kwargs: SchedulerKwargs, parts: &[&str]| {
+        let arguments = TrainingArguments { lr_scheduler_type: kind, lr_scheduler_kwargs: kwargs, ..Default::default() };
+        refused(arguments.validate(), parts);
+    };
+    let none = SchedulerKwargs::default();
+    refuse(Schedule::CosineWithMinLr, SchedulerKwargs { min_lr: Some(-1.0), ..none }, &["lr_scheduler_kwargs.min_lr is -1", "at least 0"]);
+    refuse(Schedule::CosineWithMinLr, SchedulerKwargs { min_lr: Some(1.0), ..none }, &["min_lr is 1", "at most learning_rate"]);
+    refuse(Schedule::CosineWithMinLr, SchedulerKwargs { min_lr_rate: Some(1.5), ..none }, &["min_lr_rate is 1.5"]);
+    refuse(Schedule::Polynomial, SchedulerKwargs { lr_end: Some(-1e-5), ..none }, &["lr_end is -0.00001"]);
+    refuse(Schedule::Polynomial, SchedulerKwargs { power: Some(f64::NAN), ..none }, &["power is NaN"]);
+    refuse(Schedule::Cosine, SchedulerKwargs { num_cycles: Some(f64::INFINITY), ..none }, &["num_cycles is inf"]);
+    refuse(Schedule::InverseSqrt, SchedulerKwargs { timescale: Some(0.0), ..none }, &["timescale is 0"]);
+}
+
+#[test]
+fn an_output_folder_has_a_name() {
+    let own = |save_steps, report_to: &[&str]| TrainingArguments {
+        output_dir: "".into(),
+        save_steps,
+        report_to: report_to.iter().map(ToString::to_string).collect(),
+        ..Default::default()
+    };
+    refused(own(1, &[]).validate(), &["output_dir is empty", "the name of a folder"]);
+    refused(own(0, &["tensorboard"]).validate(), &["output_dir is empty"]);
+    own(0, &[]).validate().unwrap();
+}
+
+#[test]
 fn more_arguments_that_cannot_work() {
     let refuse = |arguments: TrainingArguments, parts: &[&str]| refused(arguments.validate(), parts);
     refuse(TrainingArguments { bf16: true, fp16: true, ..Default::default() }, &["fp16 is true", "one format"]);

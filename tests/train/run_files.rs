@@ -301,3 +301,34 @@ fn meters_count_exactly() {
     let curve = LossCurve { history: trainer.history().to_vec(), total_steps: 100_000_000 };
     assert!(["gradient ", "learning rate ", "tokens/s", "h ", " left"].iter().all(|part| curve.text().contains(part)), "{}", curve.text());
 }
+
+#[test]
+fn numbers_of_a_checkpoint_are_read_to_the_last_bit() {
+    let folder = fresh_folder();
+    let arguments = |rate: f64| TrainingArguments {
+        output_dir: folder.clone(),
+        overwrite_output_dir: true,
+        learning_rate: rate,
+        logging_steps: 1,
+        save_steps: 60,
+        max_steps: 60,
+        disable_tqdm: true,
+        ..Default::default()
+    };
+    let make = |rate| Trainer::new(&tiny_model(1), arguments(rate), tiny_rows(24), TokenizedDataset::default()).unwrap();
+    let mut whole = make(3e-4);
+    whole.train().unwrap();
+    let mut again = make(3e-4);
+    again.resume("checkpoint-60").unwrap();
+    let (ours, theirs) = (&again.state().log_history, &whole.state().log_history);
+    assert_eq!(ours.len(), 60);
+    // The last entry, of the end of the run, comes after the checkpoint.
+    assert_eq!(ours[..], theirs[..60]);
+    let mut rate = 1e-3;
+    for case in 0..300 {
+        rate *= 0.9876543210987654;
+        let settings = TrainingArguments { weight_decay: rate / 3.0, ..arguments(rate) };
+        settings.save(folder.join("settings.json")).unwrap();
+        assert_eq!(TrainingArguments::load(folder.join("settings.json")).unwrap(), settings, "case {case}");
+    }
+}

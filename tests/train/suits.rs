@@ -42,6 +42,7 @@ fn few_rows_get_steps_enough_and_many_are_left_alone() {
     assert_eq!((given.num_train_epochs, given.eval_steps), (50.0, 7));
     let given = TrainingArguments { max_steps: 3, warmup_steps: 0, ..own() };
     assert_eq!(given.clone().suited(18, 0), given);
+    assert_eq!(own().suited(0, 0), own(), "no rows suit nothing");
 }
 
 #[test]
@@ -101,6 +102,18 @@ fn a_run_that_overfits_says_so() {
 }
 
 #[test]
+fn a_run_that_learns_nothing_says_so() {
+    let slow = || TrainingArguments { learning_rate: 1e-9, ..arguments(-1) };
+    let own = TrainingArguments { num_train_epochs: 3.0, ..slow() };
+    let mut trainer = run(own);
+    assert_eq!(warned(&mut trainer), [WarningKind::Unchanged]);
+    let text = trainer.train().unwrap().to_string();
+    assert!(text.contains("nothing was learnt") && text.contains("raise learning_rate"), "{text}");
+    // Of one pass nothing can be said: each loss is that of other rows.
+    assert_eq!(warned(&mut run(TrainingArguments { num_train_epochs: 1.0, ..slow() })), []);
+}
+
+#[test]
 fn a_run_without_a_gradient_says_so() {
     use finetuning::train::report::StepReport;
     use finetuning::train::watch::Watch;
@@ -117,6 +130,73 @@ fn a_run_without_a_gradient_says_so() {
     };
     assert_eq!(kinds(&[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]), [(WarningKind::NoGradient, 6)]);
     assert_eq!(kinds(&[0.0, 0.0, 0.0, 0.0, 1e-9, 0.0, 0.0]), []);
+}
+
+#[test]
+fn a_run_that_cannot_learn_says_so_and_goes_on() {
+    // An adapter of nothing but zeros: each of its two factors is the other's gradient.
+    let model = tiny_model(1).with_lora(&LoraConfig::default()).unwrap();
+    for (name, weight) in model.weights() {
+        if name.contains("lora_A") {
+            weight.update(|values| values.fill(0.0)).unwrap();
+        }
+    }
+    let mut trainer = Trainer::new(&model, arguments(8), tiny_rows(24), tiny_rows(3)).unwrap();
+    let output = trainer.train().unwrap();
+    let kinds: Vec<_> = output.warnings.iter().map(|warning| (warning.kind, warning.step)).collect();
+    assert_eq!(kinds, [(WarningKind::NoGradient, 5)]);
+    assert!(output.to_string().contains("warning: the gradient is 0 since step 1: the model cannot learn"), "{output}");
+    assert_eq!((trainer.history().len(), trainer.history()[7].grad_norm), (8, 0.0));
+    // The same adapter with a first factor that is not zero has a gradient; so few steps at this rate change little.
+    let model = tiny_model(1).with_lora(&LoraConfig::default()).unwrap();
+    let mut trainer = Trainer::new(&model, arguments(8), tiny_rows(24), tiny_rows(3)).unwrap();
+    assert_eq!(warned(&mut trainer), [WarningKind::Unchanged]);
+}
+
+#[test]
+fn an_evaluation_without_a_number_is_said_and_is_never_the_best() {
+    // Finite weights that overflow in one row, which is held out: its word has an embedding that no norm can square.
+    let model = tiny_model(1);
+    let (name, embedding) = &model.weights()[0];
+    assert!(name.contains("embed_in"), "{name}");
+    embedding.update(|values| values[95 * 32..].fill(3e38)).unwrap();
+    let train = rows(&(0..8).map(|row| (0..6).map(|place| (row * 7 + place) % 90).collect()).collect::<Vec<Vec<u32>>>());
+    let held_out = rows(&[vec![1, 95, 2, 3]]);
+    let own = TrainingArguments { eval_steps: 2, save_steps: 2, load_best_model_at_end: true, ..arguments(6) };
+    let mut trainer = Trainer::new(&model, own, train, held_out).unwrap();
+    let output = trainer.train().unwrap();
+    let kinds: Vec<_> = output.warnings.iter().map(|warning| (warning.kind, warning.step)).collect();
+    assert_eq!(kinds, [(WarningKind::NotFinite, 2)]);
+    assert!(output.to_string().contains("warning: the evaluation after step 2 gives no finite loss"), "{output}");
+    assert!(trainer.history().iter().all(|step| step.loss.is_finite()));
+    assert!(trainer.history().iter().filter_map(|step| step.eval_loss).all(|loss| !loss.is_finite()));
+    assert_eq!((trainer.state().best_metric, &trainer.state().best_model_checkpoint), (None, &None));
+}
+
+#[test]
+fn other_rows_than_before_are_said() {
+    let folder = fresh_folder();
+    let new = |rows: TokenizedDataset| {
+        let own = TrainingArguments { save_steps: 2, output_dir: folder.clone(), overwrite_output_dir: true, ..arguments(4) };
+        Trainer::new(&tiny_model(1), own, rows, tiny_rows(3)).unwrap()
+    };
+    new(tiny_rows(24)).train().unwrap();
+    let resumed = |rows: TokenizedDataset| {
+        let mut trainer = new(rows);
+        trainer.resume("checkpoint-2").unwrap();
+        trainer.train().unwrap().warnings
+    };
+    assert_eq!(resumed(tiny_rows(24)), []);
+    // As many rows, of which one has another word; and the same rows in another order.
+    let changed = |change: fn(&mut Vec<Encoding>)| {
+        let mut rows = tiny_rows(24).into_rows();
+        change(&mut rows);
+        resumed(TokenizedDataset::from_rows(rows))
+    };
+    for warnings in [changed(|rows| rows[7].input_ids[1] ^= 1), changed(|rows| rows.swap(3, 4)), changed(|rows| rows[0].labels[2] = 5)] {
+        assert_eq!(warnings.iter().map(|warning| (warning.kind, warning.step)).collect::<Vec<_>>(), [(WarningKind::OtherRows, 2)]);
+        assert!(warnings[0].text.contains("train_dataset holds other rows"), "{}", warnings[0].text);
+    }
 }
 
 #[test]

@@ -1,28 +1,73 @@
-//! A panic in a cell → a record on stdout; compiled by rustc when the kernel is first started, not by cargo.
+//! A panic in a cell → a record for the kernel, and an interrupt → the end of the cell's loops; compiled by rustc when the kernel
+//! is first started, not by cargo.
 //!
 //! The cells and this library share one libstd, so the hook and the flushes below act on the cells' own panics and output.
+//! Neither waits for the lock of standard output, which a cell may hold for as long as it likes.
 
+use std::ffi::OsString;
+use std::fs::File;
 use std::io::Write;
-use std::sync::OnceLock;
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::Thread;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 /// How long text without a newline stays in the buffer of standard output.
 const FLUSH: Duration = Duration::from_millis(80);
+/// How long the end of a cell waits for the flush, when a thread holds standard output.
+const PATIENCE: Duration = Duration::from_millis(300);
 
-static RUNS: AtomicBool = AtomicBool::new(false);
-static FLUSHER: OnceLock<Thread> = OnceLock::new();
+/// What the flushing thread is to do, and has done.
+struct Work {
+    runs: bool,
+    cell: u64,
+    /// Whether the end of a cell waits for a flush.
+    asked: bool,
+    /// Whether there is no such thread.
+    alone: bool,
+}
+
+/// Whether the loops of the running cell are to end.
+#[unsafe(no_mangle)]
+pub static FINETUNING_STOPS: AtomicBool = AtomicBool::new(false);
+
+/// How long the companion's own loops may take to end as they like, before those of the cell do.
+const GRACE: Duration = Duration::from_millis(400);
+
+/// Who was there when the cell began: the thread that runs it, and the numbers of all.
+struct Threads {
+    main: Option<ThreadId>,
+    before: Vec<OsString>,
+}
+
+static THREADS: Mutex<Threads> = Mutex::new(Threads { main: None, before: Vec::new() });
+
+fn threads() -> MutexGuard<'static, Threads> {
+    THREADS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+static WORK: Mutex<Work> = Mutex::new(Work { runs: false, cell: 0, asked: false, alone: false });
+static CHANGED: Condvar = Condvar::new();
+
+fn work() -> MutexGuard<'static, Work> {
+    WORK.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Sets the panic hook and starts the thread that flushes while a cell runs.
 #[unsafe(no_mangle)]
 pub extern "C" fn finetuning_start() {
     // Without a thread, text without a newline comes at the end of the cell.
-    if let Ok(flusher) = std::thread::Builder::new().name("flush".into()).stack_size(64 << 10).spawn(flush_while_a_cell_runs) {
-        let _ = FLUSHER.set(flusher.thread().clone());
+    let flusher = std::thread::Builder::new().name("flush".into()).stack_size(64 << 10).spawn(flush_while_a_cell_runs);
+    work().alone = flusher.is_err();
+    if let Some(flag) = std::env::var_os("FINETUNING_INTERRUPT") {
+        let _ = std::thread::Builder::new().name("interrupt".into()).stack_size(64 << 10).spawn(move || look_for_an_interrupt(flag.as_ref()));
     }
-    // This libstd did not start the process, so it has no name for the thread that runs the cells.
-    let main = std::thread::current().id();
+    let secrets = std::env::var_os("FINETUNING_MARKS").and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    let secret = secrets.split(' ').next().unwrap_or_default().to_string();
+    // A cell may send its own output elsewhere.
+    let out = std::io::stdout().as_fd().try_clone_to_owned().map(File::from).ok();
     std::panic::set_hook(Box::new(move |info| {
         let payload = info.payload();
         let message = payload.downcast_ref::<&str>().map(|text| text.to_string());
@@ -33,9 +78,10 @@ pub extern "C" fn finetuning_start() {
             Ok(_) => std::backtrace::Backtrace::force_capture().to_string(),
         };
         let thread = std::thread::current();
-        let name = if thread.id() == main { "main" } else { thread.name().unwrap_or("<unnamed>") };
+        // This libstd did not start the process, so it has no name for the thread that runs the cells.
+        let name = if threads().main == Some(thread.id()) { "main" } else { thread.name().unwrap_or("<unnamed>") };
         let record = format!(
-            "\x02K{{\"panic\":{{\"message\":{},\"file\":{},\"line\":{},\"column\":{},\"thread\":{},\"backtrace\":{}}}}}\n",
+            "\x02K{secret}{{\"panic\":{{\"message\":{},\"file\":{},\"line\":{},\"column\":{},\"thread\":{},\"backtrace\":{}}}}}\n",
             json(&message),
             json(&place.0),
             place.1,
@@ -43,35 +89,90 @@ pub extern "C" fn finetuning_start() {
             json(name),
             json(&trace)
         );
-        let mut out = std::io::stdout().lock();
-        let _ = out.write_all(record.as_bytes()).and_then(|()| out.flush());
+        if let Some(mut out) = out.as_ref() {
+            let _ = out.write_all(record.as_bytes());
+        }
     }));
 }
 
 fn flush_while_a_cell_runs() {
     loop {
-        while !RUNS.load(Ordering::SeqCst) {
-            std::thread::park();
+        let mut now = work();
+        while !now.runs && !now.asked {
+            now = CHANGED.wait(now).unwrap_or_else(PoisonError::into_inner);
         }
-        std::thread::sleep(FLUSH);
+        if !now.asked {
+            now = CHANGED.wait_timeout(now, FLUSH).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let asked = now.asked;
+        drop(now);
         let _ = std::io::stdout().flush();
+        // Who has asked since then wants another one.
+        if asked {
+            work().asked = false;
+            CHANGED.notify_all();
+        }
     }
 }
 
-/// A cell begins.
+/// Sets the switch that the loops of a running cell look at, some time after the user has asked.
+fn look_for_an_interrupt(flag: &Path) {
+    loop {
+        let mut now = work();
+        while !now.runs {
+            now = CHANGED.wait(now).unwrap_or_else(PoisonError::into_inner);
+        }
+        let waited = CHANGED.wait_timeout(now, FLUSH).unwrap_or_else(PoisonError::into_inner).0;
+        let cell = waited.cell;
+        drop(waited);
+        if flag.exists() {
+            std::thread::sleep(GRACE);
+            let now = work();
+            if now.runs && now.cell == cell && flag.exists() {
+                FINETUNING_STOPS.store(true, Ordering::SeqCst);
+            }
+        }
+    }
+}
+
+/// A loop of a cell has seen the switch: it ends here, if it is the running cell's own.
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn finetuning_stop() {
+    let number = std::fs::read_link("/proc/thread-self").ok().and_then(|path| path.file_name().map(OsString::from));
+    let is_own = {
+        let threads = threads();
+        threads.main == Some(std::thread::current().id()) || number.is_some_and(|number| !threads.before.contains(&number))
+    };
+    if is_own {
+        std::panic::resume_unwind(Box::new("KeyboardInterrupt"));
+    }
+}
+
+/// A cell begins, on this thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn finetuning_begin() {
-    RUNS.store(true, Ordering::SeqCst);
-    if let Some(flusher) = FLUSHER.get() {
-        flusher.unpark();
-    }
+    let all = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten().map(|thread| thread.file_name());
+    *threads() = Threads { main: Some(std::thread::current().id()), before: all.collect() };
+    FINETUNING_STOPS.store(false, Ordering::SeqCst);
+    let mut now = work();
+    (now.runs, now.cell) = (true, now.cell + 1);
+    drop(now);
+    CHANGED.notify_all();
 }
 
-/// A cell has ended: writes out what it printed without a newline.
+/// A cell has ended: writes out what it printed without a newline, unless a thread holds standard output.
 #[unsafe(no_mangle)]
 pub extern "C" fn finetuning_flush() {
-    RUNS.store(false, Ordering::SeqCst);
-    let _ = std::io::stdout().flush();
+    FINETUNING_STOPS.store(false, Ordering::SeqCst);
+    let mut now = work();
+    now.runs = false;
+    if now.alone {
+        let _ = std::io::stdout().flush();
+        return;
+    }
+    now.asked = true;
+    CHANGED.notify_all();
+    let _ = CHANGED.wait_timeout_while(now, PATIENCE, |now| now.asked);
 }
 
 fn json(text: &str) -> String {

@@ -1,9 +1,10 @@
 //! An interrupt request → the running cell stops, as gently as it allows.
 //!
 //! While a cell compiles, rustc is killed and nothing is lost; so is a program of a `!` line. While the cell runs, a flag
-//! file asks the companion's loops to return an error, which keeps every variable; a cell that has not ended [`PATIENCE`]
-//! later, or a second request, kills the process that holds the variables. Loops that look at the flag leave a sign of
-//! life in a second file, and a cell with a fresh one is given [`PATIENCE_WITH_HEARTBEAT`].
+//! file asks the companion's loops to return an error, which keeps every variable; a little later the programs that the cell
+//! has started are ended, so that it does not wait for them. A cell that has not ended [`PATIENCE`] later, or a second
+//! request, kills the process that holds the variables. Loops that look at the flag leave a sign of life in a second file,
+//! and a cell with a fresh one is given [`PATIENCE_WITH_HEARTBEAT`].
 
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -15,6 +16,10 @@ use crate::system::process;
 
 /// How long a running cell may take to notice the flag.
 const PATIENCE: Duration = Duration::from_secs(4);
+
+/// After how long the programs of a running cell are told to stop, and ended.
+const PROGRAMS_TOLD: Duration = Duration::from_millis(300);
+const PROGRAMS_ENDED: Duration = Duration::from_millis(1500);
 
 /// The same for a cell that looks at the flag, but slowly: a step of a training run may take long.
 const PATIENCE_WITH_HEARTBEAT: Duration = Duration::from_secs(30);
@@ -37,6 +42,10 @@ struct State {
     /// Whether the user asked again.
     insists: bool,
     killed: bool,
+    /// Whether programs of the cell were told to stop.
+    stopped_programs: bool,
+    /// The processes of the cells when this one began.
+    before: Vec<u32>,
     /// The process group of a `!` line.
     outside: Option<u32>,
     child: Option<Arc<Mutex<Child>>>,
@@ -50,6 +59,13 @@ enum Phase {
     Running,
 }
 
+impl State {
+    /// The process that runs the cells.
+    fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(|child| child.lock().expect("no panic while it is held").id())
+    }
+}
+
 /// What a finished cell went through.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
@@ -57,6 +73,8 @@ pub struct Outcome {
     pub interrupted: bool,
     /// Whether that killed the process and its variables.
     pub killed: bool,
+    /// Whether programs that the cell had started were ended.
+    pub stopped_programs: bool,
 }
 
 impl Interrupt {
@@ -86,7 +104,8 @@ impl Interrupt {
         let mut state = self.lock();
         let _ = std::fs::remove_file(&self.flag);
         let _ = std::fs::remove_file(&self.heartbeat);
-        *state = State { phase: Phase::Compiling, cell: state.cell + 1, child: state.child.take(), ..State::default() };
+        let before = state.pid().map(|child| spawn::descendants(child, None)).unwrap_or_default();
+        *state = State { phase: Phase::Compiling, cell: state.cell + 1, child: state.child.take(), before, ..State::default() };
     }
 
     /// The compiled cell starts to run.
@@ -129,7 +148,7 @@ impl Interrupt {
         let mut state = self.lock();
         let _ = std::fs::remove_file(&self.flag);
         state.phase = Phase::Idle;
-        Outcome { interrupted: state.asked.is_some(), killed: state.killed }
+        Outcome { interrupted: state.asked.is_some(), killed: state.killed, stopped_programs: state.stopped_programs }
     }
 
     /// The user asks to stop; without a cell nothing happens.
@@ -159,7 +178,7 @@ impl Interrupt {
             if state.cell != cell || state.phase == Phase::Idle {
                 return;
             }
-            let child = state.child.as_ref().map(|child| child.lock().expect("no panic while it is held").id());
+            let child = state.pid();
             match (state.phase, state.outside) {
                 (_, Some(group)) => process::kill_group(group),
                 (Phase::Running, None) if state.insists || self.is_out_of_patience(asked.elapsed()) => {
@@ -167,7 +186,14 @@ impl Interrupt {
                     child.into_iter().for_each(process::kill_group);
                     return;
                 }
-                (Phase::Compiling, None) => descendants(child).into_iter().for_each(process::kill),
+                (Phase::Running, None) if asked.elapsed() > PROGRAMS_TOLD => {
+                    let end = if asked.elapsed() > PROGRAMS_ENDED { process::kill } else { process::interrupt };
+                    let all = child.map(|child| spawn::descendants(child, None)).unwrap_or_default();
+                    let own: Vec<u32> = all.into_iter().filter(|process| !state.before.contains(process)).collect();
+                    state.stopped_programs |= !own.is_empty();
+                    own.into_iter().for_each(end);
+                }
+                (Phase::Compiling, None) => spawn::descendants(std::process::id(), child).into_iter().for_each(process::kill),
                 _ => {}
             }
             drop(state);
@@ -189,47 +215,12 @@ impl Interrupt {
         drop(state);
         let child = child.and_then(|child| child.try_lock().ok().map(|child| child.id()));
         outside.into_iter().chain(child).for_each(process::kill_group);
-        descendants(None).into_iter().for_each(process::kill);
+        spawn::descendants(std::process::id(), None).into_iter().for_each(process::kill);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().expect("no panic while it is held")
     }
-}
-
-/// All processes that this one started, directly or not, except `spared` and its own.
-fn descendants(spared: Option<u32>) -> Vec<u32> {
-    let list = parents_from_proc().unwrap_or_else(|| {
-        spawn::output(std::process::Command::new("ps").args(["-A", "-o", "pid=,ppid="]), "ps failed").unwrap_or_default()
-    });
-    let pairs: Vec<(u32, u32)> = list
-        .lines()
-        .filter_map(|line| {
-            let mut numbers = line.split_whitespace().map(str::parse);
-            Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
-        })
-        .collect();
-    let mut found = vec![std::process::id()];
-    let mut index = 0;
-    while index < found.len() {
-        let parent = found[index];
-        found.extend(pairs.iter().filter(|pair| pair.1 == parent && Some(pair.0) != spared).map(|pair| pair.0));
-        index += 1;
-    }
-    found.split_off(1)
-}
-
-/// `pid ppid` lines from /proc; none where there is no /proc.
-fn parents_from_proc() -> Option<String> {
-    let mut lines = String::new();
-    for entry in std::fs::read_dir("/proc").ok()?.flatten() {
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-        // The name in parentheses may hold blanks and parentheses.
-        if let (Some(pid), Some((_, rest))) = (entry.file_name().to_str(), stat.rsplit_once(") ")) {
-            lines += &format!("{pid} {}\n", rest.split(' ').nth(1).unwrap_or("0"));
-        }
-    }
-    (!lines.is_empty()).then_some(lines)
 }
 
 #[cfg(test)]
@@ -247,10 +238,10 @@ mod tests {
         interrupt.running();
         interrupt.request();
         assert!(flag.exists());
-        assert!(interrupt.end() == Outcome { interrupted: true, killed: false });
+        assert!(interrupt.end() == Outcome { interrupted: true, killed: false, stopped_programs: false });
         assert!(!flag.exists());
         interrupt.begin();
-        assert!(interrupt.end() == Outcome { interrupted: false, killed: false });
+        assert!(interrupt.end() == Outcome { interrupted: false, killed: false, stopped_programs: false });
     }
 
     #[test]
@@ -285,8 +276,8 @@ mod tests {
     #[test]
     fn descendants_are_found_and_can_be_spared() {
         let child = spawn::Running::start(std::process::Command::new("sleep").arg("60")).unwrap();
-        assert!(descendants(None).contains(&child.id()));
-        assert!(!descendants(Some(child.id())).contains(&child.id()));
+        assert!(spawn::descendants(std::process::id(), None).contains(&child.id()));
+        assert!(!spawn::descendants(std::process::id(), Some(child.id())).contains(&child.id()));
         process::kill(child.id());
         assert!(!child.wait().unwrap().success());
     }

@@ -5,11 +5,15 @@
 //! `messages` words what is said to the user, `interrupt` stops a cell.
 //! Imports: spawn, syntax, system.
 
+mod marks;
+
 pub(crate) mod messages;
 pub(crate) mod prepare;
 
 mod interrupt;
 mod lock;
+
+mod rewrite;
 
 mod process;
 
@@ -23,11 +27,17 @@ mod shell;
 
 mod serve;
 
+#[cfg(test)]
+mod fuzz;
+
 pub use protocol::history::FILE as HISTORY;
 pub use serve::run;
 
-/// Becomes the process of the cells, or a wrapper of rustc, when evcxr started this program as one; call it first.
+/// Becomes the process of the cells, or the compiler of a cell, when evcxr started this program as one; call it first.
 pub fn runtime_hook() {
+    if std::env::var_os(rewrite::rustc::WRAPPER).is_some() {
+        rewrite::rustc::run();
+    }
     if std::env::var_os(process::child::RUNNER).is_some() {
         process::runner::run();
     }

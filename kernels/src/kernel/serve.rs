@@ -13,10 +13,11 @@ use crate::kernel::interrupt::Interrupt;
 use crate::kernel::prepare::path;
 use crate::kernel::prepare::session::Session;
 use crate::kernel::protocol::connection;
+use crate::kernel::protocol::gate::Gate;
 use crate::kernel::protocol::history::History;
 use crate::kernel::protocol::iopub::IoPub;
 use crate::kernel::protocol::stdin::Stdin;
-use crate::kernel::protocol::wire::Request;
+use crate::kernel::protocol::wire::{self, Received, Request};
 use crate::kernel::shared::{Job, Shared};
 use crate::kernel::shell;
 use crate::system::process;
@@ -40,16 +41,21 @@ pub fn run(connection_file: &Path) -> Result<(), String> {
 
 async fn serve(connection: &zmq::ConnectionInfo, session: Session) -> Result<(), String> {
     let id = format!("finetuning-kernel-{}", std::process::id());
-    let bind = |error: zmq::RuntimeError| format!("cannot bind a socket of the connection file: {error}");
+    let bind = |error: zmq::RuntimeError| format!("cannot bind a socket: {error}");
+    let gate = Gate::new(connection, session.folder()).map_err(|error| format!("no folder for the sockets: {error}"))?;
+    let connection = gate.inner();
     let heartbeat = zmq::create_kernel_heartbeat_connection(connection).await.map_err(bind)?;
     let iopub = zmq::create_kernel_iopub_xpub_connection(connection, &id).await.map_err(bind)?;
     let shell = zmq::create_kernel_shell_connection(connection, &id).await.map_err(bind)?;
     let control = zmq::create_kernel_control_connection(connection, &id).await.map_err(bind)?;
     let input = zmq::create_kernel_stdin_connection(connection, &id).await.map_err(bind)?;
 
+    gate.open().await.map_err(|error| format!("cannot bind a port of the connection file: {error}"))?;
+
     let (jobs, queue) = std::sync::mpsc::channel();
+    let received = Arc::new(Received::default());
     let interrupt = Interrupt::new(session.flag());
-    let (iopub, stdin) = (IoPub::start(iopub), Stdin::start(input, Arc::clone(&interrupt)));
+    let (iopub, stdin) = (IoPub::start(iopub), Stdin::start(input, Arc::clone(&interrupt), Arc::clone(&received)));
     let history = History::open(History::path(&path::root()));
     let shared = Arc::new(Shared::new(iopub, stdin, interrupt, session, history, jobs));
     shared.iopub.status("starting", None);
@@ -58,13 +64,14 @@ async fn serve(connection: &zmq::ConnectionInfo, session: Session) -> Result<(),
     let engine = Arc::clone(&shared);
     std::thread::Builder::new()
         .name("engine".into())
-        .stack_size(16 << 20)
+        // rust-analyzer takes 50 kB for each level of an expression; the system provides what is used.
+        .stack_size(256 << 20)
         .spawn(move || queue::work(&engine, &queue))
         .map_err(|error| error.to_string())?;
 
     let (end, mut ended) = unbounded_channel();
-    tokio::spawn(listen(shell, Arc::clone(&shared), take, end.clone()));
-    tokio::spawn(listen(control, Arc::clone(&shared), |shared, request| shell::control(shared, &request), end.clone()));
+    tokio::spawn(listen(shell, Arc::clone(&shared), Arc::clone(&received), take, end.clone()));
+    tokio::spawn(listen(control, Arc::clone(&shared), received, |shared, request| shell::control(shared, &request), end.clone()));
     tokio::spawn(interrupt_on_signal(Arc::clone(&shared)));
     tokio::spawn(end_with_parent(end));
 
@@ -104,6 +111,7 @@ async fn beat(mut heartbeat: zmq::KernelHeartbeatConnection) {
 async fn listen(
     socket: zmq::KernelShellConnection,
     shared: Arc<Shared>,
+    received: Arc<Received>,
     handle: fn(&Arc<Shared>, Request) -> bool,
     end: UnboundedSender<()>,
 ) {
@@ -124,12 +132,13 @@ async fn listen(
                 continue;
             }
         };
+        let signature = wire::signature(&frames);
         let refused = |error: zmq::RuntimeError| match error.to_string() {
             words if words.contains("ring::error") => "its signature is wrong".to_string(),
             words => words,
         };
         let raw = zmq::RawMessage::from_multipart(frames, &receiver.mac).map_err(refused);
-        match raw.and_then(|raw| Request::decode(raw, &replies)) {
+        match raw.and_then(|raw| received.first(signature, raw)).and_then(|raw| Request::decode(raw, &replies)) {
             Ok(request) => {
                 if handle(&shared, request) {
                     let _ = end.send(());

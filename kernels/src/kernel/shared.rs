@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use crate::kernel::interrupt::Interrupt;
 use crate::kernel::lock::lock;
+use crate::kernel::marks::Marks;
+use crate::kernel::messages::places::{Places, Source};
 use crate::kernel::prepare::session::Session;
 use crate::kernel::protocol::comms::Comms;
 use crate::kernel::protocol::history::History;
@@ -39,7 +41,7 @@ impl Snapshot {
     /// The names that evcxr knows now.
     pub fn of(context: &CommandContext) -> Snapshot {
         let variables = context.variables_and_types().map(|(name, kind)| (name.to_string(), kind.to_string())).collect();
-        let items = context.defined_item_names().filter(|name| !name.starts_with("evcxr") && *name != "eprintln");
+        let items = context.defined_item_names().filter(|name| !name.starts_with("evcxr") && !["println", "eprintln"].contains(name));
         Snapshot { variables, items: items.map(str::to_string).collect() }
     }
 
@@ -56,6 +58,8 @@ pub struct Shared {
     pub(super) stdin: Stdin,
     pub(super) session: Session,
     jobs: mpsc::Sender<Job>,
+    /// The cells whose items live, the newest last; while a cell runs, it is the last.
+    pub(super) sources: Mutex<Vec<Source>>,
     snapshot: Mutex<Snapshot>,
     /// The request whose cell runs.
     pub(super) running: Mutex<Option<Arc<Header>>>,
@@ -83,6 +87,7 @@ impl Shared {
             comms: Comms::new(session.comms()),
             session,
             jobs,
+            sources: Mutex::default(),
             snapshot: Mutex::default(),
             running: Mutex::default(),
             history: Mutex::new(history),
@@ -139,6 +144,16 @@ impl Shared {
     /// The number of the last cell.
     pub fn count(&self) -> usize {
         self.count.load(Ordering::SeqCst)
+    }
+
+    /// Where the lines come from of the source that evcxr wrote last.
+    pub fn places(&self) -> Places {
+        let generated = std::fs::read_to_string(self.session.source()).unwrap_or_default();
+        let generated = match Marks::read(&self.session.marks()) {
+            Ok(marks) => marks.of_cell(&generated),
+            Err(_) => generated,
+        };
+        Places::new(&generated, lock(&self.sources).clone())
     }
 
     /// The names that the last cell left behind.

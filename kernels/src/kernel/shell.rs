@@ -8,16 +8,18 @@ use serde_json::{Value, json};
 use crate::kernel::engine::assist;
 use crate::kernel::interrupt::Interrupt;
 use crate::kernel::lock::lock;
-use crate::kernel::messages::completeness::{Completeness, completeness};
+use crate::kernel::messages::completeness::{self, Completeness};
 use crate::kernel::protocol::wire::{self, Request};
 use crate::kernel::shared::{Job, Shared};
 
 /// Handles one request of the shell channel that is no cell.
 pub fn shell(shared: &Arc<Shared>, request: Request) {
+    // While a cell runs, and where rust-analyzer would not come back, known names have to do.
+    let known_names_only = || shared.is_busy() || completeness::is_too_much(request.text("code"));
     match request.kind() {
-        "complete_request" if shared.is_busy() => shared.serve(&request, || assist::complete_from(&shared.snapshot(), &request)),
+        "complete_request" if known_names_only() => shared.serve(&request, || assist::complete_from(&shared.snapshot(), &request)),
         "complete_request" => shared.queue(Job::Complete(request)),
-        "inspect_request" if shared.is_busy() => shared.serve(&request, || assist::inspect_from(&shared.snapshot(), &request)),
+        "inspect_request" if known_names_only() => shared.serve(&request, || assist::inspect_from(&shared.snapshot(), &request)),
         "inspect_request" => shared.queue(Job::Inspect(request)),
         "is_complete_request" => shared.serve(&request, || is_complete(request.text("code"))),
         "history_request" => shared.serve(&request, || lock(&shared.history).reply(&request)),
@@ -95,7 +97,7 @@ fn kernel_info() -> Value {
 }
 
 fn is_complete(code: &str) -> Value {
-    match completeness(code) {
+    match completeness::completeness(code) {
         Completeness::Complete => json!({ "status": "complete" }),
         Completeness::Incomplete(indent) => json!({ "status": "incomplete", "indent": indent }),
         Completeness::Invalid => json!({ "status": "invalid" }),

@@ -1,5 +1,6 @@
 //! The words of the command line → the command that they ask for.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
@@ -7,21 +8,31 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use clap_complete::Shell;
 
+use crate::lab::commands::grade::TRUST;
 use crate::lab::commands::kernel::{self, Request};
 use crate::lab::failure::Failure;
+use crate::lab::grading::book::Form;
 
 const HELP: &str = "\
 cargo lab                     set everything up and open the lessons in JupyterLab
   --port <number>             the port of JupyterLab (default: the first free one from 8888)
   --no-browser                print the address, open no browser
+  --host <address>            the address that JupyterLab listens at (default: 127.0.0.1, this computer alone)
 cargo lab setup               all of that, but do not open JupyterLab
 cargo lab run [lesson ...]    run lessons without a browser (default: all); a lesson is a number, a name or a path
   --write                     keep the outputs in the notebooks
 cargo lab reset <lesson ...>  a lesson as it is in the repository again; your copy stays beside it
+cargo lab clean               remove builds and environment, free the disk; your copies and fetched models stay
+  --dry-run                   only say what would go
 cargo lab serve [model ...]   a playground and an OpenAI-compatible API for models; --help tells its options
 cargo lab doctor              check what the lessons need, and name the command that fixes it
 cargo lab build [lesson ...]  make the notebooks from notebooks/lessons
 cargo lab check               say which notebooks are not up to date
+  --contracts                 and which cells promise nothing, and what of the course no cell covers
+cargo lab grade [folder ...]  who solved which exercise; --help says what is trusted
+  --run                       run the learners' notebooks and believe the run alone
+  --csv, --markdown           the table in that form
+cargo lab book [folder]       the lessons as pages that need no server, with search and charts (default: .lab/book)
 cargo lab export <notebook>   write a cargo project that prints what the notebook prints; a folder may follow
 cargo lab bench               measure the kernel beside stock evcxr_jupyter
   --quick                     without the companion crate, which the stock kernel compiles for minutes
@@ -40,6 +51,7 @@ cargo lab completions <shell> a script that completes the words of `lab` in bash
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     Open {
+        host: IpAddr,
         port: Option<u16>,
         browser: bool,
     },
@@ -51,6 +63,9 @@ pub enum Command {
     Reset {
         lessons: Vec<String>,
     },
+    Clean {
+        dry: bool,
+    },
     Serve {
         words: Vec<String>,
     },
@@ -60,9 +75,19 @@ pub enum Command {
     Build {
         lessons: Vec<String>,
     },
-    Check,
+    Check {
+        contracts: bool,
+    },
+    Grade {
+        folders: Vec<PathBuf>,
+        run: bool,
+        form: Form,
+    },
     Bench {
         quick: bool,
+    },
+    Book {
+        folder: Option<PathBuf>,
     },
     Export {
         notebook: String,
@@ -126,14 +151,37 @@ fn grammar() -> clap::Command {
         .override_help(HELP)
         .arg(port())
         .arg(flag("no-browser", "open no browser"))
+        .arg(
+            Arg::new("host")
+                .long("host")
+                .value_name("address")
+                .value_parser(value_parser!(IpAddr))
+                .help("the address that JupyterLab listens at"),
+        )
         .args_conflicts_with_subcommands(true)
         .subcommand(command("setup", "set everything up"))
         .subcommand(command("run", "run lessons without a browser").arg(lessons()).arg(flag("write", "keep the outputs in the notebooks")))
         .subcommand(command("reset", "lessons as they are in the repository again").arg(lessons().num_args(1..).required(true)))
+        .subcommand(command("clean", "free the disk of what can be made again").arg(flag("dry-run", "only say what would go")))
         .subcommand(command("serve", "a playground and an API for models").disable_help_flag(true).arg(words))
         .subcommand(command("doctor", "check what the lessons need").arg(port()))
         .subcommand(command("build", "make the notebooks from notebooks/lessons").arg(lessons()))
-        .subcommand(command("check", "say which notebooks are not up to date"))
+        .subcommand(
+            command("check", "say which notebooks are not up to date")
+                .arg(flag("contracts", "also name cells that promise nothing, and what of the course no cell covers")),
+        )
+        .subcommand(
+            command("grade", "who solved which exercise")
+                .arg(Arg::new("folder").num_args(0..).value_parser(value_parser!(PathBuf)).help("a learner's folder, or one with theirs"))
+                .arg(flag("run", "run the learners' notebooks and believe the run alone"))
+                .arg(flag("csv", "the table as CSV").conflicts_with("markdown"))
+                .arg(flag("markdown", "the table as Markdown"))
+                .after_help(TRUST),
+        )
+        .subcommand(
+            command("book", "the lessons as pages")
+                .arg(Arg::new("folder").value_parser(value_parser!(PathBuf)).help("where to write them (default: .lab/book)")),
+        )
         .subcommand(
             command("export", "write a cargo project that prints what the notebook prints")
                 .arg(notebook)
@@ -160,14 +208,29 @@ pub fn parse(words: &[String]) -> Result<Command, Failure> {
     let many = |matches: &ArgMatches, name: &str| -> Vec<String> { matches.get_many(name).into_iter().flatten().cloned().collect() };
     let port = |matches: &ArgMatches| matches.get_one("port").copied();
     Ok(match matches.subcommand() {
-        None => Command::Open { port: port(&matches), browser: !matches.get_flag("no-browser") },
+        None => Command::Open {
+            host: matches.get_one("host").copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            port: port(&matches),
+            browser: !matches.get_flag("no-browser"),
+        },
         Some(("setup", _)) => Command::Setup,
         Some(("run", found)) => Command::Run { lessons: many(found, "lessons"), write: found.get_flag("write") },
         Some(("reset", found)) => Command::Reset { lessons: many(found, "lessons") },
+        Some(("clean", found)) => Command::Clean { dry: found.get_flag("dry-run") },
         Some(("serve", found)) => Command::Serve { words: many(found, "words") },
         Some(("doctor", found)) => Command::Doctor { port: port(found) },
         Some(("build", found)) => Command::Build { lessons: many(found, "lessons") },
-        Some(("check", _)) => Command::Check,
+        Some(("check", found)) => Command::Check { contracts: found.get_flag("contracts") },
+        Some(("grade", found)) => Command::Grade {
+            folders: found.get_many("folder").into_iter().flatten().cloned().collect(),
+            run: found.get_flag("run"),
+            form: match (found.get_flag("csv"), found.get_flag("markdown")) {
+                (true, _) => Form::Csv,
+                (_, true) => Form::Markdown,
+                _ => Form::Terminal,
+            },
+        },
+        Some(("book", found)) => Command::Book { folder: found.get_one("folder").cloned() },
         Some(("export", found)) => Command::Export {
             notebook: found.get_one::<String>("notebook").cloned().unwrap_or_default(),
             folder: found.get_one("folder").cloned(),
@@ -202,6 +265,9 @@ fn failure(error: &clap::Error) -> Failure {
         ErrorKind::ValueValidation | ErrorKind::InvalidValue if word.starts_with("--port") => {
             Failure::new("--port wants a number from 1 to 65535", "cargo lab --port 8888")
         }
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue if word.starts_with("--host") => {
+            Failure::new("--host wants an address of this computer in numbers; 0.0.0.0 is all of them", "cargo lab --host 127.0.0.1")
+        }
         ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand => {
             let meant = near.map(|near| format!("; `{}` is", near.trim_matches(['[', ']', '"']))).unwrap_or_default();
             Failure::new(format!("`{word}` is not understood here{meant}"), "cargo lab --help")
@@ -228,9 +294,12 @@ mod tests {
     #[test]
     fn every_command_is_understood() {
         grammar().debug_assert();
-        assert_eq!(words(""), Ok(Command::Open { port: None, browser: true }));
+        let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        assert_eq!(words(""), Ok(Command::Open { host: here, port: None, browser: true }));
+        assert_eq!(words("--host ::"), Ok(Command::Open { host: "::".parse().unwrap(), port: None, browser: true }));
+        assert_eq!(words("clean --dry-run"), Ok(Command::Clean { dry: true }));
         for line in ["--no-browser --port 9000", "--port=9000 --no-browser"] {
-            assert_eq!(words(line), Ok(Command::Open { port: Some(9000), browser: false }));
+            assert_eq!(words(line), Ok(Command::Open { host: here, port: Some(9000), browser: false }));
         }
         assert_eq!(words("run 5 why --write"), Ok(Command::Run { lessons: vec!["5".into(), "why".into()], write: true }));
         assert_eq!(
@@ -241,7 +310,15 @@ mod tests {
         assert_eq!(words("doctor"), Ok(Command::Doctor { port: None }));
         assert_eq!(words("doctor --port=1"), Ok(Command::Doctor { port: Some(1) }));
         assert_eq!(words("build"), Ok(Command::Build { lessons: vec![] }));
-        assert_eq!(words("check"), Ok(Command::Check));
+        assert_eq!(words("check"), Ok(Command::Check { contracts: false }));
+        assert_eq!(words("check --contracts"), Ok(Command::Check { contracts: true }));
+        let grade = |folders: &[&str], run, form| Ok(Command::Grade { folders: folders.iter().map(PathBuf::from).collect(), run, form });
+        assert_eq!(words("grade"), grade(&[], false, Form::Terminal));
+        assert_eq!(words("grade class more --run --csv"), grade(&["class", "more"], true, Form::Csv));
+        assert_eq!(words("grade --markdown"), grade(&[], false, Form::Markdown));
+        assert!(matches!(words("grade --help"), Ok(Command::Print(text)) if text.contains("What is trusted")));
+        assert_eq!(words("book"), Ok(Command::Book { folder: None }));
+        assert_eq!(words("book site"), Ok(Command::Book { folder: Some("site".into()) }));
         assert_eq!(words("export 1"), Ok(Command::Export { notebook: "1".into(), folder: None }));
         assert_eq!(words("export a.ipynb b"), Ok(Command::Export { notebook: "a.ipynb".into(), folder: Some("b".into()) }));
         assert_eq!(words("bench --quick"), Ok(Command::Bench { quick: true }));
@@ -282,6 +359,9 @@ mod tests {
         assert_eq!(words("check --write"), Err("error: `--write` is not understood here\nfix:   cargo lab --help".into()));
         for line in ["--port", "--port x", "--port 0", "--port 70000", "--port=x"] {
             assert!(words(line).unwrap_err().starts_with("error: --port wants a number"), "{line}");
+        }
+        for line in ["--host", "--host here", "--host=1.2.3"] {
+            assert!(words(line).unwrap_err().starts_with("error: --host wants an address"), "{line}");
         }
     }
 

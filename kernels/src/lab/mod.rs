@@ -2,7 +2,8 @@
 //!
 //! In: the words of the command line. Out: lines on the terminal and an exit code; what cannot be done is one line that
 //! says why and one that says what to type. `cli` reads the words, `commands` has a file for each command; what several of
-//! them need stands below: `machine` makes ready, `client` talks to a kernel, `project` writes programs.
+//! them need stands below: `machine` makes ready, `client` talks to a kernel, `project` writes programs,
+//! `grading` reads what learners solved.
 //! Imports: kernel, spawn, syntax, system.
 
 pub(crate) mod failure;
@@ -11,6 +12,8 @@ pub(crate) mod paths;
 mod client;
 mod machine;
 mod project;
+
+mod grading;
 
 mod commands;
 
@@ -21,7 +24,7 @@ use std::process::ExitCode;
 pub use cli::connection_file;
 
 use cli::Command;
-use commands::{bench, build, check, doctor, export, kernel, open, reset, run, serve, setup};
+use commands::{bench, book, build, check, clean, doctor, export, grade, kernel, open, reset, run, serve, setup};
 use paths::Paths;
 
 /// Runs the command line of this process.
@@ -29,14 +32,17 @@ pub fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let paths = Paths::find();
     let result = cli::parse(&words).and_then(|command| match command {
-        Command::Open { port, browser } => open::open(&paths, port, browser),
+        Command::Open { host, port, browser } => open::open(&paths, host, port, browser),
         Command::Setup => setup::setup(&paths, true),
         Command::Run { lessons, write } => run::run(&paths, &lessons, write),
+        Command::Clean { dry } => clean::clean(&paths, dry),
         Command::Reset { lessons } => reset::reset(&paths, &lessons),
         Command::Serve { words } => serve::serve(&paths, &words),
         Command::Doctor { port } => doctor::doctor(&paths, port),
         Command::Build { lessons } => build::build(&paths, &lessons),
-        Command::Check => check::check(&paths),
+        Command::Check { contracts } => check::check(&paths, contracts),
+        Command::Grade { folders, run, form } => grade::grade(&paths, &folders, run, form),
+        Command::Book { folder } => book::book(&paths, folder.as_deref()),
         Command::Bench { quick } => bench::bench(&paths, quick),
         Command::Export { notebook, folder } => export::export(&paths, &notebook, folder.as_deref()),
         Command::Kernel(request) => kernel::run(&paths, request),

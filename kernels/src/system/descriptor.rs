@@ -26,15 +26,23 @@ pub fn is_readable(file: BorrowedFd<'_>, milliseconds: i32) -> bool {
     unsafe { libc::poll(&raw mut poll, 1, milliseconds) != 0 }
 }
 
-/// Whether reading waits for bytes or fails when there are none.
-pub fn wait_for_input(file: BorrowedFd<'_>, wait: bool) {
+/// From now on, reading fails when there are no bytes, instead of waiting for some.
+pub fn never_wait(file: BorrowedFd<'_>) {
     let fd = file.as_raw_fd();
     // SAFETY: calls without pointers on a descriptor that is open.
     unsafe {
         let flags = libc::fcntl(fd, libc::F_GETFL);
         if flags >= 0 {
-            libc::fcntl(fd, libc::F_SETFL, if wait { flags & !libc::O_NONBLOCK } else { flags | libc::O_NONBLOCK });
+            libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK);
         }
+    }
+}
+
+/// Makes the file this process's standard input, which programs that it starts have as well.
+pub fn read_from(file: BorrowedFd<'_>) {
+    // SAFETY: a call without pointers; the descriptor is open, and 0 is nobody's alone, so nobody's ownership is broken.
+    unsafe {
+        libc::dup2(file.as_raw_fd(), 0);
     }
 }
 

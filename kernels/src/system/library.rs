@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, c_void};
 
 use libloading::Library;
+use libloading::os::unix;
 
 /// A library that is never unloaded: its thread locals and hooks may be used until the end.
 #[derive(Clone, Copy)]
@@ -17,6 +18,16 @@ impl Loaded {
         // SAFETY: the initialisers of a library that rustc compiled are those of the Rust runtime.
         let library = unsafe { Library::new(path.as_ref()) }?;
         Ok(Loaded(Box::leak(Box::new(library))))
+    }
+
+    /// Loads a library of which those that are loaded later find what it exports: the statics of a cell.
+    ///
+    /// # Errors
+    /// The file is missing, is no library, or needs a static that no loaded library has.
+    pub fn open_for_all(path: impl AsRef<OsStr>) -> Result<Loaded, libloading::Error> {
+        // SAFETY: as in `open`; what the library takes from earlier ones is a static of the same type, which its symbol names.
+        let library = unsafe { unix::Library::open(Some(path.as_ref()), unix::RTLD_LAZY | unix::RTLD_GLOBAL) }?;
+        Ok(Loaded(Box::leak(Box::new(library.into()))))
     }
 
     /// The function of the support library with this name; none when there is no such function.

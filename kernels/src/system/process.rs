@@ -19,6 +19,11 @@ pub fn kill_group(leader: u32) {
     signal(-(leader as i32), libc::SIGKILL);
 }
 
+/// Tells a process that the user wants it to stop, as Ctrl-C does.
+pub fn interrupt(process: u32) {
+    signal(process as i32, libc::SIGINT);
+}
+
 /// Asks a process to end.
 pub fn terminate(process: u32) {
     signal(process as i32, libc::SIGTERM);

@@ -2,9 +2,16 @@
 //!
 //! All tests but the last share one kernel, since starting one costs seconds; each looks only at its own cells.
 
+mod border;
 mod client;
+mod failures;
+mod gate;
+mod input;
+mod interrupt;
 mod order;
 mod process;
+mod reports;
+mod state;
 
 use std::sync::{LazyLock, Mutex, MutexGuard};
 
@@ -90,7 +97,7 @@ fn a_panic_is_an_error_and_keeps_variables() {
     let run = kernel.run("let fine = 1;\nlet none: Option<i32> = None;\nprint!(\"half a line\");\nnone.expect(\"nothing there\");");
     let error = run.error();
     assert_eq!((error["ename"].as_str(), error["evalue"].as_str()), (Some("Panic"), Some("nothing there")));
-    assert!(client::plain(&error["traceback"]).contains("line 4\n4 | none.expect"), "{error}");
+    assert!(client::plain(&error["traceback"]).contains("line 4, column 6\n  |\n4 | none.expect("), "{error}");
     assert_eq!(run.reply["status"], "error");
     assert_eq!(run.stdout(), "half a line");
     assert_eq!(kernel.run("before_panic[0]").result(), "7");
@@ -225,7 +232,7 @@ fn an_interrupt_of_a_polling_loop_keeps_variables() {
 fn a_second_interrupt_kills_and_says_so() {
     let mut kernel = kernel();
     kernel.run("let lost = 11; fn stays() -> i32 { 12 }").expect_ok();
-    let run = kernel.run_and_interrupt("println!(\"started\"); loop { std::hint::spin_loop() }", 2);
+    let run = kernel.run_and_interrupt("println!(\"started\"); loop {}", 2);
     assert_eq!(run.error()["ename"], "KeyboardInterrupt");
     assert!(client::plain(&run.error()["traceback"]).contains("all variables are lost"));
     assert_eq!(kernel.run("lost").error()["ename"], "E0425");
@@ -274,6 +281,23 @@ fn completion_and_inspection_count_characters() {
     assert!(reply["data"]["text/plain"].as_str().unwrap().contains("Vec<i32>"), "{reply}");
     let reply = kernel.ask("is_complete_request", json!({ "code": "fn f() {" }));
     assert_eq!(reply, json!({ "status": "incomplete", "indent": "    " }));
+}
+
+#[test]
+fn completion_offers_what_a_cell_can_use_and_names_alone() {
+    let mut kernel = kernel();
+    kernel.run("let words = vec![1, 2];\nstruct Field { own_field: i32 }\nlet field = Field { own_field: 1 };").expect_ok();
+    let matches = |kernel: &mut Client, code: &str| {
+        let reply = kernel.ask("complete_request", json!({ "code": code, "cursor_pos": code.chars().count() }));
+        serde_json::from_value::<Vec<String>>(reply["matches"].clone()).unwrap()
+    };
+    let found = matches(&mut kernel, "words.");
+    assert!(found.iter().any(|name| name == "push") && !found.iter().any(|name| ["buf", "ptr"].contains(&name.as_str())), "{found:?}");
+    assert!(matches(&mut kernel, "field.own_").contains(&"own_field".to_string()));
+    let found = matches(&mut kernel, "fo");
+    assert!(found.contains(&"for".to_string()) && !found.iter().any(|name| name.contains(['$', '{', ' '])), "{found:?}");
+    let reply = kernel.ask("inspect_request", json!({ "code": "words.len", "cursor_pos": 9, "detail_level": 0 }));
+    assert!(reply["data"]["text/plain"].as_str().unwrap().contains("fn len(&self)"), "{reply}");
 }
 
 #[test]

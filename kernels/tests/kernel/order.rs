@@ -56,8 +56,8 @@ fn shutdown_while_a_cell_runs_is_answered_at_once() {
 
 #[test]
 fn of_many_updates_the_last_is_shown_and_few_others() {
-    let cell = "println!(\"\\x02K{{\\\"display\\\":{{\\\"id\\\":\\\"many\\\",\\\"data\\\":{{\\\"text/plain\\\":\\\"0\\\"}}}}}}\");\n\
-        for n in 1..=5000 { println!(\"\\x02K{{\\\"update\\\":{{\\\"id\\\":\\\"many\\\",\\\"data\\\":{{\\\"text/plain\\\":\\\"{n}\\\"}}}}}}\"); }\nprintln!(\"done\");";
+    let cell = "use finetuning::record; fn many(verb: &str, n: usize) -> String { format!(r#\"{{\"{verb}\":{{\"id\":\"many\",\"data\":{{\"text/plain\":\"{n}\"}}}}}}\"#) }\n\
+        record(&many(\"display\", 0)); for n in 1..=5000 { record(&many(\"update\", n)); }\nprintln!(\"done\");";
     let run = kernel().run(cell);
     run.expect_ok();
     let updates = run.of("update_display_data");

@@ -112,10 +112,15 @@ fn the_doctor_names_every_missing_thing_with_its_command() {
     let output = Repository::new().lab(&["doctor"]);
     assert_eq!(output.status.code(), Some(1));
     let lines = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(lines.lines().count(), 13, "{lines}");
+    assert_eq!(lines.lines().count(), 15, "{lines}");
     assert!(lines.lines().all(|line| line.starts_with("ok   ") || line.starts_with("fix: ")), "{lines}");
     assert!(lines.contains("fix: cargo lab   (environment: JupyterLab is not installed)"), "{lines}");
-    assert!(lines.contains("fix: git checkout -- notebooks/models   (models: notebooks/models/base/config.json is missing)"), "{lines}");
+    for (name, file) in [("builtin:base", "base/config.json"), ("builtin:desk and builtin:guide", "desk/adapter_config.json")] {
+        assert!(
+            lines.contains(&format!("fix: git checkout -- notebooks/models   ({name}: notebooks/models/{file} is missing)")),
+            "{lines}"
+        );
+    }
 }
 
 const LESSON: &str = "//! Lesson 1. A test\n\npub fn lesson() -> finetuning::Result<()> {\n    // %% [markdown]\n    // # Title\n\n    // %%\n    let x = 1;\n\n    Ok(())\n}\n";

@@ -30,12 +30,32 @@ impl Folder {
 
     /// Runs `lab` in the folder.
     pub fn lab(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    /// `lab` in the folder, not started yet.
+    pub fn command(&self, words: &[&str]) -> Command {
         let library = format!("{}finetuning{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
         let mut lab = Command::new(crate::LAB);
         lab.args(words).current_dir(self.path()).env("FINETUNING_COMPANION", self.join(&library));
-        lab.env("FINETUNING_COMPANION_SOURCE", self.join("lib.rs")).output().unwrap()
+        lab.env("FINETUNING_COMPANION_SOURCE", self.join("lib.rs")).env_remove("FINETUNING_WORK");
+        lab
     }
 }
+
+/// A companion whose `check` solves an exercise with a number above 6, and notes it as the real one does.
+pub const CHECK: &str = r#"
+pub fn check(number: &str, value: u32) -> Result<(), String> {
+    let work = std::env::var("FINETUNING_WORK").map_or_else(|_| std::env::current_dir().unwrap(), Into::into);
+    let text = format!("{{\"exercises\": {{\"{number}\": {{\"tries\": 1, \"solved\": {}}}}}}}", value > 6);
+    std::fs::write(work.join("progress.json"), text).unwrap();
+    if value > 6 {
+        println!("{number} is solved (1 of 24 exercises)");
+        return Ok(());
+    }
+    Err(format!("{number} is not solved yet: too small\nhint: more"))
+}
+"#;
 
 /// A notebook of code cells.
 pub fn notebook(codes: &[&str]) -> Notebook {

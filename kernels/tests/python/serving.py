@@ -1,6 +1,6 @@
 """`cargo lab serve` as its users meet it: OpenAI's own Python client, and the playground in a real browser.
 
-In: the program `serve`; the Python packages openai and selenium; Chromium or Chrome with its driver. Out: a line per fact;
+In: the program `serve` and the folder `finetuned` (`harness finetune FOLDER` trains it); the Python packages openai and selenium; Chromium or Chrome with its driver. Out: a line per fact;
 exit code 1, and a screenshot, at the first that is none.
 """
 
@@ -23,8 +23,9 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
 PATIENCE = 60
-MODEL, BASE = "builtin:tuned", "builtin:base"
-QUESTION = "What is finetuning?"
+# The finetuned model is a folder of this name, beside which the service runs.
+MODEL, BASE = "finetuned", "builtin:base"
+QUESTION = "Can you describe one training step to me?"
 
 
 def fact(what, holds):
@@ -46,11 +47,11 @@ def wait(what, holds):
 class Service:
     """A running service; its first line tells where it is."""
 
-    def __init__(self, program, *words, key=None):
+    def __init__(self, program, folder, *words, key=None):
         environment = {name: value for name, value in os.environ.items() if name != "FINETUNING_API_KEY"}
         environment |= {"FINETUNING_API_KEY": key} if key else {}
         command = [program, BASE, MODEL, "--port", "0", *words]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=folder)
         line = self.process.stdout.readline()
         assert line.startswith("playground: "), line + self.process.stdout.read()
         self.page = line.split()[1]
@@ -83,7 +84,7 @@ def official_client(page):
     several = client.completions.create(**ask | {"temperature": 1.2, "seed": 5}, n=3, extra_body={"top_k": 20})
     fact("several texts, and a field of our own", len({choice.text for choice in several.choices}) > 1)
     for wrong, kind, words in [
-        (ask | {"model": "nobody"}, openai.NotFoundError, "there are: `builtin:base`, `builtin:tuned`"),
+        (ask | {"model": "nobody"}, openai.NotFoundError, "there are: `builtin:base`, `finetuned`"),
         (ask | {"temperature": 9}, openai.BadRequestError, "from 0 to 2"),
         (ask | {"prompt": "a " * 5000}, openai.BadRequestError, "prompt and answer together"),
         (ask | {"extra_body": {"temprature": 1}}, openai.BadRequestError, "the nearest are `temperature`"),
@@ -190,8 +191,8 @@ def playground(page, expected, run):
     fact("the console has no fault", not faults or print(faults))
 
 
-def with_key(program):
-    with Service(program, key="s3cret-key") as service:
+def with_key(program, models):
+    with Service(program, models, key="s3cret-key") as service:
         try:
             urllib.request.urlopen(service.page + "v1/models")
             raise AssertionError("no key was needed")
@@ -212,10 +213,12 @@ def with_key(program):
             page.quit()
 
 
-def main(program):
+def main(program, finetuned):
+    models = finetuned.parent
+    assert finetuned.name == MODEL, f"{finetuned}: the folder must be called `{MODEL}`"
     with tempfile.TemporaryDirectory() as folder:
         run = pathlib.Path(folder)
-        with Service(program, "--run", folder) as service:
+        with Service(program, models, "--run", folder) as service:
             expected = official_client(service.page)
             page = open_browser(service.page)
             try:
@@ -227,8 +230,8 @@ def main(program):
                 raise
             finally:
                 page.quit()
-    with_key(program)
+    with_key(program, models)
 
 
 if __name__ == "__main__":
-    main(str(pathlib.Path(sys.argv[1]).resolve()))
+    main(*[path.resolve() for path in map(pathlib.Path, sys.argv[1:3])])

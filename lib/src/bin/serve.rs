@@ -4,10 +4,15 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use finetuning::{DType, GgmlDType, Result, ServeConfig, ServedModel, Server};
+use finetuning::{DType, GgmlDType, Result, ServeConfig, ServedModel, Server, available};
+
+/// Served without a wish: the model before its finetuning, and after it; where set-up has not fetched them, what ships.
+const USUAL: [&str; 2] = ["builtin:smol", "builtin:guide"];
+const SHIPS: &str = "builtin:base";
 
 /// What the command line asks for.
 struct Wish {
+    /// None: [`USUAL`], or [`SHIPS`].
     models: Vec<String>,
     dtype: String,
     config: ServeConfig,
@@ -47,11 +52,9 @@ fn command() -> Command {
     let count = |name, help| value(name, "number", help).value_parser(value_parser!(u64).range(1..));
     Command::new("cargo lab serve")
         .about("Models with a playground and an OpenAI-compatible API")
-        .arg(
-            Arg::new("model")
-                .action(ArgAction::Append)
-                .help("a builtin: name, a folder or a repository of the hub [default: builtin:base builtin:tuned]"),
-        )
+        .arg(Arg::new("model").action(ArgAction::Append).help(
+            "a builtin: name, a folder or a repository of the hub [default: builtin:smol builtin:guide, or what ships, builtin:base]",
+        ))
         .arg(value("port", "number", "the port, 0 for a free one [default: 8000]").value_parser(value_parser!(u16)))
         .arg(value(
             "host",
@@ -81,11 +84,7 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Wish, clap::Error>
         max_tokens: count("max-tokens", default.max_tokens),
         ..Default::default()
     };
-    let mut models = texts(&matches, "model");
-    if models.is_empty() {
-        models = ["builtin:base", "builtin:tuned"].map(String::from).into();
-    }
-    Ok(Wish { models, dtype: matches.get_one("dtype").cloned().unwrap_or_else(|| "f32".to_string()), config })
+    Ok(Wish { models: texts(&matches, "model"), dtype: matches.get_one("dtype").cloned().unwrap_or_else(|| "f32".to_string()), config })
 }
 
 /// All values of an option that may be repeated.
@@ -96,8 +95,15 @@ fn texts(matches: &ArgMatches, name: &str) -> Vec<String> {
 fn start(wish: Wish) -> Result<Server> {
     // Before the models are loaded, which takes longer.
     wish.config.validate()?;
-    let models = wish.models.iter().map(|name| load(name, &wish.dtype)).collect::<Result<Vec<ServedModel>>>()?;
+    let names = if wish.models.is_empty() { usual(available(&[USUAL[1], SHIPS])?) } else { wish.models };
+    let models = names.iter().map(|name| load(name, &wish.dtype)).collect::<Result<Vec<ServedModel>>>()?;
     Server::start(models, wish.config)
+}
+
+/// The names that are served without a wish, where this one is here.
+fn usual(here: &str) -> Vec<String> {
+    let names = if here == USUAL[1] { &USUAL[..] } else { &[here] };
+    names.iter().map(ToString::to_string).collect()
 }
 
 fn load(name: &str, dtype: &str) -> Result<ServedModel> {
@@ -124,11 +130,17 @@ mod tests {
 
     #[test]
     fn words_are_settings_in_both_spellings() {
-        let wish = read("builtin:large --port=0 --dtype q8_0 --run a --run=b --max-batch 3").unwrap();
-        assert_eq!((wish.models, wish.dtype.as_str()), (vec!["builtin:large".to_string()], "q8_0"));
+        let wish = read("builtin:desk --port=0 --dtype q8_0 --run a --run=b --max-batch 3").unwrap();
+        assert_eq!((wish.models, wish.dtype.as_str()), (vec!["builtin:desk".to_string()], "q8_0"));
         assert_eq!((wish.config.port, wish.config.max_batch, wish.config.runs.len()), (0, 3, 2));
         let usual = read("").unwrap();
-        assert_eq!((usual.models.len(), usual.config.port, usual.config.host.as_str()), (2, 8000, "127.0.0.1"));
+        assert_eq!((usual.models.len(), usual.config.port, usual.config.host.as_str()), (0, 8000, "127.0.0.1"));
+    }
+
+    #[test]
+    fn the_finetuned_model_stands_beside_the_one_it_was_made_from() {
+        assert_eq!(usual("builtin:guide"), ["builtin:smol", "builtin:guide"]);
+        assert_eq!(usual(SHIPS), [SHIPS]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::border::limits::Limit;
@@ -80,4 +81,32 @@ pub fn read_text(path: &Path, limit: Limit) -> Result<String> {
             .in_file(path)
             .because(error)
     })
+}
+
+/// What a file is at a moment, so that a change of it shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// The file, whatever its name.
+    file: (u64, u64),
+    length: u64,
+    /// When it was last written, in seconds and nanoseconds.
+    written: (i64, i64),
+}
+
+impl Stamp {
+    /// Of the file that a path leads to; none where there is none.
+    pub fn of(path: &Path) -> Option<Self> {
+        let facts = std::fs::metadata(path).ok()?;
+        Some(Self { file: (facts.dev(), facts.ino()), length: facts.len(), written: (facts.mtime(), facts.mtime_nsec()) })
+    }
+
+    /// Whether the path leads to another file, or to the same with another content.
+    pub fn is_new(&self, path: &Path) -> bool {
+        Self::of(path) != Some(*self)
+    }
+
+    /// Whether the same file has another content: who has it open reads a mixture, unlike of a file that took its name.
+    pub fn is_rewritten(&self, path: &Path) -> bool {
+        Self::of(path).is_some_and(|now| now.file == self.file && now != *self)
+    }
 }

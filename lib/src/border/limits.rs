@@ -64,6 +64,10 @@ pub const DOCUMENT_FOLDERS: usize = 32;
 /// Fields of a row, columns of a table: more than any table has, and few enough that their names alone fill no memory.
 pub const FIELDS: usize = 1 << 18;
 
+/// Values in a JSON document together, each of which takes 72 bytes and more: a million logged steps have 10 million.
+pub const JSON_VALUES: usize = 1 << 24;
+/// Values in one row, or in a file that is one value: 800,000 rows of ten columns. A list of ones takes 40 times its text.
+pub const ROW_VALUES: usize = 1 << 23;
 /// Objects and lists inside of each other in JSON: serde_json stops there by itself, and every reader of ours leaves it so.
 pub const JSON_DEPTH: usize = 128;
 /// Lists inside of each other in the metadata of a `.gguf` file; none is known that nests.
@@ -75,6 +79,8 @@ pub const GGUF_ENTRIES: u64 = 1 << 16;
 pub const GGUF_VALUES: u64 = 1 << 23;
 /// Bytes of one text of a `.gguf` file: a template or a licence.
 pub const GGUF_TEXT: u64 = 1 << 20;
+/// Squares of the bytes of a `.gguf` file's tokens together: those of Gemma 3 have 40 million.
+pub const TOKEN_LETTERS: u64 = 1 << 32;
 /// Tensors of a file: 400 layers of 128 experts with three matrices have 153,600.
 pub const TENSORS: u64 = 1 << 20;
 /// Dimensions of a tensor.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::border::{file, limits};
 use crate::display::output::{Html, Show, last_expression, table};
+use crate::display::side_by_side::{SideBySide, side_by_side};
 use crate::error::{Error, Result};
 use crate::evaluate::report::AnswerReport;
 use crate::hub::card::Card;
@@ -84,7 +85,7 @@ impl Show for TrainingJob {
             cell("playground", &self.playground),
             cell("result", &self.output.to_string()),
         ];
-        table(&["training", ""], &rows).rich()
+        table(&["training", "value"], &rows).rich()
     }
 }
 
@@ -99,12 +100,15 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    fn table(&self) -> Html {
+    fn side_by_side(&self) -> Html {
         let rows = self.trained.rows.iter().zip(&self.base.rows).take(10);
-        let rows: Vec<Vec<String>> = rows
-            .map(|(trained, base)| vec![trained.question.clone(), trained.predicted_answer.clone(), base.predicted_answer.clone()])
+        let rows: Vec<SideBySide> = rows
+            .map(|(trained, base)| {
+                let asked = SideBySide::new(&trained.question).with_target(&trained.target_answer);
+                asked.with_answer("trained model", &trained.predicted_answer).with_answer("base model", &base.predicted_answer)
+            })
             .collect();
-        let mut shown = table(&["question", "trained model", "base model"], &rows);
+        let mut shown = side_by_side(&rows);
         let caution = self.trained.caution().map_or(String::new(), |caution| format!("\n{caution}"));
         let summary = format!("trained: {}\nbase: {}{caution}", self.trained, self.base);
         shown.html.push_str(&format!("<pre>{}</pre>", crate::display::output::escape(&summary)));
@@ -115,11 +119,11 @@ impl Comparison {
 
 impl Show for Comparison {
     fn text(&self) -> String {
-        self.table().text
+        self.side_by_side().text
     }
 
     fn rich(&self) -> Vec<(&'static str, serde_json::Value)> {
-        self.table().rich()
+        self.side_by_side().rich()
     }
 }
 

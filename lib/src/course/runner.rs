@@ -4,23 +4,24 @@ use polars::prelude::DataFrame;
 
 use crate::course::config::{SPLIT_SEED, TEST_SIZE};
 use crate::course::job::{Comparison, TrainingJob};
+use crate::course::local::Local;
 use crate::data::dataset::Dataset;
 use crate::data::example::Example;
 use crate::data::load::load_dataset;
+use crate::data::message::Message;
 use crate::display::output::show;
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluate::answers::evaluate_answers;
-use crate::generate::batch::{check_prompt, generate_texts};
 use crate::generate::config::GenerationConfig;
 use crate::hosted::model::{Hosted, HostedConfig};
 use crate::hub::options::HubOptions;
 use crate::models::causal::CausalLm;
-use crate::pretrained::auto::{AutoModelForCausalLM, AutoTokenizer};
 use crate::serve::config::{ServeConfig, ServedModel};
 use crate::serve::http::server::Server;
-use crate::tokenizer::encode::{MAX_LENGTH, TokenizedDataset, tokenize_dataset};
+use crate::tokenizer::template::prompt_and_completion;
 use crate::tokenizer::text::Tokenizer;
 use crate::train::arguments::settings::TrainingArguments;
+use crate::train::callback::trainer_callback::TrainerCallback;
 use crate::train::log::curve::LossCurve;
 use crate::train::trainer::Trainer;
 
@@ -28,8 +29,6 @@ use crate::train::trainer::Trainer;
 const HOSTED: &str = "openai:";
 /// Most tokens of an answer, unless [`BasicModelRunner::with_generation`] says another number.
 const ASK_TOKENS: usize = 100;
-/// Prompts that a local model continues at once.
-const BATCH: usize = 32;
 
 /// A model with its data and training, for people who want answers before details.
 #[derive(Debug)]
@@ -38,6 +37,7 @@ pub struct BasicModelRunner {
     source: Source,
     generation: GenerationConfig,
     data: Option<Dataset>,
+    callbacks: Vec<Box<dyn TrainerCallback>>,
 }
 
 /// Where the answers come from.
@@ -45,15 +45,6 @@ pub struct BasicModelRunner {
 enum Source {
     Local(Box<Local>),
     Hosted(Box<Hosted>),
-}
-
-#[derive(Debug)]
-struct Local {
-    base: CausalLm,
-    model: CausalLm,
-    tokenizer: Tokenizer,
-    /// A run that was interrupted.
-    stopped: Option<Trainer>,
 }
 
 impl BasicModelRunner {
@@ -80,9 +71,7 @@ impl BasicModelRunner {
     /// # Errors
     /// When no model has this name, or it cannot be read.
     pub fn new_with(name: &str, options: &HubOptions) -> Result<Self> {
-        let base = AutoModelForCausalLM::from_pretrained_with(name, options)?;
-        let tokenizer = AutoTokenizer::from_pretrained_with(name, options)?;
-        Ok(Self::from(name, Source::Local(Box::new(Local { model: base.clone(), base, tokenizer, stopped: None }))))
+        Ok(Self::from(name, Source::Local(Box::new(Local::new(name, options)?))))
     }
 
     /// A runner for a model of an OpenAI-compatible service. Nothing is asked before the first prompt.
@@ -95,7 +84,7 @@ impl BasicModelRunner {
 
     fn from(name: &str, source: Source) -> Self {
         let generation = GenerationConfig { max_new_tokens: ASK_TOKENS, ..Default::default() };
-        Self { name: name.into(), source, generation, data: None }
+        Self { name: name.into(), source, generation, data: None, callbacks: Vec::new() }
     }
 
     /// The same runner with other settings for its answers. The default is greedy, at most 100 tokens an answer.
@@ -103,12 +92,14 @@ impl BasicModelRunner {
         Self { generation, ..self }
     }
 
-    /// The model's answer to a prompt, without white space around it.
+    /// The model's answer to a prompt, without white space around it. A model with a chat template is asked by it: the prompt is a
+    /// user's message, and the answer ends with the assistant's turn; a line says so once. Any other goes on with the prompt as it
+    /// stands, as [`BasicModelRunner::complete`] does.
     ///
     /// # Errors
-    /// When the prompt leaves no room for an answer, or the service does not give one; [`ErrorKind::Interrupted`].
+    /// When the prompt is empty or leaves no room for an answer, or the service does not give one; [`ErrorKind::Interrupted`].
     pub fn ask(&self, prompt: &str) -> Result<String> {
-        self.try_ask_batch(&[prompt]).pop().unwrap_or_else(|| Ok(String::new()))
+        only(self.try_ask_batch(&[prompt]))
     }
 
     /// The answers to several prompts in their order; each is the one that [`BasicModelRunner::ask`] gives.
@@ -116,27 +107,55 @@ impl BasicModelRunner {
     /// # Errors
     /// When a prompt fails: the error names each row that did, and why. [`BasicModelRunner::try_ask_batch`] keeps the rest.
     pub fn ask_batch(&self, prompts: &[impl AsRef<str>]) -> Result<Vec<String>> {
-        let answers = self.try_ask_batch(prompts);
-        let failed: Vec<(usize, &Error)> =
-            answers.iter().enumerate().filter_map(|(row, answer)| Some((row, answer.as_ref().err()?))).collect();
-        let Some((_, first)) = failed.first() else { return answers.into_iter().collect() };
-        if let Some((_, error)) = failed.iter().find(|(_, error)| error.kind() == ErrorKind::Interrupted) {
-            return Err((*error).clone());
-        }
-        let rows: Vec<String> = failed.iter().map(|(row, error)| format!("row {row}: {}", error.to_string().replace('\n', "; "))).collect();
-        Err(Error::new(first.kind(), format!("{} of {} prompts failed\n{}", failed.len(), prompts.len(), rows.join("\n")))
-            .hint("`try_ask_batch` keeps the answers to the other prompts"))
+        all(self.try_ask_batch(prompts), "try_ask_batch")
     }
 
-    /// The answer to each prompt, or why it has none, in their order. A local model continues 32 prompts at once; a hosted
+    /// The answer to each prompt, or why it has none, in their order. A local model answers 32 prompts at once; a hosted
     /// one is asked [`HostedConfig::concurrency`] at once. After an interrupt each row that has no answer yet says so.
     pub fn try_ask_batch(&self, prompts: &[impl AsRef<str>]) -> Vec<Result<String>> {
-        let prompts: Vec<String> = prompts.iter().map(|prompt| prompt.as_ref().to_string()).collect();
-        let answers = match &self.source {
-            Source::Hosted(hosted) => hosted.ask(&prompts, &self.generation),
-            Source::Local(local) => prompts.chunks(BATCH).flat_map(|prompts| local.ask(prompts, &self.generation)).collect(),
-        };
-        answers.into_iter().map(|answer| Ok(answer?.trim().to_string())).collect()
+        self.try_messages(&prompts.iter().map(|prompt| vec![Message::user(prompt.as_ref())]).collect::<Vec<_>>())
+    }
+
+    /// The model's next turn in a conversation, such as a system message and a user's: [`BasicModelRunner::ask`] of messages. A
+    /// model without a chat template goes on with their contents, a paragraph each.
+    ///
+    /// # Errors
+    /// When there is no message, or the template refuses them; else those of [`BasicModelRunner::ask`].
+    pub fn ask_messages(&self, messages: &[Message]) -> Result<String> {
+        only(self.try_messages(&[messages.to_vec()]))
+    }
+
+    fn try_messages(&self, conversations: &[Vec<Message>]) -> Vec<Result<String>> {
+        trimmed(match &self.source {
+            Source::Hosted(hosted) => hosted.ask_messages(conversations, &self.generation),
+            Source::Local(local) => local.ask(&self.name, conversations, &self.generation),
+        })
+    }
+
+    /// What follows a text, without white space around it. The text is sent as it is, past any chat template: a chat model may end
+    /// at once. A hosted model is asked at `/completions`, which not every service has.
+    ///
+    /// # Errors
+    /// As [`BasicModelRunner::ask`].
+    pub fn complete(&self, text: &str) -> Result<String> {
+        only(self.try_complete_batch(&[text]))
+    }
+
+    /// What follows several texts, in their order; each is what [`BasicModelRunner::complete`] gives.
+    ///
+    /// # Errors
+    /// As [`BasicModelRunner::ask_batch`]; [`BasicModelRunner::try_complete_batch`] keeps the rest.
+    pub fn complete_batch(&self, texts: &[impl AsRef<str>]) -> Result<Vec<String>> {
+        all(self.try_complete_batch(texts), "try_complete_batch")
+    }
+
+    /// What follows each text, or why nothing does, as [`BasicModelRunner::try_ask_batch`] answers prompts.
+    pub fn try_complete_batch(&self, texts: &[impl AsRef<str>]) -> Vec<Result<String>> {
+        let texts: Vec<String> = texts.iter().map(|text| text.as_ref().to_string()).collect();
+        trimmed(match &self.source {
+            Source::Hosted(hosted) => hosted.complete(&texts, &self.generation),
+            Source::Local(local) => local.complete(&texts, &self.generation),
+        })
     }
 
     /// Takes rows with two named fields as questions and answers; other fields are left out.
@@ -149,10 +168,30 @@ impl BasicModelRunner {
             pair().map_err(|error: Error| error.at(format_args!("row {row}")))
         };
         let rows = data.iter().enumerate().map(pair).collect::<Result<Vec<_>>>()?;
+        self.take(Dataset::from_examples(rows))
+    }
+
+    /// Takes rows of any shape ([`Shape`](crate::Shape)), such as conversations, the alpaca form, prompt and completion. A model with a
+    /// chat template learns them as the conversations that [`Dataset::to_messages`] makes of them, a column `system` included;
+    /// [`BasicModelRunner::evaluate`] asks for the last turn of the assistant.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when there is no row, or one cannot be learnt so; the message names it. When the model is a hosted one.
+    pub fn load_rows(&mut self, data: &Dataset) -> Result<()> {
+        if self.tokenizer()?.brings_chat_template() {
+            return self.take(data.to_messages()?);
+        }
+        for (row, example) in data.iter().enumerate() {
+            prompt_and_completion(example).map_err(|error| error.at(format_args!("row {row}")).in_row(row))?;
+        }
+        self.take(data.clone())
+    }
+
+    fn take(&mut self, rows: Dataset) -> Result<()> {
         if rows.is_empty() {
             return Err(Error::new(ErrorKind::Data, "the data has no rows").hint("give at least two, each with a question and its answer"));
         }
-        self.data = Some(Dataset::from_examples(rows));
+        self.data = Some(rows);
         if let Source::Local(local) = &mut self.source {
             local.stopped = None;
         }
@@ -175,8 +214,14 @@ impl BasicModelRunner {
         self.load_data(&Dataset::from_frame(frame)?, input_key, output_key).map_err(|error| error.at("the table"))
     }
 
+    /// Adds a callback to the next training, such as [`SampleAnswers`](crate::SampleAnswers), which shows answers while the model learns.
+    pub fn add_callback(&mut self, callback: impl TrainerCallback + 'static) {
+        self.callbacks.push(Box::new(callback));
+    }
+
     /// Finetunes on the loaded rows with settings that suit small models and these rows ([`TrainingArguments::suited`]): what is
-    /// chosen for few rows is said in one line.
+    /// chosen for few rows is said in one line. Rows of a model with a chat template go through it, so that training learns what
+    /// [`BasicModelRunner::ask`] asks. On packed weights, which cannot change, an adapter is trained.
     ///
     /// `is_public` says whether others may have the model: its card says so, and the folder of one that is not public can
     /// be read by you alone. Nothing is uploaded.
@@ -187,7 +232,16 @@ impl BasicModelRunner {
         let output_dir = format!("{}_finetuned", self.name.replace([':', '/'], "_")).into();
         let rows = self.data.as_ref().map_or(0, Dataset::len);
         let test = (TEST_SIZE * rows as f64).ceil() as usize;
-        self.train_with(is_public, TrainingArguments { output_dir, ..Self::default_arguments().suited(rows - test.min(rows), test) })
+        let arguments = match &self.source {
+            Source::Local(local) if local.needs_adapter() => Self::adapter_arguments(),
+            _ => Self::default_arguments(),
+        };
+        self.train_with(is_public, TrainingArguments { output_dir, ..arguments.suited(rows - test.min(rows), test) })
+    }
+
+    /// The settings of [`BasicModelRunner::train`] for a model whose weights are packed, such as `builtin:smol`: those of an adapter.
+    pub fn adapter_arguments() -> TrainingArguments {
+        TrainingArguments { num_train_epochs: 5.0, learning_rate: 1e-3, per_device_train_batch_size: 4, ..Self::default_arguments() }
     }
 
     /// The settings of [`BasicModelRunner::train`]: a high rate, few passes and the answers alone, for models of a few
@@ -217,15 +271,17 @@ impl BasicModelRunner {
         let mut trainer = match local.stopped.take() {
             Some(stopped) if *stopped.arguments() == arguments => stopped,
             _ => {
-                let (train, test) = local.tokens(rows)?.train_test_split(TEST_SIZE, SPLIT_SEED)?;
-                local.model = local.base.deep_clone()?;
-                Trainer::new(&local.model, arguments, train, test)?
+                let (train, test) = local.tokens(rows)?;
+                local.model = local.trainable(arguments.seed)?;
+                let mut trainer = Trainer::new(&local.model, arguments, train, test)?;
+                self.callbacks.drain(..).for_each(|callback| trainer.add_boxed_callback(callback));
+                trainer
             }
         };
         let output = match trainer.train() {
             Ok(output) => output,
             Err(error) => {
-                local.stopped = Some(trainer).filter(|_| error.kind() == ErrorKind::Interrupted);
+                local.stopped = (error.kind() == ErrorKind::Interrupted).then_some(trainer);
                 return Err(error);
             }
         };
@@ -290,6 +346,27 @@ impl BasicModelRunner {
     }
 }
 
+/// The answer to one prompt.
+fn only(mut answers: Vec<Result<String>>) -> Result<String> {
+    answers.pop().unwrap_or_else(|| Ok(String::new()))
+}
+
+fn trimmed(answers: Vec<Result<String>>) -> Vec<Result<String>> {
+    answers.into_iter().map(|answer| Ok(answer?.trim().to_string())).collect()
+}
+
+/// All answers, or an error that names each row without one; `keeps` is the call that keeps the others.
+fn all(answers: Vec<Result<String>>, keeps: &str) -> Result<Vec<String>> {
+    let failed: Vec<(usize, &Error)> = answers.iter().enumerate().filter_map(|(row, answer)| Some((row, answer.as_ref().err()?))).collect();
+    let Some((_, first)) = failed.first() else { return answers.into_iter().collect() };
+    if let Some((_, error)) = failed.iter().find(|(_, error)| error.kind() == ErrorKind::Interrupted) {
+        return Err((*error).clone());
+    }
+    let rows: Vec<String> = failed.iter().map(|(row, error)| format!("row {row}: {}", error.to_string().replace('\n', "; "))).collect();
+    Err(Error::new(first.kind(), format!("{} of {} prompts failed\n{}", failed.len(), answers.len(), rows.join("\n")))
+        .hint(format!("`{keeps}` keeps the answers to the other prompts")))
+}
+
 /// A word as a shell reads it back.
 fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
@@ -308,30 +385,4 @@ fn elsewhere(name: &str) -> Error {
         format!("`{name}` is hosted: its weights are with the service, so it can be asked here and nothing else"),
     )
     .hint("to train or to evaluate, take a model of this machine: BasicModelRunner::new(\"builtin:base\")?")
-}
-
-impl Local {
-    fn tokens(&self, rows: &Dataset) -> Result<TokenizedDataset> {
-        tokenize_dataset(rows, &self.tokenizer, MAX_LENGTH.min(self.base.config().max_position_embeddings()))
-    }
-
-    /// The answers to prompts that are continued together; one that cannot be continued leaves the others as they are.
-    fn ask(&self, prompts: &[String], generation: &GenerationConfig) -> Vec<Result<String>> {
-        if generation.num_return_sequences != 1 {
-            let message = format!("num_return_sequences is {}; a runner gives one answer to a prompt", generation.num_return_sequences);
-            let error = Error::new(ErrorKind::Model, message).hint("call `generate_texts` with model()? and tokenizer()?");
-            return vec![Err(error); prompts.len()];
-        }
-        let room = self.model.config().max_position_embeddings();
-        let check = |prompt: &String| check_prompt(&self.model, &self.tokenizer.encode_prompt(prompt)?, room);
-        let checked: Vec<Result<()>> = prompts.iter().map(check).collect();
-        let good: Vec<&String> = prompts.iter().zip(&checked).filter(|(_, checked)| checked.is_ok()).map(|(prompt, _)| prompt).collect();
-        let mut answers = match generate_texts(&good, &self.model, &self.tokenizer, generation) {
-            Ok(answers) => answers.into_iter().map(Ok).collect(),
-            Err(error) => vec![Err(error); good.len()],
-        }
-        .into_iter();
-        let answer = |checked: Result<()>| checked.and_then(|()| answers.next().unwrap_or_else(|| Ok(String::new())));
-        checked.into_iter().map(answer).collect()
-    }
 }

@@ -4,9 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
+use crate::data::message::Message;
 use crate::display::output::{LiveDisplay, Show, in_our_kernel, table};
 use crate::error::Result;
-use crate::generate::batch::inference;
+use crate::generate::ask::ask_texts;
+use crate::generate::config::GenerationConfig;
 use crate::models::causal::CausalLm;
 use crate::tokenizer::text::Tokenizer;
 use crate::train::callback::trainer_callback::{CallbackContext, Control, TrainerCallback};
@@ -23,7 +25,7 @@ pub struct Sample {
 }
 
 /// Asks prompts before the first step, every `every` steps and after the last, with greedy decoding, which changes
-/// nothing of the training. In our kernel the newest answers stand in one table that changes in place; elsewhere they are
+/// nothing of the training; a model with a chat template is asked by it ([`ask_texts`]). In our kernel the newest answers stand in one table that changes in place; elsewhere they are
 /// printed. A clone has the same answers: give one to the trainer and keep the other.
 #[derive(Debug, Clone)]
 pub struct SampleAnswers {
@@ -58,13 +60,14 @@ impl SampleAnswers {
         if asked(&self.samples()) {
             return Ok(Control::default());
         }
-        for prompt in &self.prompts {
-            let length = self.tokenizer.encode_prompt(prompt)?.len();
-            let answer = inference(prompt, model, &self.tokenizer, length, length + self.max_new_tokens)?.trim().to_string();
+        let asked: Vec<[Message; 1]> = self.prompts.iter().map(|prompt| [Message::user(prompt)]).collect();
+        let config = GenerationConfig { max_new_tokens: self.max_new_tokens, ..Default::default() };
+        let answers = ask_texts(&asked, model, &self.tokenizer, &config)?;
+        for (prompt, answer) in self.prompts.iter().zip(answers) {
+            let sample = Sample { step, prompt: prompt.clone(), answer: answer.trim().to_string() };
             if !in_our_kernel() {
-                println!("step {step}: {prompt:?} → {answer:?}");
+                println!("step {step}: {prompt:?} → {:?}", sample.answer);
             }
-            let sample = Sample { step, prompt: prompt.clone(), answer };
             self.samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
         }
         self.display.lock().unwrap_or_else(PoisonError::into_inner).update(self);

@@ -1,5 +1,7 @@
 //! Several data sets → one: behind each other, or taking turns, as Python's `datasets` combines them.
 
+use std::collections::HashMap;
+
 use crate::data::dataset::Dataset;
 use crate::data::example::{Example, kind_of};
 use crate::error::{Error, ErrorKind, Result};
@@ -151,16 +153,13 @@ const MOST_DRAWS: f64 = 1e9;
 
 /// Refuses a column that is of one type in one data set and of another in another.
 fn check_types(datasets: &[&Dataset]) -> Result<()> {
-    let mut known: Vec<(&str, &'static str, usize)> = Vec::new();
+    let mut known: HashMap<&str, (&'static str, usize)> = HashMap::new();
     for (index, data) in datasets.iter().enumerate() {
         for (name, value) in data.iter().flat_map(Example::fields).filter(|(_, value)| !value.is_null()) {
-            match known.iter().find(|(known, ..)| known == name) {
-                None => known.push((name, kind_of(value), index)),
-                Some((_, kind, before)) if *before != index && *kind != kind_of(value) => {
-                    let message = format!("column `{name}` is {kind} in data set {before} and {} in data set {index}", kind_of(value));
-                    return Err(Error::new(ErrorKind::Data, message).hint("make one type of it first (`map`), or rename one of the two"));
-                }
-                Some(_) => {}
+            let (kind, before) = *known.entry(name).or_insert((kind_of(value), index));
+            if before != index && kind != kind_of(value) {
+                let message = format!("column `{name}` is {kind} in data set {before} and {} in data set {index}", kind_of(value));
+                return Err(Error::new(ErrorKind::Data, message).hint("make one type of it first (`map`), or rename one of the two"));
             }
         }
     }

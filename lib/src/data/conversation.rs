@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::data::example::{Example, kind_of, short};
+use crate::data::json::exact;
 use crate::data::message::Message;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -22,8 +23,8 @@ pub(crate) fn messages(value: &Value) -> Result<Option<Vec<Message>>> {
     }
     // A text that only begins like messages stays a text.
     match inner.starts_with('{').then(|| serde_json::from_str::<Value>(text)) {
-        Some(Ok(turns)) if is_conversation(&turns) => normal(&turns).map(Some),
-        Some(Ok(turn)) if is_turn(&turn) => normal(&Value::Array(vec![turn])).map(Some),
+        Some(Ok(turns)) if is_conversation(&turns) => normal(&exact(text)?.unwrap_or(turns)).map(Some),
+        Some(Ok(turn)) if is_turn(&turn) => normal(&Value::Array(vec![exact(text)?.unwrap_or(turn)])).map(Some),
         _ => Ok(None),
     }
 }
@@ -61,10 +62,10 @@ fn normal(value: &Value) -> Result<Vec<Message>> {
         for call in calls.into_iter().flatten() {
             let call = if call["function"].is_object() { &mut call["function"] } else { call };
             let Some(Value::String(text)) = call.get("arguments") else { continue };
-            let parsed = serde_json::from_str::<Value>(text).map_err(|error| {
+            let place = |error: Error| error.at(format_args!("message {index}: the arguments of a tool call"));
+            let parsed = exact(text).map_err(place)?.ok_or_else(|| {
                 Error::new(ErrorKind::Data, format!("message {index}: the arguments of a tool call are no JSON: {text}"))
                     .hint("write them as {\"name\": value}, with double quotes")
-                    .because(error)
             })?;
             call["arguments"] = parsed;
         }
@@ -97,7 +98,7 @@ pub(crate) fn tools(example: &Example, messages: &[Message]) -> Result<Value> {
         let parsed = match example.value(name) {
             None | Some(Value::Null) => return Ok(None),
             Some(Value::String(text)) if text.trim().is_empty() => return Ok(None),
-            Some(Value::String(text)) => serde_json::from_str(text).unwrap_or(Value::Null),
+            Some(Value::String(text)) => exact(text).map_err(|error| error.at(format_args!("column `{name}`")))?.unwrap_or_default(),
             Some(value) => value.clone(),
         };
         match parsed {
@@ -137,7 +138,7 @@ pub(crate) fn tools(example: &Example, messages: &[Message]) -> Result<Value> {
 }
 
 /// Refuses turns of which nothing sensible is learnt: none of the assistant's, an empty one, two of one speaker in a row, a
-/// tool that nobody called, weights that are neither 0 nor 1 or all 0.
+/// tool that nobody called, weights that are neither 0 nor 1 or all 0, a turn of somebody else that is to be learnt.
 ///
 /// # Errors
 /// [`ErrorKind::Data`] with the number of the message.
@@ -162,25 +163,21 @@ pub(crate) fn check(messages: &[Message]) -> Result<()> {
             if message.is_empty() {
                 return bad(format!("message {index}: the assistant says nothing"), "write its answer, or leave the row out");
             }
-            learnt |= weight(message).map_err(|error| error.at(format_args!("message {index}")))?;
+            learnt |= message.is_learnt().map_err(|error| error.at(format_args!("message {index}")))?;
+        }
+        if role != "assistant" && message.more.get("train").is_some_and(|train| *train == true || *train == 1) {
+            let what = format!("message {index}: `train` is true for `{role}`; only what the assistant says is learnt");
+            return bad(what, "take the field out, or leave the row out");
         }
         before = role;
     }
     match (messages.is_empty(), spoken, learnt) {
         (true, ..) => bad("the conversation has no message".into(), "leave the row out"),
         (_, false, _) => bad("the conversation has no turn of the assistant, so there is nothing to learn".into(), "leave the row out"),
-        (.., false) => bad("all turns of the assistant have weight 0".into(), "give the turns that are to be learnt weight 1"),
+        (.., false) => bad(
+            "all turns of the assistant have weight 0, or `train` or `loss` is false".into(),
+            "give the turns that are to be learnt weight 1",
+        ),
         _ => Ok(()),
-    }
-}
-
-/// Whether a turn is learnt, by OpenAI's `weight`.
-fn weight(message: &Message) -> Result<bool> {
-    match message.more.get("weight") {
-        None | Some(Value::Null) => Ok(true),
-        Some(weight) if weight.as_f64() == Some(1.0) => Ok(true),
-        Some(weight) if weight.as_f64() == Some(0.0) => Ok(false),
-        Some(other) => Err(Error::new(ErrorKind::Data, format!("`weight` is {}; it must be 0 or 1", short(other)))
-            .hint("a turn is learnt or not; repeat a row to make it count more")),
     }
 }

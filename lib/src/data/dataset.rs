@@ -1,15 +1,18 @@
-//! Examples with the same columns: a table that a lesson can look at, filter, split, write and read again.
+//! Examples with the same columns: a table that a lesson can look at, filter and split.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::data::example::{Example, cell};
-use crate::data::jsonl;
 use crate::data::split::split_indices;
 use crate::data::stream::ExampleStream;
 use crate::display::output::{Html, Show, last_expression, preview};
 use crate::error::{Error, ErrorKind, Result};
+use crate::util::memory::Growth;
 use crate::util::names::quoted;
 
 /// Rows with named fields, in order.
@@ -38,20 +41,12 @@ impl Dataset {
     /// # Errors
     /// [`ErrorKind::Data`] for a bad row and a stream without rows.
     pub fn from_stream(stream: ExampleStream, name: &str) -> Result<Self> {
-        let examples = stream.collect::<Result<Vec<_>>>()?;
+        let examples = whole(stream, name)?;
         if examples.is_empty() {
             return Err(Error::new(ErrorKind::Data, format!("`{name}` has no rows"))
                 .hint("write one JSON object a line, for example {\"question\": \"…\", \"answer\": \"…\"}"));
         }
         Ok(Self { examples })
-    }
-
-    /// Writes the rows as JSON lines; an older file stays as it was when writing fails.
-    ///
-    /// # Errors
-    /// [`ErrorKind::File`] when it cannot be written.
-    pub fn to_jsonl(&self, path: impl AsRef<Path>) -> Result<()> {
-        jsonl::write(path.as_ref(), &self.examples)
     }
 
     /// Number of rows.
@@ -96,19 +91,14 @@ impl Dataset {
 
     /// The names of all columns, in the order in which they first appear.
     pub fn columns(&self) -> Vec<String> {
-        let mut names: Vec<String> = Vec::new();
+        let (mut names, mut known): (Vec<&String>, HashSet<&String>) = (Vec::new(), HashSet::new());
         for example in &self.examples {
             // Most rows have the columns of the row before, in the same order.
-            if example.fields().iter().map(|(name, _)| name).eq(&names) {
-                continue;
-            }
-            for (name, _) in example.fields() {
-                if !names.contains(name) {
-                    names.push(name.clone());
-                }
+            if !example.fields().iter().map(|(name, _)| name).eq(names.iter().copied()) {
+                names.extend(example.fields().iter().map(|(name, _)| name).filter(|name| known.insert(name)));
             }
         }
-        names
+        names.into_iter().cloned().collect()
     }
 
     /// All texts of a column, numbers as Python prints them; the error names the columns that exist.
@@ -124,6 +114,16 @@ impl Dataset {
             example.text(name).map(Cow::into_owned).map_err(|error| error.at(format_args!("row {row}")).in_row(row))
         });
         texts.collect()
+    }
+
+    /// The values of each column, row by row; null where a row has none.
+    pub(crate) fn by_columns(&self, names: &[String]) -> Vec<Vec<&Value>> {
+        let mut columns = vec![Vec::with_capacity(self.len()); names.len()];
+        for example in self {
+            let values = example.values(names).into_iter().map(|value| value.unwrap_or(&Value::Null));
+            columns.iter_mut().zip(values).for_each(|(column, value)| column.push(value));
+        }
+        columns
     }
 
     /// The error for a column that no row has.
@@ -143,6 +143,24 @@ impl Dataset {
     }
 }
 
+/// All rows of a stream, as long as there is memory for them: a small packed file may hold any number.
+///
+/// # Errors
+/// [`ErrorKind::Data`] for a bad row, and when little memory is left.
+pub(crate) fn whole(stream: ExampleStream, name: &str) -> Result<Vec<Example>> {
+    let (mut rows, mut growth) = (Vec::new(), Growth::default());
+    for row in stream {
+        let row = row?;
+        if !growth.add(row.bytes()) {
+            let held = format!("{} rows with {} MB", rows.len(), growth.bytes() >> 20);
+            return Err(Error::new(ErrorKind::Data, format!("`{name}`: {held} were read, and there is little memory left for more"))
+                .hint("read it row by row by `stream_dataset`, or a part of it: `DataOptions::new().with_limit(10_000)`"));
+        }
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
 /// Refuses a split that would leave one side empty.
 pub(crate) fn check_test_size(test_size: f64, rows: usize) -> Result<()> {
     let test = (test_size * rows as f64).ceil() as usize;
@@ -160,7 +178,9 @@ impl Dataset {
     /// The first rows as a table.
     fn table(&self) -> Html {
         let names = self.columns();
-        preview(&names, self.len(), |row| names.iter().map(|name| self.examples[row].value(name).map_or("null".into(), cell)).collect())
+        preview(&names, self.len(), |row| {
+            self.examples[row].values(&names).into_iter().map(|value| value.map_or("null".into(), cell)).collect()
+        })
     }
 }
 

@@ -4,12 +4,13 @@
 //! zeros (`007`), a leading `+`, spaces, more digits than 64 bits hold: text, digit for digit. An empty cell is null, a quoted
 //! empty cell of a text column the empty text. `NA`, `null` and their like are texts.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Number, Value};
 
 use crate::data::bad::{Bad, Row};
-use crate::data::example::Example;
+use crate::data::example::{Example, as_text};
 use crate::data::format::Format;
 use crate::data::input::Input;
 use crate::data::records::{Record, Records};
@@ -82,14 +83,14 @@ impl Kind {
         match self {
             Kind::Text if cell.is_empty() && quoted => text(),
             _ if cell.is_empty() => Value::Null,
-            Kind::Bool => Value::Bool(cell.eq_ignore_ascii_case("true")),
+            Kind::Bool if Kind::of(cell) == Kind::Bool => Value::Bool(cell.eq_ignore_ascii_case("true")),
             Kind::Int | Kind::BigInt => match (cell.parse::<i64>(), cell.parse::<u64>()) {
                 (Ok(number), _) => number.into(),
                 (_, Ok(number)) => number.into(),
                 _ => text(),
             },
             Kind::Float => cell.parse().ok().and_then(Number::from_f64).map_or_else(text, Value::Number),
-            Kind::Text | Kind::Empty => text(),
+            Kind::Bool | Kind::Text | Kind::Empty => text(),
         }
     }
 }
@@ -110,6 +111,7 @@ impl DelimitedRows {
         let mut kinds = vec![Kind::Text; names.len()];
         if infer {
             kinds = vec![Kind::Empty; names.len()];
+            let mut written: Vec<Written> = vec![Written::default(); names.len()];
             let mut record = Record::default();
             for row in 0_usize.. {
                 if row % 10_000 == 0 {
@@ -120,14 +122,20 @@ impl DelimitedRows {
                     Err(bad) if !bad.goes_on => break,
                     // A bad row is no witness; it is an error when its turn comes.
                     Err(_) => {}
-                    Ok(true) if record.len() != names.len() => {}
+                    Ok(true)
+                        if record.len() != names.len()
+                            || is_header(record.cells().map(|(cell, _)| cell), names.iter().map(String::as_str)) => {}
                     Ok(true) => {
-                        for (kind, (cell, _)) in kinds.iter_mut().zip(record.cells()).filter(|(kind, _)| **kind != Kind::Text) {
-                            *kind = kind.join(Kind::of(cell));
+                        let columns = kinds.iter_mut().zip(&mut written).zip(record.cells());
+                        for ((kind, written), (cell, _)) in columns.filter(|((kind, _), _)| **kind != Kind::Text) {
+                            let own = Kind::of(cell);
+                            *kind = kind.join(own);
+                            written.note(own, cell);
                         }
                     }
                 }
             }
+            say_altered(&path, &names, &kinds, &written);
             records = header_quietly(Input::again(&path, format)?)?.0;
         }
         Ok(Self { path, records, record: Record::default(), columns: names.into_iter().zip(kinds).collect() })
@@ -150,8 +158,64 @@ impl DelimitedRows {
                     .in_row(line),
             )));
         }
+        if is_header(self.record.cells().map(|(cell, _)| cell), self.columns.iter().map(|(name, _)| name.as_str())) {
+            let line = self.record.line;
+            return Some(Err(Bad::row(
+                Error::new(ErrorKind::Data, format!("{}:{line}: the header stands here again", self.path.display()))
+                    .hint("files that were put behind each other keep one header: take this line out")
+                    .in_file(&self.path)
+                    .in_row(line),
+            )));
+        }
         let cells = self.record.cells().zip(&self.columns);
         Some(Ok(Example::from_fields(cells.map(|((cell, quoted), (name, kind))| (name.clone(), kind.value(cell, quoted))).collect())))
+    }
+}
+
+/// Whether a row is the header once more, as of a file that was put behind another; of one column it could be a word.
+pub(crate) fn is_header<'a>(cells: impl Iterator<Item = &'a str>, names: impl ExactSizeIterator<Item = &'a str>) -> bool {
+    let mark = |(at, cell): (usize, &'a str)| if at == 0 { cell.trim_start_matches('\u{feff}') } else { cell };
+    names.len() > 1 && cells.enumerate().map(mark).eq(names)
+}
+
+/// The first cells of a column that are written otherwise than their value is as a text.
+#[derive(Debug, Clone, Default)]
+struct Written {
+    /// In a column of numbers with a point.
+    float: Option<String>,
+    /// In a column of truth values.
+    truth: Option<String>,
+}
+
+impl Written {
+    fn note(&mut self, kind: Kind, cell: &str) {
+        let differs = |kind: Kind| as_text(&kind.value(cell, false)).is_some_and(|text| text != cell);
+        match kind {
+            Kind::Int | Kind::Float if self.float.is_none() => self.float = differs(Kind::Float).then(|| cell.to_string()),
+            Kind::Bool if self.truth.is_none() => self.truth = differs(Kind::Bool).then(|| cell.to_string()),
+            _ => {}
+        }
+    }
+}
+
+/// Says which columns lose how they are written, with an example of each: a model that learns them learns `1.5` for `1.50`.
+fn say_altered(path: &Path, names: &[String], kinds: &[Kind], written: &[Written]) {
+    let altered = names.iter().zip(kinds).zip(written).filter_map(|((name, kind), written)| {
+        let (cell, kind) = match kind {
+            Kind::Float => (written.float.as_ref()?, Kind::Float),
+            Kind::Bool => (written.truth.as_ref()?, Kind::Bool),
+            _ => return None,
+        };
+        Some(format!("`{cell}` of the column `{name}` is {}", as_text(&kind.value(cell, false))?))
+    });
+    let altered: Vec<String> = altered.collect();
+    if !altered.is_empty() {
+        let more = if altered.len() > 3 { format!(", and {} columns more", altered.len() - 3) } else { String::new() };
+        notice::warn(format_args!(
+            "`{}`: numbers and truth values lose how they are written: {}{more}; `DataOptions::with_infer_types(false)` keeps all as texts",
+            path.display(),
+            altered[..altered.len().min(3)].join(", ")
+        ));
     }
 }
 
@@ -190,8 +254,8 @@ fn split_header(input: Input) -> Result<(Records, Vec<String>, (u8, bool))> {
 }
 
 fn check_names(path: &Path, names: &[String]) -> Result<()> {
-    let twice: Vec<String> =
-        names.iter().enumerate().filter(|(at, name)| names[..*at].contains(name)).map(|(_, name)| name.clone()).collect();
+    let mut seen = HashSet::new();
+    let twice: Vec<String> = names.iter().filter(|name| !seen.insert(*name)).cloned().collect();
     if twice.is_empty() {
         return Ok(());
     }

@@ -84,25 +84,44 @@ impl Dataset {
         let columns = self.columns();
         let has = |name: &&'static str| columns.iter().any(|column| column == name);
         let others = Shape::ALL.into_iter().filter(|other| *other != shape && other.columns().iter().all(has));
-        let read = |column: &&String| shape.columns().iter().chain(shape.optional_columns()).all(|name| name != column);
         Ok(Detected {
             shape,
             rows: self.len(),
             misfits,
             others: others.collect(),
-            left_out: columns.iter().filter(read).cloned().collect(),
+            left_out: columns.iter().filter(|name| !shape.reads(name)).cloned().collect(),
             first,
         })
     }
 }
 
-/// Says aloud what rows are read as that could be read in several ways.
+/// Says aloud what rows are read as that could be read in several ways, and which columns are not read.
 pub(crate) fn say(data: &Dataset) {
     let Some(first) = data.iter().next() else { return };
     let fits = |shape: &Shape| shape.columns().iter().all(|name| first.value(name).is_some_and(|value| !value.is_null()));
     let names: Vec<String> = Shape::ALL.iter().filter(|shape| fits(shape)).map(|shape| format!("{shape:?}")).collect();
     if let (Ok(shape), 2..) = (Shape::of(first), names.len()) {
         warn(format!("rows are read as {shape}, the first of the shapes that their columns fit: {}", names.join(", ")));
+    }
+    if let Ok(shape) = Shape::of(first) {
+        let left: Vec<String> = data.columns().into_iter().filter(|name| !shape.reads(name)).collect();
+        if !left.is_empty() {
+            warn(format!("rows are read as {shape}; columns that are not read: {}", quoted(&left)));
+        }
+    }
+    let (mut counts, mut firsts) = ([0; Shape::ALL.len()], [0; Shape::ALL.len()]);
+    for (row, example) in data.iter().enumerate() {
+        let Ok(shape) = Shape::of(example) else { continue };
+        if counts[shape as usize] == 0 {
+            firsts[shape as usize] = row;
+        }
+        counts[shape as usize] += 1;
+    }
+    let found = Shape::ALL.into_iter().filter(|&shape| counts[shape as usize] > 0);
+    let found: Vec<String> =
+        found.map(|shape| format!("{} as {shape} (the first is row {})", counts[shape as usize], firsts[shape as usize])).collect();
+    if found.len() > 1 {
+        warn(format!("rows are read in several ways: {}; `Dataset::detect` tells which do not fit", found.join(", ")));
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A list is read object by object, wherever it stands; columns need the whole file in memory.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::vec;
 
@@ -37,10 +38,21 @@ pub(crate) enum Document {
 pub(crate) struct Values {
     path: PathBuf,
     scanner: Scanner,
-    list: bool,
+    around: Around,
     first: bool,
     ended: bool,
     ready: vec::IntoIter<Row>,
+}
+
+/// What the values stand in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Around {
+    /// Nothing: they follow each other up to the end of the file.
+    Nothing,
+    /// A list that is the file.
+    List,
+    /// A list inside of an object, which was looked at to its end.
+    Member,
 }
 
 /// What stands behind a name of an object.
@@ -62,16 +74,22 @@ impl Document {
             None => Ok(Self::Ready(Vec::new().into_iter())),
             Some(b'[') if field.is_none() => {
                 scanner.take(b'[').map_err(plain)?;
-                Ok(Self::Values(Values::new(&path, scanner, true)))
+                Ok(Self::Values(Values::new(&path, scanner, Around::List)))
             }
             Some(b'{') => {
                 let members = members(&mut scanner).map_err(plain)?;
                 let (line, more) = (scanner.line, scanner.next_byte().map_err(plain)?);
                 match more {
+                    Some(b'{') if field.is_some() => Err(wrong(
+                        &path,
+                        format!("the file is several objects, so no field `{}` holds the rows", field.unwrap_or_default()),
+                    )),
                     Some(b'{') if line == 1 => Ok(Self::Lines(Box::new(JsonLines::new(Input::again(&path, Format::Json)?)))),
-                    Some(b'{') => {
-                        Ok(Self::Values(Values::new(&path, Scanner::new(&path, Input::again(&path, Format::Json)?.reader), false)))
-                    }
+                    Some(b'{') => Ok(Self::Values(Values::new(
+                        &path,
+                        Scanner::new(&path, Input::again(&path, Format::Json)?.reader),
+                        Around::Nothing,
+                    ))),
                     Some(_) => Err(scanner.wrong("something follows the object").error),
                     None => Self::of_object(&path, &members, field),
                 }
@@ -85,6 +103,10 @@ impl Document {
 
     fn of_object(path: &Path, members: &[Member], field: Option<&str>) -> Result<Self> {
         let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
+        let mut seen = HashSet::new();
+        if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
+            return Err(wrong(path, format!("the name `{twice}` stands twice in the object: which is meant cannot be known")));
+        }
         let lists: Vec<&Member> = members.iter().filter(|member| member.inside == Some(b'{')).collect();
         let member = match field {
             Some(name) => Some(
@@ -240,8 +262,8 @@ fn parse(path: &Path, line: usize, column: usize, bytes: &[u8], names: &mut Vec<
 }
 
 impl Values {
-    fn new(path: &Path, scanner: Scanner, list: bool) -> Self {
-        Self { path: path.to_path_buf(), scanner, list, first: true, ended: false, ready: Vec::new().into_iter() }
+    fn new(path: &Path, scanner: Scanner, around: Around) -> Self {
+        Self { path: path.to_path_buf(), scanner, around, first: true, ended: false, ready: Vec::new().into_iter() }
     }
 
     /// The list behind a name of the object that is the file.
@@ -252,7 +274,7 @@ impl Values {
         while scanner.more(&mut first, b'}')? {
             if name(&mut scanner)? == wanted {
                 scanner.take(b'[')?;
-                return Ok(Self::new(path, scanner, true));
+                return Ok(Self::new(path, scanner, Around::Member));
             }
             scanner.value(None)?;
         }
@@ -305,12 +327,16 @@ impl Values {
 
     /// Copies the next value: where it begins in the copy, its line and its column.
     fn next_value(&mut self, bytes: &mut Vec<u8>) -> std::result::Result<Option<(usize, usize, usize)>, Box<Bad>> {
-        let more = match self.list {
-            true => self.scanner.more(&mut self.first, b']')?,
-            false => self.scanner.next_byte()?.is_some(),
+        let more = match self.around {
+            Around::Nothing => self.scanner.next_byte()?.is_some(),
+            _ => self.scanner.more(&mut self.first, b']')?,
         };
         if !more {
-            return Ok(None);
+            // Rows behind the list would be lost in silence.
+            return match self.around == Around::List && self.scanner.next_byte()?.is_some() {
+                true => Err(self.scanner.wrong("something follows the list")),
+                false => Ok(None),
+            };
         }
         self.scanner.next_byte()?;
         let place = (bytes.len(), self.scanner.line, self.scanner.column);

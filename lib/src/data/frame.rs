@@ -32,12 +32,12 @@ impl Dataset {
     /// # Errors
     /// [`ErrorKind::Data`] when polars refuses a column.
     pub fn to_frame(&self) -> Result<DataFrame> {
-        let column = |name: &String| {
-            let values: Vec<&Value> = self.iter().map(|example| example.value(name).unwrap_or(&Value::Null)).collect();
+        let names = self.columns();
+        let column = |(name, values): (&String, Vec<&Value>)| {
             let kind = values.iter().fold(Kind::Null, |kind, value| kind.joined(Kind::of(value)));
             Ok(series(name, &values, &kind)?.into_column())
         };
-        Ok(DataFrame::new(self.len(), self.columns().iter().map(column).collect::<Result<_>>()?)?)
+        Ok(DataFrame::new(self.len(), names.iter().zip(self.by_columns(&names)).map(column).collect::<Result<_>>()?)?)
     }
 }
 
@@ -141,7 +141,23 @@ fn from_polars(value: &AnyValue<'_>) -> Result<Value> {
             Some(number) => number.into(),
             None => value.extract::<i64>().map_or_else(|| value.str_value().into(), Value::from),
         },
+        AnyValue::Binary(bytes) => text(bytes)?,
+        AnyValue::BinaryOwned(bytes) => text(bytes)?,
+        // Its fields would be written without their names.
+        value if value.dtype().is_nested() => {
+            return Err(Error::new(ErrorKind::Data, format!("{} is no value that a row can hold", value.dtype()))
+                .hint("take it apart first (in polars `unnest`), or leave the column out"));
+        }
         value => Value::String(value.str_value().into()),
+    })
+}
+
+/// Bytes that are text.
+fn text(bytes: &[u8]) -> Result<Value> {
+    std::str::from_utf8(bytes).map(Value::from).map_err(|error| {
+        Error::new(ErrorKind::Data, format!("{} bytes that are no text, such as a picture", bytes.len()))
+            .hint("leave the column out")
+            .because(error)
     })
 }
 

@@ -4,12 +4,15 @@
 //! an integer that 64 bits cannot hold.
 
 use std::collections::HashSet;
+use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::map::{Entry, Map};
 
-use crate::border::limits;
+use crate::border::{self, file, limits};
 use crate::data::example::kind_of;
+use crate::error::{self, Error, ErrorKind};
 
 /// How deep lists and objects may stand in each other.
 pub(crate) const DEEPEST: usize = limits::JSON_DEPTH;
@@ -42,7 +45,7 @@ pub(crate) type Result<T> = std::result::Result<T, Box<Trouble>>;
 
 /// An object as the fields of a row. `names` are those of the row before, which most rows share.
 pub(crate) fn fields(text: &str, names: &mut Vec<String>) -> Result<Vec<(String, Value)>> {
-    let mut parser = Parser { text, at: 0 };
+    let mut parser = Parser { text, at: 0, values: 0 };
     parser.blank();
     if parser.peek() != Some(b'{') {
         let value = parser.value(0)?;
@@ -57,19 +60,49 @@ pub(crate) fn fields(text: &str, names: &mut Vec<String>) -> Result<Vec<(String,
     Ok(fields)
 }
 
+/// What a file of JSON holds, its numbers to the last bit, which `serde_json` may miss.
+///
+/// # Errors
+/// As [`border::json::read`].
+pub(crate) fn read<T: DeserializeOwned>(path: &Path, limit: limits::Limit, kind: ErrorKind, hint: &str) -> error::Result<T> {
+    let bytes = file::read(path, limit)?;
+    // The first reading finds what is wrong.
+    let nearly = border::json::parse(&bytes, path, kind, hint)?;
+    let exact = std::str::from_utf8(&bytes).ok().and_then(|text| value(text).ok());
+    Ok(exact.and_then(|value| serde_json::from_value(value).ok()).unwrap_or(nearly))
+}
+
 /// Any value.
 pub(crate) fn value(text: &str) -> Result<Value> {
-    let mut parser = Parser { text, at: 0 };
+    let mut parser = Parser { text, at: 0, values: 0 };
     parser.blank();
     let value = parser.value(0)?;
     parser.end()?;
     Ok(value)
 }
 
+/// Any value that a text inside of a row holds; none where it is no JSON.
+///
+/// # Errors
+/// [`ErrorKind::Data`] for JSON that would lose something.
+pub(crate) fn exact(text: &str) -> error::Result<Option<Value>> {
+    match value(text) {
+        Ok(value) => Ok(Some(value)),
+        Err(trouble) if trouble.syntax => Ok(None),
+        Err(trouble) => {
+            let field = if trouble.field.is_empty() { String::new() } else { format!(", at `{}`", trouble.field) };
+            let error = Error::new(ErrorKind::Data, format!("the JSON in a text{field}: {}", trouble.what));
+            Err(error.hint(trouble.hint.unwrap_or("write it by `json.dumps`, with double quotes")))
+        }
+    }
+}
+
 pub(crate) struct Parser<'a> {
     pub(crate) text: &'a str,
     /// The byte that is next.
     pub(crate) at: usize,
+    /// How many values were read.
+    values: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -200,7 +233,12 @@ impl<'a> Parser<'a> {
     }
 
     fn value(&mut self, depth: usize) -> Result<Value> {
+        self.values += 1;
         match self.peek() {
+            _ if self.values > limits::ROW_VALUES => Err(self.lossy(
+                format!("more than {} values stand in one row", limits::ROW_VALUES),
+                "write one row a line, and long lists of numbers into files of their own",
+            )),
             Some(b'"') => self.string().map(|text| Value::String(text.into_owned())),
             Some(b'-' | b'0'..=b'9') => self.number().map(Value::Number),
             Some(b'{' | b'[') if depth >= DEEPEST => {

@@ -1,6 +1,6 @@
 //! A data set's name → its rows, whole or one by one.
 
-use crate::data::dataset::Dataset;
+use crate::data::dataset::{Dataset, whole};
 use crate::data::options::DataOptions;
 use crate::data::slice::Slice;
 use crate::data::stream::{ExampleStream, Part};
@@ -34,8 +34,8 @@ pub fn load_dataset_with(name: &str, options: impl Into<DataOptions>) -> Result<
     // A part of a hundred, or counted from the end: all rows of the split have to be known.
     let mut rows = Vec::new();
     for slice in &slices {
-        let whole = DataOptions { limit: None, ..options.clone() };
-        let mut all = stream(&splits, &[Slice::all(&slice.split)], &whole)?.collect::<Result<Vec<_>>>()?;
+        let options_of_all = DataOptions { limit: None, ..options.clone() };
+        let mut all = whole(stream(&splits, &[Slice::all(&slice.split)], &options_of_all)?, name)?;
         let part = slice.rows(all.len())?;
         all.truncate(part.end);
         rows.extend(all.into_iter().skip(part.start));

@@ -4,11 +4,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::data::example::{kind_of, short};
+use crate::data::json::exact;
 use crate::error::{Error, ErrorKind, Result};
 use crate::util::names::quoted;
 
 /// Who may speak. Many templates leave a message of another role out and say nothing.
 pub const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
+
+/// The fields by which files say whether a turn is learnt.
+const LEARNT: [&str; 4] = ["weight", "train", "loss", "loss_scale"];
 
 /// One turn of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +22,7 @@ pub struct Message {
     pub role: String,
     /// What was said; empty where a tool is called and nothing is said.
     pub content: String,
-    /// The other fields of the turn, as templates know them: `name`, `tool_calls`, `tool_call_id`, `weight`.
+    /// The other fields of the turn, as templates know them: `name`, `tool_calls`, `tool_call_id`, and as files know them: `weight`.
     #[serde(flatten)]
     pub more: Map<String, Value>,
 }
@@ -90,10 +94,53 @@ impl Message {
         Ok(Self { role: role.to_string(), content, more })
     }
 
+    /// Whether a turn of the assistant is learnt: by OpenAI's `weight`, the `train` of axolotl, the `loss` and `loss_scale` of
+    /// ms-swift, each true (1) or false (0).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when one of them is anything else, two contradict each other, or `train_detail` names a part of the turn.
+    pub(crate) fn is_learnt(&self) -> Result<bool> {
+        let mut said: Option<(&str, bool)> = None;
+        for name in LEARNT {
+            let learnt = match self.more.get(name) {
+                None | Some(Value::Null) => continue,
+                Some(Value::Bool(learnt)) => *learnt,
+                Some(number) if number.as_f64() == Some(1.0) => true,
+                Some(number) if number.as_f64() == Some(0.0) => false,
+                Some(other) => {
+                    return Err(Error::new(ErrorKind::Data, format!("`{name}` is {}; it must be 0 or 1", short(other)))
+                        .hint("a turn is learnt or not; repeat a row to make it count more"));
+                }
+            };
+            match said {
+                Some((other, before)) if before != learnt => {
+                    return Err(Error::new(ErrorKind::Data, format!("`{other}` says {before}, `{name}` says {learnt}")).hint("keep one"));
+                }
+                _ => said = Some((name, learnt)),
+            }
+        }
+        if self.more.get("train_detail").is_some_and(|detail| detail.as_array().map_or(!detail.is_null(), |parts| !parts.is_empty())) {
+            return Err(Error::new(ErrorKind::Data, "`train_detail` names parts of a turn; a turn is learnt whole or not at all")
+                .hint("take the field out, and write `train: false` where a turn is not learnt"));
+        }
+        Ok(said.is_none_or(|(_, learnt)| learnt))
+    }
+
+    /// The same turn, read and not learnt.
+    pub(crate) fn silent(mut self) -> Self {
+        LEARNT.iter().for_each(|name| drop(self.more.shift_remove(*name)));
+        self.more.insert(LEARNT[0].into(), 0.into());
+        self
+    }
+
     /// What the turn says that is learnt or read: content without blanks at its ends, or a call of a tool.
     pub(crate) fn is_empty(&self) -> bool {
-        let calls = self.more.get("tool_calls").and_then(Value::as_array).is_some_and(|calls| !calls.is_empty());
-        self.content.trim().is_empty() && !calls
+        self.content.trim().is_empty() && !self.calls_tools()
+    }
+
+    /// Whether the turn calls a tool.
+    pub(crate) fn calls_tools(&self) -> bool {
+        self.more.get("tool_calls").and_then(Value::as_array).is_some_and(|calls| !calls.is_empty())
     }
 
     /// A list of turns; the error counts them from 0.
@@ -105,7 +152,12 @@ impl Message {
             return Err(Error::new(ErrorKind::Data, format!("messages are a list, not {}: {}", kind_of(value), short(value)))
                 .hint("write [{\"role\": \"user\", \"content\": \"…\"}, {\"role\": \"assistant\", \"content\": \"…\"}]"));
         };
-        let turn = |(index, turn): (usize, &Value)| Self::from_value(turn).map_err(|error| error.at(format_args!("message {index}")));
+        // A table without objects, such as one of polars, holds turns as their JSON.
+        let object = |turn: &Value| turn.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok()).filter(Value::is_object);
+        let turn = |(index, turn): (usize, &Value)| {
+            let read = object(turn).map_or_else(|| Self::from_value(turn), |turn| Self::from_value(&turn));
+            read.map_err(|error| error.at(format_args!("message {index}")))
+        };
         turns.iter().enumerate().map(turn).collect()
     }
 }
@@ -135,7 +187,7 @@ fn role_of(name: &str, shared: bool) -> Result<&'static str> {
 /// The call that a turn of ShareGPT's form writes as JSON: `{"name": …, "arguments": …}`.
 fn called(value: Option<&Value>) -> Result<Value> {
     let call = match value {
-        Some(Value::String(text)) => serde_json::from_str(text).ok(),
+        Some(Value::String(text)) => exact(text).map_err(|error| error.at("a `function_call`"))?,
         other => other.cloned(),
     };
     call.filter(|call: &Value| call["name"].is_string()).ok_or_else(|| {

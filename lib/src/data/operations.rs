@@ -70,26 +70,48 @@ impl Dataset {
     /// # Errors
     /// [`ErrorKind::Data`] when no row has the column, a value is a list or an object, or values are of several types.
     pub fn sort(&self, column: &str, reverse: bool) -> Result<Self> {
+        self.sort_by_columns(&[(column, reverse)])
+    }
+
+    /// [`Dataset::sort`] by several columns, each with its own `reverse`: rows that are equal in the first are in the order of the
+    /// second. `sort(["a", "b"], reverse=[False, True])` of `datasets` is `sort_by_columns(&[("a", false), ("b", true)])`.
+    ///
+    /// # Errors
+    /// As [`Dataset::sort`], and when no column is named, or one twice.
+    pub fn sort_by_columns(&self, columns: &[(&str, bool)]) -> Result<Self> {
+        if columns.is_empty() {
+            return Err(Error::new(ErrorKind::Data, "no column is named to sort by").hint("name at least one: `&[(\"question\", false)]`"));
+        }
+        for (at, (column, _)) in columns.iter().enumerate() {
+            if columns[..at].iter().any(|(before, _)| before == column) {
+                return Err(Error::new(ErrorKind::Data, format!("column `{column}` is named twice")).hint("name each column once"));
+            }
+            self.check_order(column)?;
+        }
+        let mut rows: Vec<&Example> = self.iter().collect();
+        let by = |one: &Example, other: &Example, (column, reverse): &(&str, bool)| match (present(one, column), present(other, column)) {
+            (Some(one), Some(other)) if *reverse => compare(other, one),
+            (Some(one), Some(other)) => compare(one, other),
+            (one, other) => one.is_none().cmp(&other.is_none()),
+        };
+        rows.sort_by(|one, other| {
+            columns.iter().map(|column| by(one, other, column)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+        });
+        Ok(Self::from_examples(rows.into_iter().cloned().collect()))
+    }
+
+    /// Refuses a column whose values have no order.
+    fn check_order(&self, column: &str) -> Result<()> {
         self.known(column)?;
-        let (mut filled, empty): (Vec<&Example>, Vec<&Example>) = self.iter().partition(|example| present(example, column).is_some());
-        let kind = |example: &Example| present(example, column).map(kind_of).unwrap_or_default();
-        if let Some(first) = filled.first().map(|example| kind(example)) {
-            let odd = self.iter().position(|example| {
-                present(example, column).is_some_and(|value| kind_of(value) != first || value.is_array() || value.is_object())
-            });
-            if let Some(row) = odd {
-                let message = format!("column `{column}` has {} in row {row} and {first} before; that has no order", kind(self.get(row)?));
-                return Err(Error::new(ErrorKind::Data, message).in_row(row).hint("make one type of the column first (`map`)"));
+        let mut values = self.iter().enumerate().filter_map(|(row, example)| Some((row, present(example, column)?))).peekable();
+        let Some(first) = values.peek().map(|(_, value)| kind_of(value)) else { return Ok(()) };
+        match values.find(|(_, value)| kind_of(value) != first || value.is_array() || value.is_object()) {
+            None => Ok(()),
+            Some((row, value)) => {
+                let message = format!("column `{column}` has {} in row {row} and {first} before; that has no order", kind_of(value));
+                Err(Error::new(ErrorKind::Data, message).in_row(row).hint("make one type of the column first (`map`)"))
             }
         }
-        filled.sort_by(|one, other| {
-            let order = match (present(one, column), present(other, column)) {
-                (Some(one), Some(other)) => compare(one, other),
-                _ => Ordering::Equal,
-            };
-            if reverse { order.reverse() } else { order }
-        });
-        Ok(Self::from_examples(filled.into_iter().chain(empty).cloned().collect()))
     }
 
     /// The values of a column, each once, in the order in which they first appear; null where a row has none.

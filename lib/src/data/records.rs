@@ -79,7 +79,7 @@ impl Records {
             })
             .collect();
         if delimiter == b',' && !bare.contains(&b',') {
-            self.delimiter = [b';', b'\t'].into_iter().find(|other| bare.contains(other)).unwrap_or(b',');
+            self.delimiter = b";\t".iter().copied().find(|other| bare.contains(other)).unwrap_or(b',');
         }
         Ok((self.delimiter, false))
     }

@@ -158,6 +158,11 @@ impl Shape {
         }
     }
 
+    /// Whether a column of this name is read.
+    pub(crate) fn reads(self, name: &str) -> bool {
+        self.all_columns().any(|column| column == name)
+    }
+
     fn all_columns(self) -> impl Iterator<Item = &'static str> {
         self.columns().iter().chain(self.optional_columns()).copied()
     }
@@ -169,10 +174,10 @@ impl Shape {
             Self::Preference => &PROMPTS[..3],
             Self::Messages | Self::Conversations => &["system_prompt", "chat_template_kwargs"],
             Self::PromptCompletion => &["system", "system_prompt", "label", "chat_template_kwargs"],
-            Self::QuestionAnswer => &["system", "system_prompt", "context", "choices", "options"],
-            Self::InstructionResponse => &["system", "system_prompt", "context", "input"],
-            Self::InstructionOutput => &["system", "system_prompt", "context", "history"],
-            Self::InputOutput => &["system", "system_prompt", "context"],
+            Self::QuestionAnswer => &["system", "system_prompt", "context", "choices", "options", "instruction", "prompt", "input"],
+            Self::InstructionResponse => &["system", "system_prompt", "context", "input", "inputs", "prompt", "question", "history"],
+            Self::InstructionOutput => &["system", "system_prompt", "context", "history", "inputs", "prompt", "question"],
+            Self::InputOutput => &["system", "system_prompt", "context", "instructions", "prompt", "question", "query", "history"],
             Self::Text => &[],
         };
         let filled = |name: &&&str| match example.value(name) {
@@ -193,7 +198,9 @@ impl Shape {
             (_, "label") => "the rows are good and bad answers: keep the good ones with `filter`",
             (_, "chat_template_kwargs") => "this crate does not hand them to the template",
             (Self::Messages | Self::Conversations, "system_prompt") => "rename it to `system`",
+            (Self::Preference, "system" | "system_prompt") => "make it the first of the messages in `prompt`",
             (Self::Preference, "question" | "instruction" | "query" | "input") => "rename it to `prompt`",
+            (_, "system") => "`to_messages()` makes it the system message of a chat",
             (Self::InstructionResponse, "input") => "rename `response` to `output` for the template of the Alpaca project",
             _ => "make one prompt of the columns with a `PromptTemplate` and `map`",
         }
@@ -273,12 +280,7 @@ fn prompt_completion(example: &Example) -> Result<Content<'_>> {
         (Some(prompt), Some(completion)) => {
             conversation::check(&completion).map_err(|error| error.at("column `completion`"))?;
             // What was said before is read, not learnt.
-            let read = prompt.into_iter().map(|mut turn| {
-                if turn.role == "assistant" {
-                    turn.more.insert("weight".into(), 0.into());
-                }
-                turn
-            });
+            let read = prompt.into_iter().map(|turn| if turn.role == "assistant" { turn.silent() } else { turn });
             let messages: Vec<Message> = read.chain(completion).collect();
             conversation::check(&messages).map_err(|error| error.at("`prompt` and `completion`"))?;
             Ok(Content::Chat { tools: tools(example, &messages)?, messages })
@@ -307,7 +309,8 @@ const WRITTEN: [&str; 10] = ["completion", "answer", "response", "output", "repl
 
 /// The error for a row of no shape, with the nearest way out.
 fn unknown(example: &Example) -> Error {
-    let error = Error::new(ErrorKind::Data, format!("no known columns: the example has {}", quoted(&example.names())));
+    let names = if example.fields().is_empty() { "none".to_string() } else { quoted(&example.names()) };
+    let error = Error::new(ErrorKind::Data, format!("no known columns: the example has {names}"));
     let rename = |from: &str, to: &str| format!("`rename_column({from:?}, {to:?})`");
     let known = Shape::ALL.iter().flat_map(|shape| shape.columns());
     let otherwise: Vec<String> = known.filter_map(|name| Some(rename(written_otherwise(example, name)?, name))).collect();

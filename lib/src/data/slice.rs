@@ -92,7 +92,7 @@ fn one(text: &str) -> Option<Slice> {
         let percent = [slice.from, slice.to].iter().any(|bound| matches!(bound, Some(Bound::Percent(_))));
         if percent {
             let hundredth = |bound: Option<Bound>| match bound {
-                Some(Bound::Row(number) | Bound::Percent(number)) => (number.abs() <= 100).then_some(Some(Bound::Percent(number))),
+                Some(Bound::Row(number) | Bound::Percent(number)) => (number.unsigned_abs() <= 100).then_some(Some(Bound::Percent(number))),
                 None => Some(None),
             };
             (slice.from, slice.to) = (hundredth(slice.from)?, hundredth(slice.to)?);
@@ -125,7 +125,18 @@ mod tests {
 
     #[test]
     fn a_slice_needs_a_form() {
-        for wrong in ["", "train[", "train[5]", "train[:x]", "tr-ain", "train[:101%]", "train[:5](closest)", "train[:5%](other)", "a++b"] {
+        for wrong in [
+            "",
+            "train[",
+            "train[5]",
+            "train[:x]",
+            "tr-ain",
+            "train[:101%]",
+            "train[:5](closest)",
+            "train[:5%](other)",
+            "a++b",
+            "train[-9223372036854775808:5%]",
+        ] {
             assert!(Slice::parse(wrong).is_err(), "{wrong}");
         }
         let rows = |text: &str, count| Slice::parse(text).unwrap()[0].rows(count).unwrap();

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::border::file::Stamp;
 use crate::data::bad::{Bad, OnError, Row};
 use crate::data::delimited::DelimitedRows;
 use crate::data::document::Document;
@@ -28,7 +29,7 @@ use crate::util::notice;
 /// A bad row is an error that names its place, and ends the stream, unless [`DataOptions::with_on_error`] says otherwise.
 pub struct ExampleStream {
     parts: VecDeque<Part>,
-    open: Option<(PathBuf, Rows)>,
+    open: Option<Open>,
     options: DataOptions,
     given: usize,
     left_out: usize,
@@ -43,7 +44,15 @@ pub(crate) struct Part {
     pub(crate) take: Option<usize>,
 }
 
-/// An open file.
+/// A file that is read.
+struct Open {
+    path: PathBuf,
+    rows: Rows,
+    /// What it was before its first byte was read.
+    stamp: Option<Stamp>,
+}
+
+/// The rows of a file.
 enum Rows {
     Lines(Box<JsonLines>),
     Document(Box<Document>),
@@ -124,7 +133,13 @@ impl ExampleStream {
                 continue;
             };
             let path = file.path()?;
-            self.open = Some((path.clone(), Rows::open(&path, &self.options)?));
+            let stamp = Stamp::of(&path);
+            let rows = Rows::open(&path, &self.options)?;
+            // Some formats are read twice: the second time it has to be the same.
+            if stamp.is_some_and(|stamp| stamp.is_new(&path)) {
+                return Err(changed(&path));
+            }
+            self.open = Some(Open { path, rows, stamp });
             return Ok(true);
         }
         Ok(false)
@@ -132,7 +147,7 @@ impl ExampleStream {
 
     /// The next row of the open file, with the columns that are asked for.
     fn row(&mut self) -> Option<(PathBuf, Row)> {
-        let (path, rows) = self.open.as_mut()?;
+        let Open { path, rows, .. } = self.open.as_mut()?;
         let row = rows.row()?;
         let columns = &self.options.columns;
         let row = if columns.is_empty() { row } else { row.and_then(|row| chosen(row, columns, path).map_err(Bad::row)) };
@@ -159,7 +174,10 @@ impl ExampleStream {
                 self.open = None;
             }
             let Some((path, row)) = self.row() else {
-                self.open = None;
+                let rewritten = |open: &Open| open.stamp.is_some_and(|stamp| stamp.is_rewritten(&open.path));
+                if let Some(Open { path, .. }) = self.open.take().filter(rewritten) {
+                    return Err(changed(&path));
+                }
                 if self.advance()? {
                     continue;
                 }
@@ -187,6 +205,12 @@ impl ExampleStream {
             }
         }
     }
+}
+
+fn changed(path: &Path) -> Error {
+    Error::new(ErrorKind::Data, format!("`{}` was changed while it was read: its rows may be a mixture", path.display()))
+        .hint("let the program that writes it come to its end, and read it again")
+        .in_file(path)
 }
 
 /// A row's columns in the order in which they are asked for.
@@ -221,7 +245,7 @@ impl Iterator for ExampleStream {
 
 impl fmt::Debug for ExampleStream {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let open = self.open.as_ref().map(|(path, _)| path);
+        let open = self.open.as_ref().map(|open| &open.path);
         formatter.debug_struct("ExampleStream").field("open", &open).field("given", &self.given).finish_non_exhaustive()
     }
 }

@@ -16,6 +16,7 @@ use crate::border::{file, limits};
 use crate::data::bad::{Bad, Row};
 use crate::data::example::Example;
 use crate::error::{Error, ErrorKind, Result};
+use crate::util::memory::Growth;
 use crate::util::names::quoted;
 use crate::util::notice;
 
@@ -76,6 +77,7 @@ impl Sheet {
         let mut cells = self.book.worksheet_cells_reader(&name).map_err(|fault| damaged(&path, fault))?;
         let (mut header, mut rows): (Option<Vec<(u32, String)>>, _) = (None, Vec::new());
         let (mut line, mut row): (u32, Vec<(u32, Result<Value>)>) = (0, Vec::new());
+        let mut growth = Growth::default();
         loop {
             let cell = cells.next_cell().map_err(|fault| damaged(&path, fault))?;
             let position = cell.as_ref().map(calamine::Cell::get_position);
@@ -83,10 +85,25 @@ impl Sheet {
                 let place = Place { path: &path, sheet: &name, line };
                 match &header {
                     None => header = Some(place.names(std::mem::take(&mut row))?),
-                    Some(header) => rows.push(place.example(header, std::mem::take(&mut row))),
+                    Some(header) => {
+                        let row = place.example(header, std::mem::take(&mut row));
+                        // A row has all columns, however few cells the file holds of it.
+                        if !growth.add(row.as_ref().map_or(0, Example::bytes)) {
+                            let held = format!("{} rows with {} MB", rows.len(), growth.bytes() >> 20);
+                            return Err(place
+                                .error(format!("{held} were read, and there is little memory left for more"))
+                                .hint("save the columns that are needed as CSV, which is read a row at a time"));
+                        }
+                        rows.push(row);
+                    }
                 }
             }
             let (Some(cell), Some((next, column))) = (cell, position) else { break };
+            if next < line {
+                return Err(Place { path: &path, sheet: &name, line: next }
+                    .error(format!("it stands behind row {}", line as usize + 1))
+                    .hint("open it in a spreadsheet program and save it again: rows stand in order in a whole file"));
+            }
             line = next;
             if !matches!(cell.get_value(), DataRef::Empty) {
                 row.push((column, value(cell.get_value())));
@@ -138,6 +155,11 @@ impl Place<'_> {
     /// A row with all columns; a cell that is empty is null.
     fn example(&self, header: &[(u32, String)], cells: Vec<(u32, Result<Value>)>) -> Row {
         let mut fields: Vec<(String, Value)> = header.iter().map(|(_, name)| (name.clone(), Value::Null)).collect();
+        let texts = cells.iter().map(|(_, cell)| cell.as_ref().ok().and_then(Value::as_str));
+        if header.len() > 1 && texts.eq(header.iter().map(|(_, name)| Some(name.as_str()))) {
+            let error = self.error("the names of the columns stand here again".to_string());
+            return Err(Bad::row(error.hint("tables that were put below each other keep one row of names: take this row out")));
+        }
         for (column, cell) in cells {
             let place = |error: Error| {
                 let bad = self.error(format!("cell {}: {error}", letters(column))).because(error);
@@ -148,7 +170,10 @@ impl Place<'_> {
                 let what = format!("the cell {} stands in a column without a name", letters(column));
                 return Err(Bad::row(self.error(what).hint("name the column in the first row, or empty the cell")));
             };
-            fields[field].1 = value;
+            if !std::mem::replace(&mut fields[field].1, value).is_null() {
+                let error = self.error(format!("the cell {} stands twice", letters(column)));
+                return Err(Bad::row(error.hint("open it in a spreadsheet program and save it again")));
+            }
         }
         Ok(Example::from_fields(fields))
     }
@@ -206,7 +231,16 @@ fn unpacks(path: &Path) -> Result<()> {
     let mut left = limits::WORKBOOK.bytes;
     for part in 0..archive.len() {
         let entry = archive.by_index(part).map_err(wrong)?;
-        let size = io::copy(&mut entry.take(left + 1), &mut io::sink()).map_err(|error| damaged(path, error))?;
+        let is_texts = entry.name().is_ok_and(|name| name.to_lowercase().ends_with(TEXTS));
+        let mut texts = Announced::default();
+        let size = io::copy(&mut entry.take(left + 1), &mut texts).map_err(|error| damaged(path, error))?;
+        // Memory is asked for by this number, and `<si/>` is the shortest text.
+        if is_texts && texts.most > size / 5 {
+            let what = format!("`{}` announces {} texts in {size} bytes", path.display(), texts.most);
+            return Err(Error::new(ErrorKind::Data, what)
+                .hint("open it in a spreadsheet program and save it as .xlsx or CSV")
+                .in_file(path));
+        }
         left = left.checked_sub(size).ok_or_else(|| {
             Error::new(ErrorKind::Data, format!("`{}` unpacks into more than {} MB", path.display(), limits::WORKBOOK.bytes >> 20))
                 .hint("save the sheet as CSV, which is read a row at a time")
@@ -214,6 +248,39 @@ fn unpacks(path: &Path) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// The part of a workbook with the texts of its cells.
+const TEXTS: &str = "sharedstrings.xml";
+/// The attribute that says how many they are.
+const COUNT: &[u8] = b"uniqueCount";
+
+/// Bytes of a part → the largest number of texts that it announces.
+#[derive(Default)]
+struct Announced {
+    most: u64,
+    /// The end of what came, which may hold the beginning of the attribute.
+    end: Vec<u8>,
+}
+
+impl io::Write for Announced {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        /// Bytes of the attribute with its value.
+        const LONGEST: usize = 128;
+        self.end.extend_from_slice(bytes);
+        for (at, _) in self.end.windows(COUNT.len()).enumerate().filter(|(_, window)| *window == COUNT) {
+            let behind = &self.end[at + COUNT.len()..self.end.len().min(at + LONGEST)];
+            let digits = behind.iter().skip_while(|byte| b" =\t\r\n'\"".contains(byte)).take_while(|byte| byte.is_ascii_digit());
+            let number = digits.fold(0u64, |number, digit| number.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
+            self.most = self.most.max(number);
+        }
+        self.end.drain(..self.end.len().saturating_sub(LONGEST));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn damaged(path: &Path, fault: impl Into<XlsxError>) -> Error {
@@ -226,7 +293,19 @@ fn damaged(path: &Path, fault: impl Into<XlsxError>) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::letters;
+    use std::io::Write;
+
+    use super::{Announced, letters};
+
+    #[test]
+    fn a_number_of_texts_is_found_wherever_it_stands() {
+        let text = format!("<!-- {} --><sst count=\"1\" uniqueCount = '4294967295'>", "x".repeat(100));
+        for size in [1, 7, 100, 1000] {
+            let mut announced = Announced::default();
+            text.as_bytes().chunks(size).for_each(|part| announced.write_all(part).unwrap());
+            assert_eq!(announced.most, 4_294_967_295, "{size}");
+        }
+    }
 
     #[test]
     fn columns_are_called_as_excel_calls_them() {

@@ -1,9 +1,11 @@
 //! Text and pictures → the notebook: a live display under our kernel, plain text everywhere else.
 //!
-//! Under our kernel (`FINETUNING_KERNEL` is set) a record is one line on stdout, `\x02K{json}`, with one of the fields
-//! `display`, `update` and `clear`; the kernel turns it into the Jupyter message of that name.
+//! Under our kernel (`FINETUNING_KERNEL` is set) a record is one line on stdout, `\x02K`, the secret of the session from the file
+//! that `FINETUNING_MARKS` names, and JSON with one of the fields `display`, `update` and `clear`; the kernel turns it into
+//! the Jupyter message of that name. What is only printed, a row or a model's answer, does not know the secret.
 
 use std::io::Write;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
@@ -62,11 +64,20 @@ fn bundle(value: &impl Show) -> Value {
     Value::Object(rich.chain([text]).collect())
 }
 
+/// The secret by which the kernel knows a record.
+fn secret() -> &'static str {
+    static SECRET: OnceLock<String> = OnceLock::new();
+    SECRET.get_or_init(|| {
+        let secrets = std::env::var_os("FINETUNING_MARKS").and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+        secrets.split(' ').next().unwrap_or_default().to_string()
+    })
+}
+
 /// Writes a record for the kernel.
 pub(crate) fn send(record: &Value) {
     // A closed pipe means that nobody is left to look; the computation itself goes on.
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(format!("\x02K{record}\n").as_bytes()).and_then(|()| out.flush());
+    let _ = out.write_all(format!("\x02K{}{record}\n", secret()).as_bytes()).and_then(|()| out.flush());
 }
 
 /// A picture that changes in place while a cell runs; without our kernel it stays silent, so print lines beside it.
@@ -134,11 +145,19 @@ impl Show for Picture {
     }
 
     fn rich(&self) -> Vec<(&'static str, Value)> {
-        vec![("image/svg+xml", Value::String(self.svg.clone()))]
+        let image = format!("<img src=\"data:image/svg+xml,{}\" alt=\"{}\">", encoded(&self.svg), escape(&self.text));
+        vec![("text/html", image.into()), ("image/svg+xml", self.svg.clone().into())]
     }
 }
 
 last_expression!(Html, Picture);
+
+/// A document as a part of an address.
+fn encoded(text: &str) -> String {
+    ['%', '#', '<', '>', '"', '&', '\'', '\n', '?']
+        .iter()
+        .fold(text.to_string(), |text, &sign| text.replace(sign, &format!("%{:02X}", sign as u32)))
+}
 
 /// Text made safe inside HTML and SVG.
 pub fn escape(text: &str) -> String {
@@ -148,7 +167,8 @@ pub fn escape(text: &str) -> String {
 /// An HTML table and its text twin from a header and rows of text.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> Html {
     let cell = |tag: &str, text: &str| {
-        format!("<{tag} style=\"text-align:left;vertical-align:top;white-space:pre-wrap;max-width:32em\">{}</{tag}>", escape(text))
+        let scope = if tag == "th" { " scope=\"col\"" } else { "" };
+        format!("<{tag}{scope} style=\"text-align:left;vertical-align:top;white-space:pre-wrap;max-width:32em\">{}</{tag}>", escape(text))
     };
     let head: String = header.iter().map(|name| cell("th", name)).collect();
     let body: String = rows.iter().map(|row| format!("<tr>{}</tr>", row.iter().map(|text| cell("td", text)).collect::<String>())).collect();

@@ -131,7 +131,7 @@ impl Sections {
     /// use finetuning::*;
     /// let sections = Sections::read("docs", &SectionOptions::default(), &AutoTokenizer::from_pretrained("builtin:base")?)?;
     /// let real = sections.to_rows()?;
-    /// let runner = BasicModelRunner::new("builtin:tuned")?;
+    /// let runner = BasicModelRunner::new("builtin:smol")?;
     /// let generated = sections.ask(&AskOptions::default(), Some(&real), |prompt| runner.ask(prompt))?;
     /// println!("{generated}");
     /// # Ok::<(), Error>(())

@@ -12,19 +12,25 @@ const WIDTH: usize = 1 << 20;
 const HEADING: char = '\u{1}';
 /// Elements inside of each other; the parser of a deeper page might not come to an end.
 const DEEPEST: usize = 2000;
+/// Attributes of a tag; the parser compares each with all others.
+const ATTRIBUTES: usize = 1000;
 
 /// The parts of a page, with the lines of their headings; those of other blocks are not known.
 ///
 /// # Errors
 /// [`ErrorKind::Data`] when it cannot be laid out or its elements stand too deep inside of each other.
 pub(crate) fn parts(text: &str) -> Result<Vec<Part>> {
-    let depth = depth(text);
+    let (depth, attributes) = extent(text);
+    if attributes > ATTRIBUTES {
+        return Err(Error::new(ErrorKind::Data, format!("a tag has {attributes} attributes; {ATTRIBUTES} are read"))
+            .hint("save the page's text alone, as .txt or .md"));
+    }
     if depth > DEEPEST {
         return Err(Error::new(ErrorKind::Data, format!("elements stand {depth} deep inside of each other; {DEEPEST} are read"))
             .hint("save the page's text alone, as .txt or .md"));
     }
     let text = text.replace(HEADING, "");
-    let mut headings = Headings { rest: &text, line: 1 };
+    let mut headings = Headings::of(&text);
     let lines = with_decorator(Marks).no_table_borders().lines_from_read(text.as_bytes(), WIDTH).map_err(|error| {
         Error::new(ErrorKind::Data, format!("the page cannot be read: {error}")).hint("save its text alone, as .txt or .md").because(error)
     })?;
@@ -60,36 +66,53 @@ pub(crate) fn parts(text: &str) -> Result<Vec<Part>> {
     Ok(outline.finish())
 }
 
-/// The page's source from the last heading that was found on.
+/// The headings of a page's source, in order.
 struct Headings<'a> {
-    rest: &'a str,
-    line: usize,
+    /// Level, line, and what stands inside, where the heading has an end.
+    all: Vec<(usize, usize, Option<&'a str>)>,
+    /// The first behind the last that was asked for.
+    next: usize,
 }
 
-impl Headings<'_> {
-    /// The line of the next element of a heading's level whose text begins like it; `None` where there is none, as for a title
-    /// that entities write.
+/// Headings that are looked at for a title: some are not laid out.
+const AHEAD: usize = 64;
+/// Bytes of a heading in which its title's first word is looked for.
+const BEGINNING: usize = 1000;
+
+impl<'a> Headings<'a> {
+    fn of(text: &'a str) -> Self {
+        let bytes = text.as_bytes();
+        let (mut all, mut inside, mut line, mut counted) = (Vec::new(), 0, 1, 0);
+        for (at, _) in text.match_indices('<') {
+            let closes = bytes.get(at + 1) == Some(&b'/');
+            let name = at + 1 + usize::from(closes);
+            let level = match bytes.get(name..name + 2) {
+                Some([b'h' | b'H', digit @ b'1'..=b'6']) => usize::from(digit - b'0'),
+                _ => continue,
+            };
+            if closes {
+                if let Some((own, _, inner @ None)) = all.last_mut()
+                    && *own == level
+                {
+                    *inner = Some(&text[inside..text.floor_char_boundary(at.min(inside + BEGINNING))]);
+                }
+            } else if let Some(end) = text[name..].find(['<', '>']).filter(|end| bytes[name + end] == b'>') {
+                line += text[counted..at].matches('\n').count();
+                (counted, inside) = (at, name + end + 1);
+                all.push((level, line, None));
+            }
+        }
+        Self { all, next: 0 }
+    }
+
+    /// The line of the next heading of a level whose text begins like the title; `None` where there is none, as for a title that
+    /// entities write.
     fn line_of(&mut self, level: usize, title: &str) -> Option<usize> {
         let first = title.split(|letter: char| !letter.is_alphanumeric()).find(|word| !word.is_empty())?;
-        let (open, close) = (format!("<h{level}"), format!("</h{level}"));
-        let mut from = 0;
-        loop {
-            let start = from + find_tag(&self.rest[from..], &open)?;
-            let inner = &self.rest[start + open.len()..];
-            let inner = &inner[inner.find('>')? + 1..];
-            if inner[..find_tag(inner, &close)?].contains(first) {
-                self.line += self.rest[..start].matches('\n').count();
-                self.rest = &self.rest[start + open.len()..];
-                return Some(self.line);
-            }
-            from = start + open.len();
-        }
+        let fits = |(own, _, inner): &(usize, usize, Option<&str>)| *own == level && inner.is_some_and(|inner| inner.contains(first));
+        self.next += 1 + self.all[self.next..].iter().take(AHEAD).position(fits)?;
+        Some(self.all[self.next - 1].1)
     }
-}
-
-/// Where a tag begins, in small letters or capitals.
-fn find_tag(text: &str, tag: &str) -> Option<usize> {
-    [tag.to_string(), tag.to_uppercase()].iter().filter_map(|tag| text.find(tag.as_str())).min()
 }
 
 /// Lines of code that belong together, with the blank ones between them.
@@ -144,29 +167,82 @@ fn words(line: &TaggedLine<Vec<Mark>>) -> (String, bool) {
     (text, false)
 }
 
-/// How deep elements stand inside of each other at most, by their tags; those that need no end do not count, nor what scripts,
-/// styles and comments hold.
-fn depth(text: &str) -> usize {
-    let (mut depth, mut deepest, mut rest) = (0usize, 0, text);
+/// How deep elements stand inside of each other at most, by their tags, and how many attributes a tag has at most; elements that need
+/// no end do not count, nor what scripts, styles and comments hold.
+fn extent(text: &str) -> (usize, usize) {
+    let (mut depth, mut deepest, mut attributes, mut rest) = (0usize, 0, 0, text);
     while let Some(start) = rest.find('<') {
         rest = &rest[start + 1..];
-        let name: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        let (ends, inner) = rest.strip_prefix('/').map_or((false, rest), |inner| (true, inner));
+        let name: String = inner.chars().take_while(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
         let end = match name.as_str() {
-            "script" => "</script",
-            "style" => "</style",
+            "script" if !ends => "</script",
+            "style" if !ends => "</style",
             _ if rest.starts_with("!--") => "-->",
             _ => "",
         };
         if !end.is_empty() {
             rest = rest.find(end).map_or("", |at| &rest[at + end.len()..]);
-        } else if rest.starts_with('/') {
-            depth = depth.saturating_sub(1);
-        } else if !name.is_empty() && !ENDLESS.contains(&name.as_str()) {
-            depth += usize::from(!rest.split('>').next().is_some_and(|inner| inner.ends_with('/')));
-            deepest = deepest.max(depth);
+        } else if !name.is_empty() {
+            let tag = Tag::of(&inner[name.len()..]);
+            (rest, attributes) = (tag.behind, attributes.max(tag.attributes));
+            if ends {
+                depth = depth.saturating_sub(1);
+            } else if !ENDLESS.contains(&name.as_str()) {
+                depth += usize::from(!tag.closed);
+                deepest = deepest.max(depth);
+            }
         }
     }
-    deepest
+    (deepest, attributes)
+}
+
+/// What stands behind a tag's name, as the parser reads it: each sign is looked at once.
+struct Tag<'a> {
+    attributes: usize,
+    /// Whether it ends in `/>`.
+    closed: bool,
+    /// The text behind it; none where it has no end.
+    behind: &'a str,
+}
+
+impl<'a> Tag<'a> {
+    fn of(text: &'a str) -> Self {
+        let (bytes, mut at, mut attributes, mut closed) = (text.as_bytes(), 0, 0, false);
+        let blank = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_whitespace);
+        loop {
+            while blank(at) || bytes.get(at) == Some(&b'/') {
+                closed = bytes[at] == b'/';
+                at += 1;
+            }
+            match bytes.get(at) {
+                None => return Self { attributes, closed: false, behind: "" },
+                Some(b'>') => return Self { attributes, closed, behind: &text[at + 1..] },
+                Some(_) => (attributes, closed, at) = (attributes + 1, false, at + 1),
+            }
+            while !blank(at) && bytes.get(at).is_some_and(|sign| !b"/>=".contains(sign)) {
+                at += 1;
+            }
+            while blank(at) {
+                at += 1;
+            }
+            if bytes.get(at) != Some(&b'=') {
+                continue;
+            }
+            at += 1;
+            while blank(at) {
+                at += 1;
+            }
+            match bytes.get(at).copied().filter(|quote| b"\"'".contains(quote)) {
+                Some(quote) => at = bytes[at + 1..].iter().position(|&sign| sign == quote).map_or(bytes.len(), |end| at + end + 2),
+                None => {
+                    while !blank(at) && bytes.get(at).is_some_and(|&sign| sign != b'>') {
+                        at += 1;
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Elements that have no end, or often none.

@@ -165,17 +165,23 @@ impl Sections {
 /// The blocks of a part put together up to the limit, each piece with its line.
 fn pieces(part: &Part, max: usize, size: &impl Fn(&str) -> Result<usize>) -> Result<Vec<(Option<usize>, String)>> {
     let mut pieces: Vec<(Option<usize>, String)> = Vec::new();
-    // Whether the last piece may grow.
-    let mut open = false;
+    // Whether the last piece may grow, its size when it was last measured, and that of what was added since.
+    let (mut open, mut held, mut added, between) = (false, 0, 0, size("\n\n")?);
     for block in &part.blocks {
+        let own = if block.text.len() > MEASURED { max.saturating_add(1) } else { size(&block.text)? };
         if let Some((_, last)) = pieces.last_mut().filter(|_| open) {
-            let longer = format!("{last}\n\n{}", block.text);
-            if size(&longer)? <= max {
-                *last = longer;
+            added += between + own;
+            // A whole is about as large as its parts together: it is measured only where it may be full.
+            let fits = added + added / 8 + 8 <= max.saturating_sub(held) || {
+                (held, added) = (size(&format!("{last}\n\n{}", block.text))?, 0);
+                held <= max
+            };
+            if fits {
+                last.extend(["\n\n", &block.text]);
                 continue;
             }
         }
-        open = size(&block.text)? <= max;
+        (open, held, added) = (own <= max, own, 0);
         match open {
             true => pieces.push((block.line, block.text.clone())),
             false => pieces.extend(split(block, max, size)?.into_iter().map(|text| (block.line, text))),
@@ -190,12 +196,38 @@ fn split(block: &Block, max: usize, size: &impl Fn(&str) -> Result<usize>) -> Re
     let (open, inner, close) = fences.unwrap_or(("", &block.text, ""));
     let room = if fences.is_some() { max.saturating_sub(size(&format!("{open}{close}"))?).max(1) } else { max };
     let splitter = TextSplitter::new(ChunkConfig::new(room).with_sizer(Size(size)).with_trim(!block.code));
-    let chunks = splitter.try_chunks(inner).collect::<Result<Vec<&str>>>()?;
-    Ok(chunks
+    Ok(chunks(&splitter, inner, room)?
         .into_iter()
         .filter(|chunk| !chunk.trim().is_empty())
         .map(|chunk| if fences.is_some() { format!("{open}{}{close}", chunk.trim_matches('\n')) } else { chunk.to_string() })
         .collect())
+}
+
+/// Bytes up to which a block is measured as a whole.
+const MEASURED: usize = 1 << 20;
+/// Bytes of a window for each token of a piece: about twice what prose has.
+const WINDOW: usize = 8;
+
+/// The pieces of a text, looked at through a window that holds several: the splitter measures up to all that is left for each piece,
+/// which of one long word would be its square.
+fn chunks<'a, F: Fn(&str) -> Result<usize>>(splitter: &TextSplitter<Size<F>>, text: &'a str, room: usize) -> Result<Vec<&'a str>> {
+    let (mut chunks, mut start, mut width) = (Vec::new(), 0_usize, room.saturating_mul(WINDOW));
+    loop {
+        let end = text.floor_char_boundary(start.saturating_add(width).min(text.len()));
+        let found = splitter.try_chunk_indices(&text[start..end]).collect::<Result<Vec<(usize, &str)>>>()?;
+        match found.as_slice() {
+            // The last one may go on behind the window: it begins the next.
+            [first @ .., (last, _)] if end < text.len() && *last > 0 && !first.is_empty() => {
+                chunks.extend(first.iter().map(|(_, chunk)| *chunk));
+                (start, width) = (start + last, room.saturating_mul(WINDOW));
+            }
+            _ if end < text.len() => width = width.saturating_mul(2).max(width + 4),
+            all => {
+                chunks.extend(all.iter().map(|(_, chunk)| *chunk));
+                return Ok(chunks);
+            }
+        }
+    }
 }
 
 /// The lines around a fenced code block, and what stands between them.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::data::example::Example;
 use crate::data::load::load_dataset;
+use crate::data::message::Message;
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::causal::CausalLm;
 use crate::tokenizer::text::Tokenizer;
@@ -41,6 +42,29 @@ pub fn multiple_choice_accuracy(model: &CausalLm, tokenizer: &Tokenizer, questio
         Ok(usize::from(best == Some(item.answer)))
     });
     Ok(right.collect::<Result<Vec<usize>>>()?.iter().sum::<usize>() as f64 / questions.len().max(1) as f64)
+}
+
+/// The choice that a model would rather say to a question, asked as [`ask_texts`](crate::generate::ask::ask_texts) asks: the one with
+/// the highest log-probability per byte, so that a long one is not worse for its length (`acc_norm` of lm-evaluation-harness). Of
+/// equal ones the first. It always decides, where a small model that is asked for a letter writes about something else.
+///
+/// # Errors
+/// When there is no choice, or an empty one; those of [`Tokenizer::prompt`] and [`log_probability`].
+pub fn choose<'a>(model: &CausalLm, tokenizer: &Tokenizer, question: &str, choices: &[&'a str]) -> Result<&'a str> {
+    let prompt = tokenizer.prompt(&[Message::user(question)])?;
+    let mut best: Option<(&str, f64)> = None;
+    for (index, &choice) in choices.iter().enumerate() {
+        if choice.trim().is_empty() {
+            return Err(Error::new(ErrorKind::Data, format!("choice {index} is empty, and nothing has no probability"))
+                .hint("count an empty answer as lost, or leave the question out"));
+        }
+        let score = log_probability(model, tokenizer, &prompt, choice)? / choice.len() as f64;
+        if best.is_none_or(|(_, highest)| score > highest) {
+            best = Some((choice, score));
+        }
+    }
+    let none = || Error::new(ErrorKind::Data, "there is no choice").hint("give at least one");
+    best.map(|(choice, _)| choice).ok_or_else(none)
 }
 
 /// Summed log-probability of `completion` after `prompt`, in nats. White space at the prompt's end counts as the completion's

@@ -8,8 +8,8 @@ use crate::evaluate::report::AnswerRow;
 
 /// An answer is too long above this multiple of the target's words.
 pub const TOO_LONG: usize = 2;
-/// Words that are spelt right, one a line: those that the pretraining corpus of the lessons has at least twice. A test makes
-/// the list anew from the corpus and compares.
+/// Words that are spelt right, one a line: those that the books of the Rust toolchain have at least twice, everyday ones, and
+/// those of `builtin:stories`.
 const SPELT_RIGHT: &str = include_str!("words.txt");
 
 /// What is wrong with answers, counted: an answer may fall into several categories.
@@ -18,7 +18,7 @@ const SPELT_RIGHT: &str = include_str!("words.txt");
 pub struct ErrorReport {
     /// Rows that were looked at.
     pub rows: usize,
-    /// A word that is in no question, target or text of the pretraining corpus, but one or two letters away from one that is.
+    /// A word that is in no question or target and not in our list of words, but one or two letters away from one that is.
     pub misspelling: Vec<usize>,
     /// More than [`TOO_LONG`] times the words of the target.
     pub too_long: Vec<usize>,
@@ -100,14 +100,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_words_are_those_of_the_corpus() {
-        let data = crate::data::load::load_dataset("builtin:pretraining").unwrap();
-        let mut counts: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
-        for word in data.column("text").unwrap().iter().flat_map(|text| words(text)) {
-            *counts.entry(word).or_default() += 1;
-        }
-        let list: String = counts.iter().filter(|(_, count)| **count >= 2).map(|(word, _)| format!("{word}\n")).collect();
-        assert!(list == SPELT_RIGHT, "lib/src/evaluate/words.txt is not made of notebooks/data/pretraining.jsonl");
+    fn the_list_is_sorted_and_takes_no_word_of_the_stories_for_a_mistake() {
+        let list: Vec<&str> = SPELT_RIGHT.lines().collect();
+        assert!(list.is_sorted_by(|one, next| one < next) && list.iter().all(|word| words(word) == [*word]));
+        let known: HashSet<String> = list.iter().map(ToString::to_string).collect();
+        let stories = crate::data::load::load_dataset("builtin:stories").unwrap();
+        let all: HashSet<String> = stories.column("text").unwrap().iter().flat_map(|text| words(text)).collect();
+        let wrong: Vec<&String> = all.iter().filter(|word| is_misspelt(word, &known)).collect();
+        assert!(all.len() > 400 && wrong.is_empty(), "{wrong:?}");
     }
 
     #[test]

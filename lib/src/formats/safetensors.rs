@@ -69,10 +69,19 @@ pub fn load(folder: &Path, shapes: &[(String, Vec<usize>)], format: Option<GgmlD
         .hint("fetch the checkpoint again; both files must come from the same model"))
 }
 
-/// The stored tensors that the model has no place for, sorted; without those that it makes itself: masks and rotary angles of
-/// older files, and the second copy of a shared matrix.
+/// The stored tensors that the model has no place for, sorted; without those that it makes itself or never asks for: masks,
+/// places and rotary angles of older files, the second copy of a shared matrix, the pooler of a sentence encoder.
 fn unused<'a>(stored: impl Iterator<Item = &'a String>, shapes: &[(String, Vec<usize>)]) -> Vec<String> {
-    const MADE: [&str; 5] = ["lm_head.weight", "embed_out.weight", "rotary_emb.inv_freq", "attention.bias", "attention.masked_bias"];
+    const MADE: [&str; 8] = [
+        "lm_head.weight",
+        "embed_out.weight",
+        "rotary_emb.inv_freq",
+        "attention.bias",
+        "attention.masked_bias",
+        "embeddings.position_ids",
+        "pooler.dense.weight",
+        "pooler.dense.bias",
+    ];
     let known: HashSet<&str> = shapes.iter().map(|(name, _)| name.as_str()).collect();
     let is_unused = |name: &&String| !known.contains(name.as_str()) && !MADE.iter().any(|end| name.ends_with(end));
     let mut names: Vec<String> = stored.filter(is_unused).cloned().collect();

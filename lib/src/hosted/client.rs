@@ -59,7 +59,6 @@ impl Failure {
 #[derive(Clone)]
 pub(crate) struct Service {
     base_url: String,
-    endpoint: Endpoint,
     timeout: Duration,
     key: Option<String>,
     client: Client<OpenAIConfig>,
@@ -70,7 +69,7 @@ impl Service {
     ///
     /// # Errors
     /// When the address is none, or `OPENAI_API_KEY` holds what no key can hold.
-    pub fn new(base_url: &str, endpoint: Endpoint, timeout: Duration) -> Result<Self> {
+    pub fn new(base_url: &str, timeout: Duration) -> Result<Self> {
         let base_url = base_url.trim().trim_end_matches('/').to_string();
         let host = base_url.strip_prefix("http://").or_else(|| base_url.strip_prefix("https://"));
         let plain = |host: &str| !host.is_empty() && host.chars().all(|c| c.is_ascii_graphic() && !"@?#".contains(c));
@@ -95,7 +94,7 @@ impl Service {
         let has_key = key.is_some();
         let service = tower::service_fn(move |request| exchange(http.clone(), has_key, request));
         let client = Client::with_config(config).with_http_service(service);
-        Ok(Self { base_url, endpoint, timeout, key, client })
+        Ok(Self { base_url, timeout, key, client })
     }
 
     /// The address up to and with its `/v1`.
@@ -104,22 +103,22 @@ impl Service {
     }
 
     /// One request.
-    pub async fn send(&self, body: &Value) -> std::result::Result<String, Failure> {
-        let answer = match self.endpoint {
+    pub async fn send(&self, endpoint: Endpoint, body: &Value) -> std::result::Result<String, Failure> {
+        let answer = match endpoint {
             Endpoint::Chat => self.client.chat().create_byot(body).await,
             Endpoint::Completions => self.client.completions().create_byot(body).await,
         };
         let answer = match answer {
-            Ok(answer) => self.read(&answer),
+            Ok(answer) => self.read(endpoint, &answer),
             Err(error) => Err(self.failure(error).await),
         };
         answer.map_err(|failure| self.without_key(failure))
     }
 
     /// The text of a successful answer.
-    fn read(&self, answer: &Value) -> std::result::Result<String, Failure> {
+    fn read(&self, endpoint: Endpoint, answer: &Value) -> std::result::Result<String, Failure> {
         let choice = &answer["choices"][0];
-        let text = match self.endpoint {
+        let text = match endpoint {
             Endpoint::Chat => &choice["message"]["content"],
             Endpoint::Completions => &choice["text"],
         };

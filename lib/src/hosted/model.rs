@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
+use crate::data::message::Message;
 use crate::error::{ErrorKind, Result};
 use crate::generate::config::GenerationConfig;
 use crate::hosted::client::{Endpoint, Service, refusal};
@@ -88,7 +89,7 @@ impl Hosted {
             return Err(refusal(format!("HostedConfig: {given}; there must be a name, and at least one request of some time"))
                 .hint("name the model as the service does, and leave the other fields to `..Default::default()`"));
         }
-        let service = Service::new(&config.base_url, config.endpoint, config.timeout)?;
+        let service = Service::new(&config.base_url, config.timeout)?;
         Ok(Self {
             model: model.into(),
             config: HostedConfig { base_url: service.base_url().into(), ..config },
@@ -103,24 +104,46 @@ impl Hosted {
         &self.model
     }
 
-    /// The answers in the order of the prompts. One that fails leaves the others as they are; an interrupt ends those that
-    /// are not there yet.
+    /// The answers to prompts, each a user's message, or with [`Endpoint::Completions`] a text to go on with. They come in the order
+    /// of the prompts. One that fails leaves the others as they are; an interrupt ends those that are not there yet.
     pub fn ask(&self, prompts: &[String], generation: &GenerationConfig) -> Vec<Result<String>> {
+        self.ask_messages(&prompts.iter().map(|prompt| vec![Message::user(prompt)]).collect::<Vec<_>>(), generation)
+    }
+
+    /// [`Hosted::ask`] of whole conversations; with [`Endpoint::Completions`] their contents, a paragraph each.
+    pub fn ask_messages(&self, conversations: &[Vec<Message>], generation: &GenerationConfig) -> Vec<Result<String>> {
+        let prompt = |messages: &Vec<Message>| match self.config.endpoint {
+            Endpoint::Chat => json!(messages),
+            Endpoint::Completions => {
+                json!(messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n\n"))
+            }
+        };
+        self.send(self.config.endpoint, conversations.iter().map(prompt).collect(), generation)
+    }
+
+    /// What follows each text, whatever the endpoint of the configuration: asked at `/completions`, which not every service has.
+    /// Order and failures are those of [`Hosted::ask`].
+    pub fn complete(&self, texts: &[String], generation: &GenerationConfig) -> Vec<Result<String>> {
+        self.send(Endpoint::Completions, texts.iter().map(|text| json!(text)).collect(), generation)
+    }
+
+    /// Asks several prompts, each a list of messages or a text, as the endpoint takes them.
+    fn send(&self, endpoint: Endpoint, prompts: Vec<Value>, generation: &GenerationConfig) -> Vec<Result<String>> {
         let body = match self.settings(generation) {
             Ok(body) => Arc::new(body),
             Err(error) => return prompts.iter().map(|_| Err(error.clone())).collect(),
         };
         let (sender, answers) = channel();
-        let (own, asked) = (self.clone(), prompts.to_vec());
+        let (own, count) = (self.clone(), prompts.len());
         panic::watch();
-        let asking = self.waiting.spawn(stream::iter(asked.into_iter().enumerate()).for_each_concurrent(
+        let asking = self.waiting.spawn(stream::iter(prompts.into_iter().enumerate()).for_each_concurrent(
             self.config.concurrency,
             move |(row, prompt)| {
                 let (own, body, sender) = (own.clone(), Arc::clone(&body), sender.clone());
-                async move { drop(sender.send((row, survived(own.answer(&prompt, &body)).await))) }
+                async move { drop(sender.send((row, survived(own.answer(endpoint, prompt, &body)).await))) }
             },
         ));
-        let mut done: Vec<Option<Result<String>>> = vec![None; prompts.len()];
+        let mut done: Vec<Option<Result<String>>> = vec![None; count];
         let mut missing = refusal("the request ended without an answer");
         loop {
             match answers.recv_timeout(Duration::from_millis(50)) {
@@ -129,7 +152,7 @@ impl Hosted {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             let have = done.iter().flatten().count();
-            if let Err(error) = interrupt::check(format_args!("after {have} of {} answers", prompts.len())) {
+            if let Err(error) = interrupt::check(format_args!("after {have} of {count} answers")) {
                 asking.inspect(JoinHandle::abort);
                 missing = error;
                 break;
@@ -176,18 +199,19 @@ impl Hosted {
     }
 
     /// Asks until there is an answer, a lasting failure, or no patience left.
-    async fn answer(&self, prompt: &str, body: &Value) -> Result<String> {
-        if prompt.is_empty() {
+    async fn answer(&self, endpoint: Endpoint, prompt: Value, body: &Value) -> Result<String> {
+        let empty = |text: &Value| text.as_str().is_none_or(str::is_empty);
+        if prompt.as_array().map_or_else(|| empty(&prompt), |messages| messages.iter().all(|message| empty(&message["content"]))) {
             return Err(refusal("the prompt is empty").hint("give a text"));
         }
         let mut body = body.clone();
-        match self.config.endpoint {
-            Endpoint::Chat => body["messages"] = json!([{ "role": "user", "content": prompt }]),
-            Endpoint::Completions => body["prompt"] = json!(prompt),
-        }
+        body[match endpoint {
+            Endpoint::Chat => "messages",
+            Endpoint::Completions => "prompt",
+        }] = prompt;
         let (mut pause, mut attempt) = (FIRST_PAUSE, 0);
         loop {
-            let failure = match self.service.send(&self.without_refused(&body)).await {
+            let failure = match self.service.send(endpoint, &self.without_refused(&body)).await {
                 Ok(text) => return Ok(text),
                 Err(failure) => failure,
             };

@@ -92,13 +92,21 @@ pub(crate) fn push(name: &str, kind: RepoKind, folder: &Path, message: &str, opt
 fn files_below(root: &Path) -> Result<Vec<Upload>> {
     let (mut files, mut folders) = (Vec::new(), vec![root.to_path_buf()]);
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).map_err(|error| Error::file(&folder, error))?.flatten() {
+        for entry in std::fs::read_dir(&folder).map_err(|error| Error::file(&folder, error))? {
+            let entry = entry.map_err(|error| Error::file(&folder, error))?;
             let path = entry.path();
             match path.strip_prefix(root) {
                 _ if entry.file_name().to_string_lossy().starts_with('.') => {}
                 _ if path.is_symlink() && !may_follow(root, &path) => return Err(leads_out(&path)),
                 _ if path.is_dir() => folders.push(path),
-                Ok(name) => files.push(Upload { name: name.display().to_string(), path: path.clone() }),
+                Ok(name) => {
+                    let name = name.to_str().ok_or_else(|| {
+                        Error::new(ErrorKind::File, format!("the name of `{}` is no UTF-8 text", path.display()))
+                            .hint("rename the file")
+                            .in_file(&path)
+                    })?;
+                    files.push(Upload { name: name.to_string(), path: path.clone() });
+                }
                 Err(_) => {}
             }
         }

@@ -9,7 +9,7 @@ use crate::models::causal::CausalLm;
 use crate::nn::lora::{LoraConfig, is_adapter, tensor_name};
 use crate::nn::parameter::Parameter;
 use crate::nn::weights::Weights;
-use crate::util::names::quoted;
+use crate::util::names::{beginning, quoted};
 use crate::util::rng::Pcg64;
 
 /// All matrices of the blocks.
@@ -44,7 +44,7 @@ impl CausalLm {
             }
         }
         valid.push(ALL.to_string());
-        let given = if targets.is_empty() { "nothing".to_string() } else { quoted(&unknown) };
+        let given = if targets.is_empty() { "nothing".to_string() } else { beginning(quoted(&unknown)) };
         Err(Error::new(ErrorKind::Model, format!("target_modules names {given}; this model has {}", quoted(&valid)))
             .hint(format!("choose among them, or leave target_modules empty for {}", quoted(&self.usual_targets()))))
     }

@@ -12,6 +12,8 @@ use crate::formats::safetensors;
 use crate::models::causal::CausalLm;
 use crate::nn::lora::{LoraConfig, is_adapter};
 use crate::nn::weights::Weights;
+use crate::util::names::beginning;
+use crate::util::notice;
 use crate::util::write::write_whole;
 
 /// The settings' file.
@@ -68,24 +70,37 @@ fn read_config(folder: &Path) -> Result<LoraConfig> {
         "alora_invocation_tokens",
         "use_qalora",
     ];
-    let found: Vec<String> =
-        unknown.iter().filter(|field| !empty(&value[**field])).map(|field| format!("{field} = {}", value[*field])).collect();
+    // The base was changed when such an adapter was made; on the base that is there it would say something else.
+    let changes_base =
+        |start: &str| ["pissa", "olora", "corda", "loftq", "lora_ga"].iter().any(|name| start.to_lowercase().starts_with(name));
+    let start = value["init_lora_weights"].as_str().filter(|start| changes_base(start));
+    let found = unknown.iter().filter(|field| !empty(&value[**field])).map(|field| format!("{field} = {}", beginning(&value[*field])));
+    let found: Vec<String> = found.chain(start.map(|start| format!("init_lora_weights = {start}, which changes the base"))).collect();
     if value["peft_type"] != "LORA" || !found.is_empty() {
         return Err(refuse(format!(
             "peft_type is {}{}{}",
-            value["peft_type"],
+            beginning(&value["peft_type"]),
             if found.is_empty() { "" } else { " with " },
             found.join(", ")
         ))
         .hint("this crate reads plain LoRA; merge the adapter in PEFT (`merge_and_unload`) and load the whole model"));
     }
     let targets = match &value["target_modules"] {
-        Value::String(one) => vec![one.clone()],
-        Value::Array(names) => names.iter().filter_map(|name| Some(name.as_str()?.to_string())).collect(),
-        _ => Vec::new(),
+        Value::String(one) => Some(vec![one.clone()]),
+        Value::Array(names) => names.iter().map(|name| name.as_str().map(String::from)).collect(),
+        _ => None,
     };
+    let targets = targets.filter(|names| !names.is_empty() && names.iter().all(|name| !name.is_empty())).ok_or_else(|| {
+        refuse(format!("target_modules is {}; it must be a name or a list of names", beginning(&value["target_modules"])))
+            .hint("write the names of the layers that the adapter changes, such as [\"q_proj\", \"v_proj\"]")
+    })?;
     let (Some(r), Some(lora_alpha)) = (value["r"].as_u64(), value["lora_alpha"].as_f64()) else {
-        return Err(refuse(format!("r is {} and lora_alpha {}; both must be numbers", value["r"], value["lora_alpha"])).hint(AGAIN));
+        return Err(refuse(format!(
+            "r is {} and lora_alpha {}; both must be numbers",
+            beginning(&value["r"]),
+            beginning(&value["lora_alpha"])
+        ))
+        .hint(AGAIN));
     };
     Ok(LoraConfig {
         r: r as usize,
@@ -124,9 +139,17 @@ impl CausalLm {
     /// # Errors
     /// [`ErrorKind::Model`] for a model without an adapter; [`ErrorKind::File`] when the folder cannot be written.
     pub fn save_adapter(&self, folder: impl AsRef<Path>) -> Result<()> {
+        self.save_adapter_as(folder, DType::F32)
+    }
+
+    /// [`CausalLm::save_adapter`] in another number format (F32, F16 or BF16).
+    ///
+    /// # Errors
+    /// As [`CausalLm::save_adapter`].
+    pub fn save_adapter_as(&self, folder: impl AsRef<Path>, dtype: DType) -> Result<()> {
         let folder = folder.as_ref();
         std::fs::create_dir_all(folder).map_err(|error| Error::file(folder, error))?;
-        self.write_adapter(folder, DType::F32)
+        self.write_adapter(folder, dtype)
     }
 
     pub(crate) fn write_adapter(&self, folder: &Path, dtype: DType) -> Result<()> {
@@ -158,6 +181,15 @@ impl CausalLm {
         }
         let model = self.with_lora(&config).map_err(at_config)?;
         model.read_adapter(folder)?;
+        let (theirs, ours) = (&config.base_model_name_or_path, self.origin().unwrap_or_default());
+        let place = |name: &str| std::fs::canonicalize(name).unwrap_or_else(|_| name.into());
+        // Two models of one shape take the same adapter, which fits one of them.
+        if !theirs.is_empty() && !ours.is_empty() && place(theirs) != place(&ours) {
+            notice::warn(format_args!(
+                "the adapter `{}` was trained on `{theirs}`, and is put on `{ours}`: unless both are the same model, what it learnt is lost",
+                folder.display()
+            ));
+        }
         Ok(model)
     }
 

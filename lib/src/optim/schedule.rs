@@ -111,7 +111,7 @@ impl RatePlan {
             }
             Schedule::WarmupStableDecay => {
                 let decay = kwargs.num_decay_steps.unwrap_or(0);
-                match (step + decay).checked_sub(total_steps.max(warmup_steps + decay)) {
+                match step.saturating_add(decay).checked_sub(total_steps.max(warmup_steps.saturating_add(decay))) {
                     Some(fallen) if fallen >= decay => 0.0,
                     Some(fallen) => wave(kwargs.num_cycles.unwrap_or(0.5), fallen as f64 / decay as f64),
                     None => 1.0,

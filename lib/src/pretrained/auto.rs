@@ -22,7 +22,7 @@ pub struct AutoTokenizer;
 
 impl AutoTokenizer {
     /// The tokenizer of a `builtin:` name, a folder, a hub repository, a `tokenizer.json`, or a `.gguf` file without a
-    /// `tokenizer.json` beside it.
+    /// `tokenizer.json` beside it. A folder with an adapter alone has that of the model that the adapter belongs to.
     ///
     /// # Errors
     /// As [`AutoTokenizer::from_pretrained_with`].
@@ -40,7 +40,11 @@ impl AutoTokenizer {
         if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) && file.is_file() {
             return Tokenizer::from_file(file);
         }
-        let folder = resolve::tokenizer_folder(name, options)?;
+        let mut folder = resolve::tokenizer_folder(name, options)?;
+        if folder.join(peft::CONFIG).is_file() && !folder.join("tokenizer.json").is_file() {
+            let (base, options) = below(&folder, options)?;
+            folder = resolve::tokenizer_folder(&base, &options).map_err(|error| needs(name, error))?;
+        }
         match gguf::read::file(name, &folder, options.gguf_file.as_deref())?.filter(|_| !folder.join("tokenizer.json").is_file()) {
             Some(path) => Tokenizer::from_gguf(&path),
             None => Tokenizer::from_folder(&folder),
@@ -88,9 +92,8 @@ impl AutoModelForCausalLM {
         if !folder.join(peft::CONFIG).is_file() {
             return Self::load_plain(name, &folder, dtype, options);
         }
-        let base = peft::base_name(&folder)?;
-        let options = HubOptions { revision: HubOptions::default().revision, ..options.clone() };
-        let below = resolve::model_folder(&base, &options)?;
+        let (base, options) = below(&folder, options)?;
+        let below = resolve::model_folder(&base, &options).map_err(|error| needs(name, error))?;
         if below.join(peft::CONFIG).is_file() {
             let message = format!("the adapter `{name}` names `{base}` as the model below it, which is an adapter itself");
             return Err(Error::new(ErrorKind::Model, message).hint("name a whole model as base_model_name_or_path in adapter_config.json"));
@@ -111,6 +114,16 @@ impl AutoModelForCausalLM {
         };
         Ok(model.named(name))
     }
+}
+
+/// The model that the adapter of a folder belongs to, and how it is looked for: from its `main`.
+fn below(folder: &Path, options: &HubOptions) -> Result<(String, HubOptions)> {
+    Ok((peft::base_name(folder)?, HubOptions { revision: HubOptions::default().revision, ..options.clone() }))
+}
+
+/// What is wrong with the model below an adapter, said of the adapter.
+fn needs(name: &str, error: Error) -> Error {
+    error.at(format_args!("`{name}` is an adapter and needs the model below it"))
 }
 
 impl CausalLm {

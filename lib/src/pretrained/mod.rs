@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`auto`] | a name → a tokenizer or a model |
 //! | [`save`] | a model → a checkpoint folder, and back into the same model |
+//! | [`available`] | names → the first whose model is on this machine |
 //! | `publish` | a model or a data set → a repository of the hub, with the feature `hub` |
 //!
 //! Imports: error, util, border, hub, nn, source, data, tokenizer, models, formats, lora.
 
 pub mod auto;
+pub mod available;
 #[cfg(feature = "hub")]
 pub mod publish;
 pub mod save;

@@ -1,5 +1,7 @@
 //! Rows → what their answers are like as a whole: repeated, out of balance, too short or long, no answers at all.
 
+use std::collections::HashSet;
+
 use crate::data::dataset::Dataset;
 use crate::data::example::cell;
 use crate::error::{Error, ErrorKind, Result};
@@ -109,12 +111,12 @@ fn imbalance(data: &Dataset, rows: &Rows, part: Part, options: &QualityOptions) 
     }
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let Some(&(_, most)) = counts.first() else { return Ok(None) };
-    let rare: Vec<&str> = counts.iter().filter(|(_, count)| (*count as f64) < RARE * most as f64).map(|(label, _)| *label).collect();
+    let rare: HashSet<&str> = counts.iter().filter(|(_, count)| (*count as f64) < RARE * most as f64).map(|(label, _)| *label).collect();
     let one = counts.len() == 1 && most > 1;
     if rare.is_empty() && !one {
         return Ok(None);
     }
-    let found = (0..labels.len()).filter(|&row| one || rare.contains(&labels[row].as_str())).collect();
+    let found = (0..labels.len()).filter(|&row| one || rare.contains(labels[row].as_str())).collect();
     let detail = counts.iter().take(20).map(|(label, count)| format!("{:?} {count}", shown(label, 30))).collect::<Vec<_>>().join(", ");
     Ok(Finding::new(FindingKind::Imbalance, part, found).saying(detail).some())
 }

@@ -19,8 +19,11 @@ pub(crate) fn damage(text: &str) -> Vec<(FindingKind, Range<usize>)> {
     let mut found = Vec::new();
     if !text.is_ascii() {
         found.extend(misread(text).into_iter().map(|(range, _)| (FindingKind::Mojibake, range)));
+        // Those of the runs are in order, and none overlap.
+        let runs = found.len();
         for (start, part) in text.match_indices("â€") {
-            if !found.iter().any(|(_, range)| range.contains(&start)) {
+            let before = found[..runs].partition_point(|(_, range): &(FindingKind, Range<usize>)| range.start <= start);
+            if !before.checked_sub(1).is_some_and(|run| found[run].1.contains(&start)) {
                 found.push((FindingKind::Mojibake, start..start + part.len()));
             }
         }
@@ -204,6 +207,11 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
+/// Where a sign stands first, if not further than so many bytes.
+fn near(text: &str, sign: u8, most: usize) -> Option<usize> {
+    text.as_bytes()[..text.len().min(most + 1)].iter().position(|byte| *byte == sign)
+}
+
 /// Entities and tags of HTML outside of code.
 fn markup(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
@@ -212,7 +220,7 @@ fn markup(text: &str) -> Vec<Range<usize>> {
     }
     for (start, part) in prose(text) {
         for (place, _) in part.match_indices('&') {
-            let Some(end) = part[place..].find(';').filter(|end| (3..=9).contains(end)) else { continue };
+            let Some(end) = near(&part[place..], b';', 9).filter(|end| *end >= 3) else { continue };
             let name = &part[place + 1..place + end];
             let number = |digits: &str| match digits.strip_prefix(['x', 'X']) {
                 Some(digits) => !digits.is_empty() && digits.chars().all(|c| c.is_ascii_hexdigit()),
@@ -223,7 +231,7 @@ fn markup(text: &str) -> Vec<Range<usize>> {
             }
         }
         for (place, _) in part.match_indices('<') {
-            let Some(end) = part[place..].find('>').filter(|end| *end < 300) else { continue };
+            let Some(end) = near(&part[place..], b'>', 299) else { continue };
             let inside = &part[place + 1..place + end];
             let closed = inside.strip_prefix('/');
             let name: String = closed.unwrap_or(inside).chars().take_while(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();

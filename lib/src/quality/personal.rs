@@ -223,6 +223,12 @@ fn mod_97(letters: &str) -> bool {
     digits.fold(0u32, |rest, digit| (rest * if digit > 9 { 100 } else { 10 } + digit) % 97) == 1
 }
 
+/// Whether a text ends with a word of ASCII, in small letters or capitals, and white space.
+fn follows_word(text: &str, word: &str) -> bool {
+    let text = text.trim_end().as_bytes();
+    text.len().checked_sub(word.len()).is_some_and(|start| text[start..].eq_ignore_ascii_case(word.as_bytes()))
+}
+
 /// Public addresses of networks. Four small numbers are taken for a version.
 pub(crate) fn addresses(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
@@ -235,7 +241,7 @@ pub(crate) fn addresses(text: &str) -> Vec<Range<usize>> {
         // A port may stand behind.
         let four = bare.split_once(':').map_or(bare, |(host, _)| host);
         if let Ok(address) = four.parse::<Ipv4Addr>() {
-            let version = address.octets().iter().all(|part| *part <= 20) || text[..place].trim_end().to_lowercase().ends_with("version");
+            let version = address.octets().iter().all(|part| *part <= 20) || follows_word(&text[..place], "version");
             let shared = address.octets()[0] == 100 && (64..128).contains(&address.octets()[1]);
             let own = address.is_private() || address.is_loopback() || address.is_link_local() || shared;
             let nobody = address.is_documentation() || address.is_broadcast() || address.is_multicast() || address.octets()[0] == 0;

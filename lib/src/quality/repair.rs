@@ -152,8 +152,12 @@ fn mend_value(place: &str, value: &mut Value, mask: bool, done: &mut Vec<(String
 
 /// Masks until nothing is left to mask: what a mask stands beside may be read anew.
 fn mask_all(text: &str) -> String {
-    let masked = mask_sensitive(text);
-    if masked == text { masked } else { mask_all(&masked) }
+    let (mut before, mut masked) = (String::new(), mask_sensitive(text));
+    while masked != before {
+        before = std::mem::take(&mut masked);
+        masked = mask_sensitive(&before);
+    }
+    masked
 }
 
 impl Repaired {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 use rayon::prelude::*;
 use serde_json::Value;
@@ -117,17 +118,21 @@ fn in_texts(data: &Dataset, part: Part) -> Vec<Finding> {
     let of_row = |(row, example): (usize, &Example)| {
         let mut found: Vec<(FindingKind, Place)> = Vec::new();
         texts(example, |field, text| {
-            let mut add = |kind, what: &str, range: std::ops::Range<usize>| {
-                let first = text[..range.start].chars().count();
-                let last = first + text[range].chars().count();
-                found.push((kind, Place { row, text: format!("{what}`{field}`, characters {first} to {last}") }));
-            };
-            for (kind, range) in damage(text) {
-                add(kind, "", range);
-            }
+            let mut parts: Vec<(FindingKind, &str, Range<usize>)> =
+                damage(text).into_iter().map(|(kind, range)| (kind, "", range)).collect();
             for one in find_sensitive(text) {
                 let kind = if one.kind == SensitiveKind::Secret { FindingKind::Secret } else { FindingKind::PersonalData };
-                add(kind, &format!("{} in ", one.what), one.range);
+                parts.push((kind, one.what, one.range));
+            }
+            // In order, so that each character is counted once.
+            parts.sort_by_key(|(kind, _, range)| (range.start, *kind));
+            let (mut counted, mut first) = (0, 0);
+            for (kind, what, range) in parts {
+                first += text[counted..range.start].chars().count();
+                counted = range.start;
+                let last = first + text[range].chars().count();
+                let what = if what.is_empty() { String::new() } else { format!("{what} in ") };
+                found.push((kind, Place { row, text: format!("{what}`{field}`, characters {first} to {last}") }));
             }
         });
         found

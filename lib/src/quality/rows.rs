@@ -113,7 +113,7 @@ fn read(example: &Example, usual: Option<Shape>, options: &QualityOptions) -> (R
     }
     let turns = example.value("messages").and_then(|messages| Message::list(messages).ok());
     let row = turns.map_or_else(|| whole(example), |turns| conversation(&turns));
-    let problem = Some(error.message().to_string()).filter(|_| !row.is_one_sided());
+    let problem = (!row.is_one_sided()).then(|| error.message().to_string());
     (Row { problem, ..row }, true)
 }
 

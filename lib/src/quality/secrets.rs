@@ -27,26 +27,34 @@ const KEYS: [(&str, &str, usize, usize, &str); 20] = [
 ];
 const BEGIN: &str = "-----BEGIN ";
 const PRIVATE: &str = "PRIVATE KEY-----";
+/// Characters of the line that begins a private key.
+const LABEL: usize = 64;
 
 /// All secrets of a text, each with the service that it opens.
 pub(crate) fn secrets(text: &str) -> Vec<(&'static str, Range<usize>)> {
     let mut found = Vec::new();
     for (service, prefix, least, most, signs) in KEYS {
-        for (start, _) in text.match_indices(prefix) {
+        for (start, _) in text.match_indices(prefix).filter(|(start, _)| begins(text, *start)) {
             let rest = &text[start + prefix.len()..];
-            let length = rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || signs.as_bytes().contains(byte)).count();
+            let length =
+                rest.bytes().take(most + 1).take_while(|byte| byte.is_ascii_alphanumeric() || signs.as_bytes().contains(byte)).count();
             let length = rest[..length].trim_end_matches(['-', '_']).len();
-            if (least..=most).contains(&length) && begins(text, start) && is_random(prefix, &rest[..length]) {
+            if (least..=most).contains(&length) && is_random(prefix, &rest[..length]) {
                 found.push((service, start..start + prefix.len() + length));
             }
         }
     }
     found.extend(tokens(text).into_iter().map(|range| ("JSON web token", range)));
     for (start, _) in text.match_indices(BEGIN) {
-        let head = text[start + BEGIN.len()..].find('\n').map_or(text.len(), |end| start + BEGIN.len() + end);
-        if !text[start..head].contains(PRIVATE) {
-            continue;
-        }
+        // What stands behind is short: `RSA`, `OPENSSH`, `ENCRYPTED`.
+        let named = start + BEGIN.len();
+        let line = text[named..]
+            .char_indices()
+            .take(LABEL)
+            .take_while(|(_, c)| *c != '\n')
+            .last()
+            .map_or(named, |(at, c)| named + at + c.len_utf8());
+        let Some(head) = text[named..line].find(PRIVATE).map(|at| named + at + PRIVATE.len()) else { continue };
         // To the end of its last line, or of the text where it was cut off.
         let end = text[head..].find(PRIVATE).map_or(text.len(), |end| head + end + PRIVATE.len());
         found.push(("private key", start..end));
@@ -80,7 +88,13 @@ fn is_random(prefix: &str, rest: &str) -> bool {
 fn tokens(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     for (start, _) in text.match_indices("eyJ").filter(|(start, _)| begins(text, *start)) {
-        let length = text[start..].bytes().take_while(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte)).count();
+        // Three parts, and a fourth to tell that it is none.
+        let mut dots = 0;
+        let mut part = |byte: &u8| {
+            dots += usize::from(*byte == b'.');
+            (byte.is_ascii_alphanumeric() || b"-_.".contains(byte)) && dots < 4
+        };
+        let length = text.as_bytes()[start..].iter().take_while(|byte| part(byte)).count();
         let token = text[start..start + length].trim_end_matches('.');
         let parts: Vec<&str> = token.split('.').collect();
         if let [head, claims, signature] = parts[..]

@@ -1,5 +1,6 @@
 //! A text → what in it should be neither learnt nor shown, and the text with masks in its place.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::quality::personal::{addresses, cards, emails, ibans, phones};
@@ -66,14 +67,14 @@ pub fn find_sensitive(text: &str) -> Vec<Sensitive> {
         add(SensitiveKind::Phone, "phone number", phones(text));
     }
     // Of two that overlap the first in this list stays: it is the surer one.
-    let mut kept: Vec<Sensitive> = Vec::new();
+    let mut kept: BTreeMap<usize, Sensitive> = BTreeMap::new();
     for one in found {
-        if kept.iter().all(|other| one.range.end <= other.range.start || other.range.end <= one.range.start) {
-            kept.push(one);
+        // None that is kept overlaps another, so the last that begins before its end ends last.
+        if kept.range(..one.range.end).next_back().is_none_or(|(_, other)| other.range.end <= one.range.start) {
+            kept.insert(one.range.start, one);
         }
     }
-    kept.sort_by_key(|one| one.range.start);
-    kept
+    kept.into_values().collect()
 }
 
 /// The text with `[EMAIL]`, `[SECRET]` and their like in place of what [`find_sensitive`] finds.

@@ -1,6 +1,10 @@
 //! `builtin:` names → the files that ship with the repository.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::util::names::unknown;
@@ -17,24 +21,49 @@ pub fn root() -> PathBuf {
     }
 }
 
+/// A model of the lessons that does not ship but is fetched by `cargo lab setup`, which reads the same list.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Fetched {
+    /// What cells call it, after `builtin:`.
+    pub name: String,
+    /// What it is called where it comes from.
+    pub title: String,
+    /// What is fetched for it.
+    pub megabytes: u32,
+    /// What to do without it.
+    without: String,
+    files: Vec<Value>,
+}
+
+static FETCHED: LazyLock<Vec<Fetched>> = LazyLock::new(|| serde_json::from_str(include_str!("fetched.json")).unwrap_or_default());
+
+/// The fetched model of this name, if it is one.
+pub(crate) fn fetched(name: &str) -> Option<&'static Fetched> {
+    FETCHED.iter().find(|model| model.name == name)
+}
+
+impl Fetched {
+    fn folder(&self) -> PathBuf {
+        cache().join("models").join(&self.name)
+    }
+
+    /// The first of its files that is not on this machine.
+    fn missing(&self) -> Option<PathBuf> {
+        let names = self.files.iter().filter_map(|file| file["member"].as_str()?.rsplit('/').next());
+        names.map(|name| self.folder().join(name)).find(|path| !path.is_file())
+    }
+}
+
 /// The folder of a builtin model.
 ///
 /// # Errors
-/// [`ErrorKind::Name`] when there is none by this name; the message lists those there are.
+/// [`ErrorKind::Name`] when there is none by this name, with those there are, or when it is not fetched yet.
 pub fn model(name: &str) -> Result<PathBuf> {
-    let [smol, file, title] = SMOL;
-    if name != smol {
-        return find(name, "models", "model", "");
-    }
-    let folder = cache().join("models").join(smol);
-    match folder.join(file).is_file() {
-        true => Ok(folder),
-        false => Err(Error::new(
-            ErrorKind::Name,
-            format!("`{BUILTIN}{smol}` ({title}) is not on this machine yet: `{}` is missing", folder.join(file).display()),
-        )
-        .hint("run `cargo lab setup` once with a network (93 MB), or use `builtin:tuned`")),
-    }
+    let Some(model) = fetched(name) else { return find(name, "models", "model", "") };
+    let Some(path) = model.missing() else { return Ok(model.folder()) };
+    let Fetched { title, megabytes, without, .. } = model;
+    Err(Error::new(ErrorKind::Name, format!("`{BUILTIN}{name}` ({title}) is not on this machine yet: `{}` is missing", path.display()))
+        .hint(format!("run `cargo lab setup` once with a network ({megabytes} MB), or {without}")))
 }
 
 /// The file of a builtin data set.
@@ -53,9 +82,6 @@ fn cache() -> PathBuf {
     variable("FINETUNING_CACHE").unwrap_or_else(|| variable("XDG_CACHE_HOME").unwrap_or_else(|| home().join(".cache")).join("finetuning"))
 }
 
-/// The real model of the lessons, which does not ship but is fetched: its name, its file, and what it is.
-const SMOL: [&str; 3] = ["smol", "SmolLM2-135M-Instruct.Q4_1.gguf", "SmolLM2-135M-Instruct"];
-
 fn find(name: &str, folder: &str, what: &str, suffix: &str) -> Result<PathBuf> {
     let folder = root().join(folder);
     let path = folder.join(format!("{name}{suffix}"));
@@ -73,9 +99,29 @@ fn find(name: &str, folder: &str, what: &str, suffix: &str) -> Result<PathBuf> {
         .filter_map(|entry| entry.file_name().to_str().and_then(|name| name.strip_suffix(suffix)).map(|name| format!("{BUILTIN}{name}")))
         .collect();
     if folder.ends_with("models") {
-        names.push(format!("{BUILTIN}{}", SMOL[0]));
+        names.extend(FETCHED.iter().map(|model| format!("{BUILTIN}{}", model.name)));
     }
     names.sort();
     Err(unknown(ErrorKind::Name, &format!("builtin {what}"), &format!("{BUILTIN}{name}"), &names)
         .hint("use one of these names; `cargo lab doctor` checks that the files are there"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_fetched_is_named_and_lies_where_set_up_puts_it() {
+        let smol = fetched("smol").unwrap();
+        assert!(smol.folder().ends_with("models/smol") && smol.files.len() == 1);
+        assert_eq!(fetched("encoder").unwrap().files.len(), 5);
+        assert!(fetched("base").is_none());
+        let here = |name: &str| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name);
+        let [ours, theirs] = ["src/source/builtin.rs", "../kernels/src/lab/machine/model.rs"].map(|name| {
+            let text = std::fs::read_to_string(here(name)).unwrap();
+            let from = text.find("fn cache() -> PathBuf {").unwrap();
+            text[from..][..text[from..].find("\n}").unwrap()].to_string()
+        });
+        assert_eq!(ours, theirs, "set-up and the companion look in one folder");
+    }
 }

@@ -3,6 +3,9 @@
 //! Only the key `configs` is read, and of YAML what stands there: lists, keys, texts, quotes, `[…]` and `{…}`. Anything else is
 //! refused with its line.
 
+use std::collections::HashSet;
+
+use crate::border::limits::CARD;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How deep lists and keys may stand in each other.
@@ -52,7 +55,11 @@ impl Node {
 pub(crate) fn configs(card: &str) -> Result<Vec<Config>> {
     let lines: Vec<&str> = card.trim_start_matches('\u{feff}').lines().collect();
     let Some(end) = lines.iter().skip(1).position(|line| *line == "---").filter(|_| lines.first() == Some(&"---")) else {
-        return Ok(Vec::new());
+        // What it says may stand behind the part that was read.
+        return match lines.first() == Some(&"---") && card.len() as u64 >= CARD.bytes {
+            true => Err(wrong(format_args!("the front matter does not end within {} MB, the most that is read", CARD.bytes >> 20))),
+            false => Ok(Vec::new()),
+        };
     };
     let matter = lines[1..=end].iter().enumerate().map(|(index, line)| (index + 2, *line));
     let mut block: Vec<Line> = Vec::new();
@@ -106,7 +113,7 @@ fn data_files(node: &Node) -> Result<Vec<(String, Vec<String>)>> {
         return Ok(vec![("train".to_string(), patterns)]);
     }
     let Node::List(items) = node else { return Err(wrong("`data_files` is neither a path nor a list")) };
-    let mut splits: Vec<(String, Vec<String>)> = Vec::new();
+    let (mut splits, mut seen) = (Vec::with_capacity(items.len()), HashSet::new());
     for item in items {
         let form = || wrong("an entry of `data_files` is not `split` and `path`");
         let Node::Map(keys) = item else { return Err(form()) };
@@ -116,7 +123,7 @@ fn data_files(node: &Node) -> Result<Vec<(String, Vec<String>)>> {
         if keys.len() != 2 {
             return Err(form());
         }
-        if splits.iter().any(|(name, _)| name == split) {
+        if !seen.insert(split) {
             return Err(wrong(format_args!("the split `{split}` stands twice in `data_files`")));
         }
         splits.push((split.to_string(), path));
@@ -162,6 +169,7 @@ impl Yaml {
             return Err(self.bad("too many levels"));
         }
         let list = |text: &str| text == "-" || text.starts_with("- ");
+        let mut seen = HashSet::new();
         let Some(first) = self.lines.get(self.at) else { return Ok(Node::Null) };
         let is_list = list(&first.text);
         let (mut items, mut keys) = (Vec::new(), Vec::<(String, Node)>::new());
@@ -186,7 +194,7 @@ impl Yaml {
             }
             let text = line.text.clone();
             let Some((name, rest)) = key(&text) else { return Err(self.bad("no `key: value`")) };
-            if keys.iter().any(|(old, _)| *old == name) {
+            if !seen.insert(name.clone()) {
                 return Err(self.bad("a key stands twice"));
             }
             let node = if rest.is_empty() {
@@ -325,5 +333,8 @@ mod tests {
             assert!(error.to_string().contains(part), "{wrong}: {error}");
         }
         assert!(configs(&format!("---\nconfigs: {}\n---\n", "[".repeat(100_000))).is_err());
+        // What stands behind the part that is read is not known to be nothing; a short card without an end has no front matter.
+        assert!(configs(&format!("---\n{}", "a: b\n".repeat(1 << 18))).unwrap_err().to_string().contains("does not end within 1 MB"));
+        assert_eq!(configs("---\nconfigs:\n- config_name: a\n").unwrap(), []);
     }
 }

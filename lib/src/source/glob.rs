@@ -5,10 +5,38 @@ pub(crate) fn has_magic(pattern: &str) -> bool {
     pattern.contains(['*', '?', '['])
 }
 
+/// What every path begins with that fits a pattern: its names up to the first with characters that stand for others.
+pub(crate) fn prefix(pattern: &str) -> String {
+    let plain = parts(pattern).take_while(|part| !has_magic(part)).collect::<Vec<_>>().join("/");
+    if has_magic(pattern) && !plain.is_empty() { plain + "/" } else { plain }
+}
+
+/// The longest text that every path holds that fits a pattern.
+pub(crate) fn literal(pattern: &str) -> String {
+    let mut longest = String::new();
+    for part in parts(pattern) {
+        let mut run = String::new();
+        for piece in pieces(part) {
+            match piece {
+                Piece::Char(c) => run.push(c),
+                _ => run.clear(),
+            }
+            if run.len() > longest.len() {
+                longest.clone_from(&run);
+            }
+        }
+    }
+    longest
+}
+
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split('/').filter(|part| !part.is_empty() && *part != ".")
+}
+
 /// Whether a path, relative to the same folder as the pattern, fits it. `*` and `?` stay inside of a name, `**` is any number
 /// of folders. Names that begin with a dot and folders that begin with `__` fit only where the pattern says so.
 pub(crate) fn matches(pattern: &str, path: &str) -> bool {
-    let [wanted, parts] = [pattern, path].map(|text| text.split('/').filter(|part| !part.is_empty() && *part != ".").collect::<Vec<_>>());
+    let [wanted, parts] = [pattern, path].map(|text| parts(text).collect::<Vec<_>>());
     let hidden = |parts: &[&str]| parts.iter().filter(|part| part.starts_with('.') && part.chars().any(|c| c != '.')).count();
     let special =
         |parts: &[&str]| parts.split_last().map_or(0, |(_, folders)| folders.iter().filter(|part| part.starts_with("__")).count());
@@ -112,6 +140,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_fits_has_the_patterns_own_letters() {
+        assert_eq!([prefix("data//./a/*.csv"), prefix("a/b"), prefix("**/b"), prefix("a*/b")], ["data/a/", "a/b", "", ""]);
+        assert_eq!([literal("**/*[-._ 0-9]train/**"), literal("a[b/*"), literal("*")], ["train", "a[b", ""]);
+    }
+
+    #[test]
     fn patterns_fit_as_in_fsspec() {
         for (pattern, path, fits) in [
             ("**", "a/b.txt", true),
@@ -133,6 +167,8 @@ mod tests {
             ("./a?", "ab", true),
         ] {
             assert_eq!(matches(pattern, path), fits, "{pattern} {path}");
+            let quick = path.starts_with(&prefix(pattern)) && path.contains(&literal(pattern));
+            assert!(quick || !fits, "{pattern} {path}");
         }
     }
 }

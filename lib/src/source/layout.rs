@@ -3,11 +3,13 @@
 //! In this order: patterns that the caller gives; the `configs` of the card; `data/SPLIT-00000-of-00005.*`; a split's keyword
 //! as a folder; as a word of a file's name; else all files are the split `train`. Of what fits, the most frequent kind of file
 //! is taken. Beside `datasets`: upper-case suffixes count, a file that fits two patterns of a split is taken once, and kinds
-//! of files that are no rows here (pictures, `.eval`, `task.toml`) are never preferred.
+//! of files that are no rows here (pictures, `.eval`, `task.toml`) are never preferred; a folder of nothing but Excel's tables is read.
+
+use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::configs::Config;
-use crate::source::glob::{has_magic, matches};
+use crate::source::glob::{has_magic, literal, matches, prefix};
 use crate::util::names::{near, quoted};
 
 /// The splits that have keywords, in this order.
@@ -27,12 +29,14 @@ pub(crate) enum Kind {
     Csv,
     Parquet,
     Text,
+    /// A table of Excel, which `datasets` does not read: beside other kinds it is not taken.
+    Excel,
     /// Text as well, but beside other kinds it is a description.
     Markdown,
 }
 
 /// The suffixes that count, with their kinds; where two are as frequent the first is taken, those behind `.csv` by alphabet.
-const SUFFIXES: [(&str, Kind); 10] = [
+const SUFFIXES: [(&str, Kind); 12] = [
     ("parquet", Kind::Parquet),
     ("jsonl", Kind::Json),
     ("json", Kind::Json),
@@ -42,6 +46,8 @@ const SUFFIXES: [(&str, Kind); 10] = [
     ("ndjson", Kind::Json),
     ("gpq", Kind::Parquet),
     ("geoparquet", Kind::Parquet),
+    ("xlsx", Kind::Excel),
+    ("xlsm", Kind::Excel),
     ("md", Kind::Markdown),
 ];
 
@@ -72,11 +78,33 @@ fn place(suffix: &str) -> Option<usize> {
     SUFFIXES.iter().position(|(known, _)| *known == suffix)
 }
 
-/// All names that a pattern fits, in order.
+/// All names that a pattern fits, in order; `names` are sorted.
 fn resolve(pattern: &str, names: &[String]) -> Vec<String> {
     let base = |name: &str| name.rsplit('/').next().unwrap_or(name).to_string();
     let ignored = |name: &String| NO_ROWS.contains(&base(name).as_str()) && base(name) != base(pattern);
-    names.iter().filter(|name| !ignored(name) && matches(pattern, name)).cloned().collect()
+    // A card may list each of many files: only those that could fit are looked at.
+    let (prefix, literal) = (prefix(pattern), literal(pattern));
+    let first = names.partition_point(|name| *name < prefix);
+    let near = names[first..].iter().take_while(|name| name.starts_with(&prefix)).filter(|name| name.contains(&literal));
+    near.filter(|name| !ignored(name) && matches(pattern, name)).cloned().collect()
+}
+
+/// What is said of files that are not read.
+pub(crate) fn left_out(place: &str, left: &[String]) -> String {
+    let more = if left.len() > 5 { ", …" } else { "" };
+    format!("{place}: left out, of another kind or of no split: {}{more}", quoted(&left[..left.len().min(5)]))
+}
+
+/// The files of the most frequent kind, and the others; all where none is of a kind that is known by its name.
+pub(crate) fn of_one_kind(names: Vec<String>) -> (Vec<String>, Vec<String>) {
+    match frequent(&names) {
+        None => (names, Vec::new()),
+        Some(kind) => names.into_iter().partition(|name| has_kind(name, kind)),
+    }
+}
+
+fn has_kind(name: &str, kind: Kind) -> bool {
+    suffixes(name).filter_map(|suffix| place(&suffix)).any(|at| SUFFIXES[at].1 == kind)
 }
 
 fn below(folder: &str, pattern: &str) -> String {
@@ -116,14 +144,14 @@ pub(crate) fn layout(place: &str, names: &[String], configs: &[Config], wanted: 
         (by_name(place, &folder, &names)?, folder)
     };
     for (split, patterns) in patterns {
-        let mut files: Vec<String> = Vec::new();
+        let (mut files, mut taken): (Vec<String>, HashSet<String>) = (Vec::new(), HashSet::new());
         for pattern in &patterns {
             let pattern = below(&folder, pattern);
             let fit = resolve(&pattern, &names);
             // A name that is given as it is may have any suffix: the content tells.
             let known = |name: &String| !has_magic(&pattern) || suffixes(name).any(|suffix| self::place(&suffix).is_some());
-            let fresh: Vec<String> = fit.into_iter().filter(|name| known(name) && !files.contains(name)).collect();
-            if fresh.is_empty() && !has_magic(&pattern) && !files.contains(&pattern) {
+            let fresh: Vec<String> = fit.into_iter().filter(|name| known(name) && taken.insert(name.clone())).collect();
+            if fresh.is_empty() && !has_magic(&pattern) && !taken.contains(&pattern) {
                 return Err(Error::new(ErrorKind::Name, format!("{place} has no file `{pattern}`; nearest: {}", near(&pattern, &names)))
                     .hint("name one of those, or a pattern such as `data/train-*`"));
             }
@@ -131,18 +159,23 @@ pub(crate) fn layout(place: &str, names: &[String], configs: &[Config], wanted: 
         }
         found.splits.push((split, files));
     }
+    let before: Vec<String> = found.splits.iter().flat_map(|(_, files)| files.clone()).collect();
     one_kind(place, &mut found, wanted.data_files.iter().flat_map(|(_, patterns)| patterns).all(|pattern| has_magic(pattern)))?;
-    if wanted.data_files.is_empty() {
-        let kept = |name: &String| found.splits.iter().any(|(_, files)| files.contains(name));
+    if !wanted.data_files.is_empty() {
+        let kept: HashSet<&String> = found.splits.iter().flat_map(|(_, files)| files).collect();
+        let left: Vec<String> = before.into_iter().filter(|name| !kept.contains(name)).collect();
+        if !left.is_empty() {
+            found.notes.push(left_out(place, &left));
+        }
+    } else {
+        let patterns = configs.iter().flat_map(|config| config.data_files.iter().flatten()).flat_map(|(_, patterns)| patterns);
+        let other_config: HashSet<String> = patterns.flat_map(|pattern| resolve(pattern, &names)).collect();
+        let kept: HashSet<&String> = found.splits.iter().flat_map(|(_, files)| files).collect();
         let is_row = |name: &String| !NO_ROWS.iter().any(|other| name.ends_with(other)) && kind(name).is_some_and(|k| k != Kind::Markdown);
-        let other_config = |name: &String| {
-            let all = configs.iter().flat_map(|config| config.data_files.iter().flatten());
-            all.flat_map(|(_, patterns)| patterns).any(|pattern| matches(pattern, name))
-        };
-        let left: Vec<String> = names.iter().filter(|name| is_row(name) && !kept(name) && !other_config(name)).cloned().collect();
+        let left: Vec<String> =
+            names.iter().filter(|name| is_row(name) && !kept.contains(*name) && !other_config.contains(*name)).cloned().collect();
         if !left.is_empty() && folder.is_empty() {
-            let more = if left.len() > 5 { ", …" } else { "" };
-            found.notes.push(format!("{place}: left out, of another kind or of no split: {}{more}", quoted(&left[..left.len().min(5)])));
+            found.notes.push(left_out(place, &left));
         }
         mixed(place, &mut found);
     }
@@ -226,7 +259,12 @@ fn kind(name: &str) -> Option<Kind> {
 fn frequent(files: &[String]) -> Option<Kind> {
     let mut counts = [0; SUFFIXES.len()];
     files.iter().flat_map(|name| suffixes(name)).filter_map(|suffix| place(&suffix)).for_each(|at| counts[at] += 1);
-    let order = |at: &usize| (SUFFIXES[*at].1 != Kind::Markdown, counts[*at], SUFFIXES.len() - at);
+    let rank = |kind: Kind| match kind {
+        Kind::Markdown => 0,
+        Kind::Excel => 1,
+        _ => 2,
+    };
+    let order = |at: &usize| (rank(SUFFIXES[*at].1), counts[*at], SUFFIXES.len() - at);
     (0..SUFFIXES.len()).filter(|&at| counts[at] > 0).max_by_key(order).map(|at| SUFFIXES[at].1)
 }
 
@@ -236,7 +274,7 @@ fn one_kind(place: &str, found: &mut Layout, by_rule: bool) -> Result<()> {
     let known: Vec<Kind> = kinds.iter().filter_map(|(_, kind)| *kind).collect();
     if known.is_empty() && (by_rule || found.splits.iter().all(|(_, files)| files.is_empty())) {
         return Err(Error::new(ErrorKind::Name, format!("{place} has no file with rows")).hint(
-            "rows are read from .jsonl, .json, .csv, .tsv, .parquet and .txt, also packed as .gz and .zst; convert it to one of them",
+            "rows are read from .jsonl, .json, .csv, .tsv, .parquet, .xlsx and .txt, those of text also packed as .gz and .zst; convert it to one of them",
         ));
     }
     let Some(&first) = known.first() else { return Ok(()) };
@@ -245,7 +283,7 @@ fn one_kind(place: &str, found: &mut Layout, by_rule: bool) -> Result<()> {
             .hint("name the files of one kind by `DataOptions::with_data_files`"));
     }
     for (_, files) in &mut found.splits {
-        files.retain(|name| !by_rule || suffixes(name).filter_map(|suffix| self::place(&suffix)).any(|at| SUFFIXES[at].1 == first));
+        files.retain(|name| !by_rule || has_kind(name, first));
     }
     found.splits.retain(|(_, files)| !files.is_empty());
     Ok(())
@@ -255,7 +293,11 @@ fn one_kind(place: &str, found: &mut Layout, by_rule: bool) -> Result<()> {
 fn mixed(place: &str, found: &mut Layout) {
     for (split, files) in &found.splits {
         let parts: Vec<(&str, &str)> = files.iter().filter_map(|file| file.rsplit_once('/')).collect();
-        let twice = parts.iter().find(|(folder, name)| parts.iter().any(|(other, same)| other != folder && same == name));
+        let mut folders: HashMap<&str, HashSet<&str>> = HashMap::new();
+        parts.iter().for_each(|(folder, name)| {
+            folders.entry(name).or_default().insert(folder);
+        });
+        let twice = parts.iter().find(|(_, name)| folders[name].len() > 1);
         if let Some((folder, name)) = twice {
             let note = format!(
                 "{place}: the split `{split}` is `{name}` of several folders, one after the other; `DataOptions::with_data_dir({folder:?})` chooses one"
@@ -268,12 +310,16 @@ fn mixed(place: &str, found: &mut Layout) {
 /// The first part of a `…-00000-of-00002…` series that isn't there; a cache may hold but some.
 #[cfg(feature = "hub")]
 pub(crate) fn missing_shard(names: &[String]) -> Option<String> {
+    let (here, mut series): (HashSet<&String>, HashSet<(&str, usize, &str)>) = (names.iter().collect(), HashSet::new());
     names.iter().find_map(|name| {
         let (before, after) = name.split_once("-of-")?;
         let (stem, number) = before.rsplit_once('-')?;
         let (width, count) = (number.len(), after.split('.').next()?.parse::<usize>().ok()?);
-        let missing = |part: &String| !names.contains(part);
+        if !series.insert((stem, width, after)) {
+            return None;
+        }
         // A number that no repository has is not counted up to.
-        (0..count.min(names.len() + 1)).map(|part| format!("{stem}-{part:0width$}-of-{after}")).find(missing)
+        let mut parts = (0..count.min(names.len() + 1)).map(|part| format!("{stem}-{part:0width$}-of-{after}"));
+        parts.find(|part| !here.contains(part))
     })
 }

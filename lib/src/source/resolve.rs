@@ -19,7 +19,7 @@ use crate::source::configs::configs;
 use crate::source::glob::{has_magic, matches};
 #[cfg(feature = "hub")]
 use crate::source::layout::missing_shard;
-use crate::source::layout::{Wanted, layout};
+use crate::source::layout::{Wanted, layout, left_out, of_one_kind};
 use crate::util::notice;
 
 /// A card of YAML alone, as `datasets` reads it.
@@ -78,7 +78,7 @@ fn find(name: &str, options: &HubOptions, files: &[&str], part: Part) -> Result<
         return Err(Error::new(ErrorKind::Name, format!("`{name}` holds no checkpoint: config.json is missing"))
             .hint("name the folder that `save_model` wrote, such as `<output_dir>/final`"));
     }
-    check_repository(name, "model", "a folder with config.json, `builtin:base`, `builtin:tuned`, `builtin:large`")?;
+    check_repository(name, "model", "a folder with config.json, `builtin:base`, `builtin:smol`, `builtin:guide`")?;
     fetched(name, options, part)
 }
 
@@ -167,7 +167,7 @@ pub(crate) fn data_splits(name: &str, place: Place, wanted: &Wanted, options: &H
             return Ok(one(path.to_path_buf()));
         }
     }
-    check_repository(name, "data set", "a file or a folder with rows, `builtin:lab_docs`, `builtin:instructions`, `builtin:pretraining`")?;
+    check_repository(name, "data set", "a file or a folder with rows, `builtin:lab_docs`, `builtin:instructions`, `builtin:stories`")?;
     of_hub(name, wanted, options)
 }
 
@@ -194,8 +194,12 @@ fn pattern(name: &str) -> Result<Vec<(String, Vec<DataFile>)>> {
     let root = plain.join("/");
     let (root, rest) = if plain.is_empty() { (".", name) } else { (root.as_str(), &name[root.len()..]) };
     let root = if root.is_empty() { Path::new("/") } else { Path::new(root) };
-    let found: Vec<DataFile> =
-        names_below(root)?.iter().filter(|file| matches(rest, file)).map(|file| DataFile::Local(root.join(file))).collect();
+    let names: Vec<String> = names_below(root)?.into_iter().filter(|file| matches(rest, file)).collect();
+    let (kept, left) = of_one_kind(names);
+    if !left.is_empty() {
+        notice::warn(left_out(&format!("`{name}`"), &left));
+    }
+    let found: Vec<DataFile> = kept.iter().map(|file| DataFile::Local(root.join(file))).collect();
     if found.is_empty() {
         return Err(Error::new(ErrorKind::Name, format!("no file fits the pattern `{name}`"))
             .hint("check the folder; `*` stays inside of a name, `**` is any number of folders"));
@@ -209,6 +213,13 @@ fn plan(place: &str, names: &[String], cards: [Result<String>; 2], wanted: &Want
     let mut found = Vec::new();
     if wanted.data_files.is_empty() && wanted.data_dir.is_none() {
         let bare = own?;
+        if bare.len() as u64 >= limits::CARD.bytes {
+            return Err(Error::new(
+                ErrorKind::Data,
+                format!("{place}: {CARD} is longer than {} MB, the most that is read", limits::CARD.bytes >> 20),
+            )
+            .hint("name the files by `DataOptions::with_data_files`"));
+        }
         // The second file is YAML alone, and stronger.
         found = configs(&format!("---\n{bare}\n---\n"))
             .and_then(|own| if own.is_empty() { configs(&card?) } else { Ok(own) })
@@ -221,8 +232,10 @@ fn plan(place: &str, names: &[String], cards: [Result<String>; 2], wanted: &Want
 
 /// The beginning of a text file, or nothing where there is none.
 fn text(path: &Path) -> Result<String> {
-    let Ok(file) = file::open(path) else { return Ok(String::new()) };
-    let mut bytes = Vec::new();
+    if std::fs::symlink_metadata(path).is_err() || path.is_dir() {
+        return Ok(String::new());
+    }
+    let (file, mut bytes) = (file::open(path)?, Vec::new());
     file.take(limits::CARD.bytes).read_to_end(&mut bytes).map_err(|error| Error::file(path, error))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -234,13 +247,15 @@ fn names_below(root: &Path) -> Result<Vec<String>> {
         if !seen.insert(std::fs::canonicalize(&folder).map_err(|error| Error::file(&folder, error))?) {
             continue;
         }
-        for path in std::fs::read_dir(&folder).map_err(|error| Error::file(&folder, error))?.flatten().map(|entry| entry.path()) {
+        for entry in std::fs::read_dir(&folder).map_err(|error| Error::file(&folder, error))? {
+            let path = entry.map_err(|error| Error::file(&folder, error))?.path();
             let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
             match path.strip_prefix(root) {
                 _ if path.is_dir() && hidden => {}
                 _ if path.is_dir() => open.push(path),
-                Ok(name) if path.is_file() => names.push(name.to_string_lossy().into_owned()),
-                _ => {}
+                // A link to nothing and a pipe, too: left out, they would be missed in silence.
+                Ok(name) => names.push(name.to_string_lossy().into_owned()),
+                Err(_) => {}
             }
             if names.len() > limits::DATA_FILES {
                 return Err(Error::new(ErrorKind::Name, format!("`{}` holds more than {} files", root.display(), limits::DATA_FILES))

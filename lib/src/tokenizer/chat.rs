@@ -106,8 +106,20 @@ impl Tokenizer {
         self.chat_template(false).is_ok()
     }
 
+    /// The text by which a model is asked: the conversation in the model's own format, ended where the assistant speaks next. A
+    /// checkpoint without a chat template is asked by the bare contents, a paragraph each.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::apply_chat_template`]; a template that is there and does not work is an error, too.
+    pub fn prompt(&self, messages: &[Message]) -> Result<String> {
+        if self.brings_chat_template() {
+            return self.apply_chat_template(messages, true);
+        }
+        check(messages)?;
+        Ok(messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n\n"))
+    }
+
     /// Whether there is any template, also one that cannot be chosen or does not work.
-    #[cfg(feature = "serve")]
     pub(crate) fn brings_chat_template(&self) -> bool {
         self.folder().join("chat_template.jinja").exists() || !self.configuration()["chat_template"].is_null()
     }

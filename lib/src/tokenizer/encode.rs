@@ -174,6 +174,10 @@ struct Made {
     empty: bool,
     /// Whether the seam is inside of a token.
     merged: bool,
+    /// Whether its prompt waits for an answer that is empty.
+    unanswered: bool,
+    /// Whether it was longer than the limit.
+    cut: bool,
 }
 
 /// [`tokenize_with_length`], and what one may not expect of the row.
@@ -182,9 +186,10 @@ fn encode_row(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Re
     let (prompt, completion) = prompt_and_completion(example)?;
     let Joined { mut ids, prompt_length, merged } = join(tokenizer, &prompt, &completion)?;
     ids.extend_from_slice(tokenizer.ending());
+    let (cut, unanswered) = (ids.len() > max_length, completion.is_empty() && !prompt.is_empty());
     let row = Encoding { prompt_length, ..Encoding::from_ids(ids) };
     let row = row.cut(max_length, Side::Left, tokenizer.beginning().len());
-    Ok(Made { row, empty: prompt.is_empty() && completion.is_empty(), merged })
+    Ok(Made { row, empty: prompt.is_empty() && completion.is_empty(), merged, unanswered, cut })
 }
 
 /// Refuses a length that leaves nothing.
@@ -250,8 +255,8 @@ pub(crate) fn common_prefix(one: &[u32], other: &[u32]) -> usize {
 }
 
 /// Every row of a data set through [`tokenize_with_length`], in order, on all processors; an error names the row. A row without
-/// text stays as one without ids: the trainer leaves them out. How many there are is said aloud, and of how many the seam between
-/// prompt and completion is inside of a token.
+/// text stays as one without ids: the trainer leaves them out. How many there are is said aloud, and how many have an empty answer,
+/// were cut, or have the seam between prompt and completion inside of a token.
 ///
 /// # Errors
 /// As [`tokenize_with_length`].
@@ -263,6 +268,8 @@ pub fn tokenize_dataset(data: &Dataset, tokenizer: &Tokenizer, max_length: usize
         some_rows(&found, rows.len(), what).into_iter().for_each(notice::warn);
     };
     say("have no text and teach nothing", |made| made.empty);
+    say("have an empty answer: their prompt alone is learnt, unless completion_only_loss is set", |made| made.unanswered);
+    say(CUT, |made| made.cut);
     say(MERGED, |made| made.merged);
     Ok(TokenizedDataset { rows: rows.into_iter().map(|made| made.row).collect() })
 }
@@ -272,6 +279,9 @@ pub(crate) fn some_rows(found: &[usize], all: usize, what: &str) -> Option<Strin
     let first = found.first()?;
     Some(format!("{} of {all} rows {what}; the first is row {first}", found.len()))
 }
+
+/// What is said of rows of which a part is missing.
+pub(crate) const CUT: &str = "are longer than max_length and were cut";
 
 /// What is said of rows whose seam is inside of a token.
 pub(crate) const MERGED: &str = "have a token that holds the end of the prompt and the beginning of the completion; it counts as the \

@@ -10,6 +10,7 @@ use candle_core::quantized::gguf_file::Value as Stored;
 use serde_json::{Map, Value, json};
 
 use crate::border::gguf::open;
+use crate::border::limits::TOKEN_LETTERS;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokenizer::text::Tokenizer;
 
@@ -172,6 +173,11 @@ impl Metadata<'_> {
     ) -> std::result::Result<Value, String> {
         let scores = self.get("ggml.scores").and_then(|scores| scores.to_vec().ok()).filter(|scores| scores.len() == tokens.len());
         let scores = scores.ok_or("its tokenizer has no scores")?;
+        // Each token is looked at once for each of its letters.
+        let work: u64 = tokens.iter().map(|token| (token.len() as u64).pow(2)).sum();
+        if work > TOKEN_LETTERS {
+            return Err(format!("its tokens have too many letters: their squares add up to {work}, and {TOKEN_LETTERS} are allowed"));
+        }
         let ids: HashMap<&str, usize> = tokens.iter().enumerate().map(|(id, token)| (*token, id)).collect();
         let mut merges: Vec<(f32, usize, usize, String)> = Vec::new();
         for (id, token) in tokens.iter().enumerate().filter(|(id, _)| types[*id] == NORMAL) {

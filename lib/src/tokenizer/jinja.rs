@@ -15,8 +15,9 @@ use serde_json::Value as Json;
 
 use crate::border::stack::on_deep_stack;
 use crate::border::{limits, template};
+use crate::data::example::float_as_python;
 use crate::error::{Error, ErrorKind, Result};
-use crate::tokenizer::tojson::to_json;
+use crate::tokenizer::tojson::{float, to_json};
 
 /// What stands around the assistant's words while they are looked for: no characters of any text, by Unicode's own rule.
 pub(crate) const MARKS: [char; 2] = ['\u{fdd0}', '\u{fdd1}'];
@@ -122,7 +123,10 @@ fn environment<'a>(marks: bool) -> std::result::Result<Environment<'a>, minijinj
     });
     environment.set_formatter(|out, state, value| match value.kind() {
         ValueKind::Bool | ValueKind::None => Ok(out.write_str(python_word(value))?),
-        _ => escape_formatter(out, state, value),
+        _ => match float(value) {
+            Some(number) => Ok(out.write_str(&float_as_python(number))?),
+            None => escape_formatter(out, state, value),
+        },
     });
     environment.add_filter("tojson", to_json);
     environment.add_function("raise_exception", |message: String| -> std::result::Result<Value, minijinja::Error> {

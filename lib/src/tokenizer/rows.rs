@@ -9,10 +9,10 @@ use crate::data::detect;
 use crate::data::message::Message;
 use crate::data::shape::{Content, Shape};
 use crate::error::{Error, ErrorKind, Result};
-use crate::tokenizer::encode::{Encoding, IGNORE_INDEX, Joined, MERGED, TokenizedDataset, check_length, each_row, join, some_rows};
+use crate::tokenizer::encode::{CUT, Encoding, IGNORE_INDEX, Joined, MERGED, TokenizedDataset, check_length, each_row, join, some_rows};
 use crate::tokenizer::options::{EndToken, TokenizeOptions};
 use crate::tokenizer::text::Tokenizer;
-use crate::tokenizer::turns::{TurnTemplate, Turns};
+use crate::tokenizer::turns::{TurnTemplate, Turns, last_said};
 use crate::util::notice;
 
 /// What became of the rows of a data set.
@@ -41,20 +41,27 @@ pub struct TokenizeReport {
     pub ended: usize,
     /// Conversations whose last learnt id is no special token: the model is not taught to stop.
     pub endless: usize,
+    /// Conversations with calls of tools that the chat template does not write, so that they are not learnt, by index.
+    pub unwritten: Vec<usize>,
     /// Whether a template that leaves reasoning out of earlier turns was changed to keep it.
     pub keeps_reasoning: bool,
+    /// The published chat template, such as that of GLM 4, of which this is another version: what TRL would count as said is not
+    /// known of it.
+    pub unmarked: Option<String>,
 }
 
 /// A row, and what was done to it.
 #[derive(Default)]
 struct Row {
     encoding: Encoding,
+    chat: bool,
     empty: bool,
     too_long: bool,
     truncated: bool,
     merged: bool,
     ended: bool,
     endless: bool,
+    unwritten: bool,
 }
 
 /// Every row of a data set as training tokens, in order, on all processors: answers to prompts, texts, and conversations, for
@@ -85,8 +92,11 @@ pub fn tokenize_with(data: &Dataset, tokenizer: &Tokenizer, options: &TokenizeOp
         _ => Err(Error::new(ErrorKind::Data, "the row is a preference pair, which is two texts")
             .hint("use `tokenize_preferences`, or learn the chosen answers alone: `remove_columns` and `rename_column`")),
     })?;
+    let chats = rows.iter().any(|row| row.chat);
     let (rows, mut report) = sorted(rows)?;
-    report.keeps_reasoning = report.learnt > 0 && plain.is_some() && template.is_ok_and(|template| template.keeps_reasoning);
+    if let Some(template) = template.ok().filter(|_| chats) {
+        (report.keeps_reasoning, report.unmarked) = (template.keeps_reasoning, template.unmarked.map(String::from));
+    }
     if rows.is_empty() {
         return Err(Error::new(ErrorKind::Data, format!("no row is left to learn: {report}"))
             .hint("give rows an answer behind the prompt, or raise max_length so that it is not cut off"));
@@ -123,19 +133,16 @@ fn cut(row: Encoding, options: &TokenizeOptions, tokenizer: &Tokenizer) -> Row {
 }
 
 fn chat_row(tokenizer: &Tokenizer, options: &TokenizeOptions, turns: &Turns<'_>, messages: &[Message]) -> Result<Row> {
-    let row = turns.encode(messages, options.assistant_only)?;
-    let mut row = match options.keep_whole_turns && row.input_ids.len() > options.max_length {
+    let mut row = match options.keep_whole_turns && turns.length(messages)? > options.max_length {
         true => whole_turns(options, turns, messages)?,
-        false => cut(row, options, tokenizer),
+        false => cut(turns.encode(messages, options.assistant_only)?, options, tokenizer),
     };
-    let last = row.encoding.labels.iter().rev().find(|label| **label != IGNORE_INDEX && !is_blank(tokenizer, **label));
-    row.endless = last.is_some_and(|&label| tokenizer.special_token(label).is_none());
+    row.chat = true;
+    row.unwritten = !turns.unwritten(messages, options.assistant_only)?.is_empty();
+    let last = last_said(tokenizer, &row.encoding);
+    row.endless = last.is_some_and(|id| tokenizer.special_token(id).is_none());
     row.too_long |= row.truncated && last.is_none();
     Ok(row)
-}
-
-fn is_blank(tokenizer: &Tokenizer, id: u32) -> bool {
-    tokenizer.special_token(id).is_none() && tokenizer.decode(&[id]).is_ok_and(|text| text.trim().is_empty())
 }
 
 /// A long conversation without its oldest turns; what stands before the first question stays.
@@ -143,14 +150,23 @@ fn whole_turns(options: &TokenizeOptions, turns: &Turns<'_>, messages: &[Message
     let asks = |message: &Message| message.role == "user";
     let start = messages.iter().position(asks).unwrap_or(messages.len());
     let (lead, rest) = messages.split_at(start);
-    let questions = rest.iter().enumerate().filter(|(_, message)| asks(message)).map(|(index, _)| index);
-    for question in questions.skip(1) {
-        let row = turns.encode(&[lead, &rest[question..]].concat(), options.assistant_only)?;
-        if row.input_ids.len() <= options.max_length {
-            return Ok(Row { encoding: row, truncated: true, ..Default::default() });
+    let questions: Vec<usize> = rest.iter().enumerate().filter(|(_, message)| asks(message)).map(|(index, _)| index).skip(1).collect();
+    let from = |question: usize| [lead, &rest[question..]].concat();
+    // The later it begins, the shorter it is: halves are enough to find the longest that fits.
+    let (mut start, mut end) = (0, questions.len());
+    while start < end {
+        let middle = start + (end - start) / 2;
+        match turns.length(&from(questions[middle]))? > options.max_length {
+            true => start = middle + 1,
+            false => end = middle,
         }
     }
-    Ok(Row { too_long: true, ..Default::default() })
+    match questions.get(start) {
+        Some(&question) => {
+            Ok(Row { encoding: turns.encode(&from(question), options.assistant_only)?, truncated: true, ..Default::default() })
+        }
+        None => Ok(Row { too_long: true, ..Default::default() }),
+    }
 }
 
 /// The rows that teach something, and the report of all.
@@ -172,6 +188,7 @@ fn sorted(rows: Vec<Row>) -> Result<(Vec<Encoding>, TokenizeReport)> {
                 report.merged.extend(row.merged.then_some(index));
                 report.ended += usize::from(row.ended);
                 report.endless += usize::from(row.endless);
+                report.unwritten.extend(row.unwritten.then_some(index));
                 left.push(encoding);
             }
         }
@@ -192,7 +209,9 @@ impl TokenizeReport {
             rows(&self.empty, "have no text and are left out"),
             rows(&self.silent, "have nothing to predict (a prompt alone, or one token) and are left out"),
             rows(&self.too_long, "are too long for max_length in their last turn and are left out"),
+            rows(&self.truncated, CUT),
             rows(&self.merged, MERGED),
+            rows(&self.unwritten, "call tools, of which the chat template writes nothing: the calls are not learnt"),
             (self.ended > 0).then(|| {
                 format!("{} rows got an end-of-sequence token, so that the model learns to stop (EndToken::AsTokenizer: none)", self.ended)
             }),
@@ -200,6 +219,11 @@ impl TokenizeReport {
                 format!("{} conversations do not teach the model to stop: no special token ends what the assistant says", self.endless)
             }),
             self.keeps_reasoning.then(|| "the chat template leaves reasoning out of earlier turns; it was kept in all, as in TRL".into()),
+            self.unmarked.as_ref().map(|name| {
+                format!(
+                    "the chat template is another version of that of {name}, in which TRL counts headers or signs of the next speaker as said:                      compare what is learnt (`Detected::preview`), or put {{% generation %}} and {{% endgeneration %}} around it in                      chat_template.jinja"
+                )
+            }),
         ];
         lines.into_iter().flatten().collect()
     }

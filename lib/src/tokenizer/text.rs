@@ -43,9 +43,9 @@ pub enum Side {
 impl Tokenizer {
     /// Reads `tokenizer.json` and, if it is there, `tokenizer_config.json` of a checkpoint folder.
     ///
-    /// The end-of-sequence token is `eos_token` of the configuration, else `<|endoftext|>`; it also pads, as in the
-    /// course. Special tokens that the configuration
-    /// does not name are those of `special_tokens_map.json`, which older checkpoints have.
+    /// The end-of-sequence token is `eos_token` of the configuration, else `<|endoftext|>`, else `sep_token`; it also pads, as in
+    /// the course. Special tokens that the configuration does not name are those of `special_tokens_map.json`, which older
+    /// checkpoints have.
     ///
     /// # Errors
     /// [`ErrorKind::File`] when a file cannot be read; [`ErrorKind::Tokenizer`] when it is no tokenizer, or its end-of-sequence token is unknown.
@@ -82,7 +82,10 @@ impl Tokenizer {
             .iter()
             .filter_map(|&name| Some((name.to_string(), text(&configuration[name]).or_else(|| text(&older[name]))?)))
             .collect();
-        let eos_token = special.iter().find(|(name, _)| name == "eos_token").map_or(END, |(_, token)| token);
+        let named = |name: &str| special.iter().find(|(own, _)| own == name).map(|(_, token)| token.as_str());
+        // An encoder's texts end with a separator.
+        let separator = named("sep_token").filter(|_| inner.token_to_id(END).is_none());
+        let eos_token = named("eos_token").or(separator).unwrap_or(END);
         let eos = inner.token_to_id(eos_token).ok_or_else(|| {
             Error::new(ErrorKind::Tokenizer, format!("`{}` has no token `{eos_token}`", path.display()))
                 .hint("name the end-of-sequence token as `eos_token` in tokenizer_config.json")

@@ -6,6 +6,7 @@ use minijinja::ErrorKind as Fault;
 use minijinja::value::{Kwargs, Value, ValueKind};
 
 use crate::border::limits::{INDENT, JSON_DEPTH};
+use crate::data::example::float_as_python;
 
 /// How `json.dumps` of Python writes.
 struct Style {
@@ -36,13 +37,22 @@ pub(crate) fn to_json(value: &Value, options: Kwargs) -> std::result::Result<Str
     Ok(out)
 }
 
+/// A number with a point that is finite.
+pub(crate) fn float(value: &Value) -> Option<f64> {
+    let is_float = value.kind() == ValueKind::Number && !value.is_integer();
+    is_float.then(|| f64::try_from(value.clone()).ok())?.filter(|number| number.is_finite())
+}
+
 impl Style {
     fn write(&self, out: &mut String, value: &Value, depth: usize) -> std::result::Result<(), minijinja::Error> {
         match value.kind() {
             _ if depth > JSON_DEPTH => return Err(minijinja::Error::new(Fault::InvalidOperation, "tojson: the value is too deep")),
             ValueKind::None => out.push_str("null"),
             ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
-            ValueKind::Number => write!(out, "{value}")?,
+            ValueKind::Number => match float(value) {
+                Some(number) => out.push_str(&float_as_python(number)),
+                None => write!(out, "{value}")?,
+            },
             ValueKind::String => self.text(out, value.as_str().unwrap_or_default()),
             ValueKind::Seq | ValueKind::Iterable => {
                 let items: Vec<Value> = value.try_iter()?.collect();

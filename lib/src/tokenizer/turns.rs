@@ -2,8 +2,8 @@
 //!
 //! A template says by `{% generation %}` what the assistant speaks. Where it does not, a turn begins behind the text that asks for
 //! it (`add_generation_prompt`) and ends where the conversation up to it ends, if the whole begins with both. TRL writes the same
-//! into copies of templates that it knows, and refuses others; in those of gpt-oss, Muse Glimmer, GLM 4 and DiffusionGemma it counts
-//! headers and stop signs otherwise.
+//! into copies of templates that it knows, and refuses others. Where it counts headers and stop signs otherwise,
+//! [`crate::tokenizer::published`] has its marks (but those of DiffusionGemma, which no model here reads).
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::tokenizer::chat::{ChatOptions, check};
 use crate::tokenizer::encode::{Encoding, IGNORE_INDEX};
 use crate::tokenizer::jinja::{Jinja, MARKS, marks_generation, readable};
+use crate::tokenizer::published::{Marks, marks};
 use crate::tokenizer::text::Tokenizer;
 
 /// Where Qwen3 and its successors leave the reasoning out of earlier turns. TRL keeps it everywhere, since it is learnt.
@@ -32,11 +33,15 @@ pub(crate) struct TurnTemplate {
     break_is_said: bool,
     /// Whether the template was changed so that reasoning stays in earlier turns.
     pub keeps_reasoning: bool,
+    /// The published template of which this is another version than the one whose marks are known.
+    pub unmarked: Option<&'static str>,
 }
 
 impl TurnTemplate {
     /// For masks of the assistant's turns, or for conversations that are learnt whole.
     pub fn new(template: &str, assistant_only: bool) -> Self {
+        let found = if assistant_only && !marks_generation(template) { marks(template) } else { Marks::Unknown };
+        let template = if let Marks::Written(marked) = &found { marked } else { template };
         let generation = marks_generation(template);
         let forgets = assistant_only && !generation && template.contains(FORGETS[0]);
         let template = match forgets {
@@ -47,6 +52,7 @@ impl TurnTemplate {
             generation: assistant_only && generation,
             break_is_said: template.contains(BREAK_IS_SAID),
             keeps_reasoning: forgets,
+            unmarked: if let Marks::Otherwise(name) = found { Some(name) } else { None },
             source: readable(&template).into_owned(),
         }
     }
@@ -106,6 +112,44 @@ impl<'a> Turns<'a> {
         Ok(row)
     }
 
+    /// How many ids a conversation has, for which nobody has to look who says what.
+    ///
+    /// # Errors
+    /// When the template fails or refuses the conversation.
+    pub fn length(&self, messages: &[Message]) -> Result<usize> {
+        check(messages)?;
+        let (text, _) = self.render(messages, false)?;
+        Ok(self.tokenizer.encode(&text)?.len())
+    }
+
+    /// The turns of whose tool calls the template writes nothing, by index: the text is the same without them.
+    ///
+    /// # Errors
+    /// When the template refuses the conversation, or nothing else of it would be learnt.
+    pub fn unwritten(&self, messages: &[Message], assistant_only: bool) -> Result<Vec<usize>> {
+        let calls: Vec<usize> = (0..messages.len()).filter(|&index| messages[index].calls_tools()).collect();
+        if calls.is_empty() {
+            return Ok(calls);
+        }
+        let (whole, _) = self.render(messages, false)?;
+        let without = |index: usize| {
+            let mut others = messages.to_vec();
+            others[index].more.shift_remove("tool_calls");
+            self.render(&others, false).is_ok_and(|(text, _)| text == whole)
+        };
+        let unwritten: Vec<usize> = calls.into_iter().filter(|&index| without(index)).collect();
+        let says = |(index, turn): (usize, &Message)| !unwritten.contains(&index) || !turn.content.trim().is_empty();
+        let mut learnt = messages.iter().enumerate().filter(|(_, turn)| turn.role == "assistant" && !is_silent(turn));
+        match unwritten.first() {
+            Some(index) if assistant_only && !learnt.any(says) => {
+                let message = format!("message {index}: the chat template writes nothing of its tool call, and nothing else is learnt");
+                let hint = "put a template that writes `tool_calls` beside tokenizer.json as chat_template.jinja, or leave the row out";
+                Err(self.tokenizer.in_template(Error::new(ErrorKind::Tokenizer, message).hint(hint)))
+            }
+            _ => Ok(unwritten),
+        }
+    }
+
     fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<(String, Vec<Range<usize>>)> {
         let options = ChatOptions { add_generation_prompt, ..self.options.clone() };
         let values = self.tokenizer.template_values(messages, &options)?;
@@ -149,9 +193,27 @@ impl<'a> Turns<'a> {
     }
 }
 
-/// Whether a message of the assistant is not learnt: OpenAI's `weight: 0`.
+impl Tokenizer {
+    /// The id by which the chat template ends what the assistant says, such as that of `<|im_end|>`: it ends an answer beside the
+    /// end-of-sequence token. `None` without a template that works, and where it ends a turn with plain text.
+    pub fn turn_end(&self) -> Option<u32> {
+        let template = TurnTemplate::new(&self.chat_template(false).ok()?, true);
+        let turns = Turns::new(self, &template, &Json::Null).ok()?;
+        let row = turns.encode(&[Message::user("a"), Message::assistant("b")], true).ok()?;
+        last_said(self, &row).filter(|&id| self.special_token(id).is_some())
+    }
+}
+
+/// The last learnt id of a row that is no white space.
+pub(crate) fn last_said(tokenizer: &Tokenizer, row: &Encoding) -> Option<u32> {
+    let is_blank = |id: u32| tokenizer.special_token(id).is_none() && tokenizer.decode(&[id]).is_ok_and(|text| text.trim().is_empty());
+    row.labels.iter().rev().copied().find(|&label| label != IGNORE_INDEX && !is_blank(label))
+}
+
+/// Whether a message of the assistant is not learnt: OpenAI's `weight: 0`, `train: false`, `loss: false`.
 fn is_silent(message: &Message) -> bool {
-    message.more.get("weight").and_then(Json::as_f64) == Some(0.0)
+    // What says neither was refused with its row.
+    message.is_learnt().is_ok_and(|learnt| !learnt)
 }
 
 /// Of what generation blocks enclosed, what is learnt.

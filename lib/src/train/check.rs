@@ -20,13 +20,17 @@ pub fn arguments(arguments: &TrainingArguments, model: &CausalLm) -> Result<()> 
     model.check_trainable()
 }
 
+/// Steps whose rate is looked at: a run may have any number.
+const LOOKED_AT: usize = 1 << 16;
+
 /// Refuses a run whose learning rate is 0 at every step.
 ///
 /// # Errors
 /// When it is.
 pub fn rate(run: &Run) -> Result<()> {
     let (plan, total) = (run.rates(), run.total_steps);
-    if (0..total).any(|step| plan.rate(step) > 0.0) {
+    // A rate above 0 shows in the first steps: only a warm-up is 0 there, and no longer than a step.
+    if plan.learning_rate > 0.0 && (0..total.min(LOOKED_AT)).any(|step| plan.rate(step) > 0.0) {
         return Ok(());
     }
     let (rate, warmup) = (plan.learning_rate, plan.warmup_steps);
@@ -106,7 +110,7 @@ pub fn memory_of_steps(run: &Run, lengths: &[Vec<usize>]) -> Result<()> {
     }
     let mut sequences: Vec<usize> = lengths.iter().flatten().copied().collect();
     sequences.sort_unstable_by(|a, b| b.cmp(a));
-    let longest = |rows: usize| sequences.iter().take(rows * lengths.first().map_or(1, Vec::len)).sum::<usize>();
+    let longest = |rows: usize| sequences.iter().take(rows.saturating_mul(lengths.first().map_or(1, Vec::len))).sum::<usize>();
     let tokens = match arguments.accumulation {
         Accumulation::Tokens => {
             let rows = if arguments.packing { lengths.len() } else { arguments.rows_per_step() };

@@ -39,6 +39,15 @@ pub trait Objective: Debug + Send + Sync {
     /// When the row is not well formed.
     fn lengths(&self, row: &Self::Row) -> Result<Vec<usize>>;
 
+    /// What a checksum of the rows is made of, by which a run that goes on sees whether they are those that it began with. By
+    /// default the lengths alone.
+    ///
+    /// # Errors
+    /// When the row is not well formed.
+    fn ids(&self, row: &Self::Row) -> Result<Vec<u32>> {
+        Ok(self.lengths(row)?.into_iter().map(|length| length as u32).collect())
+    }
+
     /// What there is to learn from the rows of a step.
     ///
     /// # Errors
@@ -66,6 +75,10 @@ impl Objective for NextToken {
 
     fn lengths(&self, row: &Encoding) -> Result<Vec<usize>> {
         Ok(vec![inputs(row)?])
+    }
+
+    fn ids(&self, row: &Encoding) -> Result<Vec<u32>> {
+        Ok([&row.input_ids[..], &row.labels, &[row.prompt_length as u32]].concat())
     }
 
     fn task<'a>(&self, _: &CausalLm, rows: &[&'a Encoding], arguments: &TrainingArguments) -> Result<StepTask<'a>> {

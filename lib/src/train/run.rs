@@ -37,6 +37,10 @@ pub struct Run {
     pub steps_per_epoch: usize,
     /// Rows that are trained on.
     pub rows: usize,
+    /// The checksum of their ids; 0 where it is not known.
+    pub data: u32,
+    /// Whether the checkpoint from which it goes on was written with as many other rows.
+    pub other_rows: bool,
     /// When it began, in microseconds since 1970: the checkpoints of one run share it.
     pub began: u64,
 }
@@ -56,6 +60,8 @@ impl Run {
             total_steps,
             steps_per_epoch,
             rows,
+            data: 0,
+            other_rows: false,
             began: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros() as u64),
             arguments,
         })
@@ -98,8 +104,8 @@ impl Run {
         let args = json!({ "should_epoch_stop": false, "should_evaluate": false, "should_log": false, "should_save": true, "should_training_stop": stop });
         state.stateful_callbacks.insert("TrainerControl".into(), json!({ "args": args, "attributes": {} }));
         state.stateful_callbacks.extend(memories);
-        let Self { model, optimizer, history, arguments, began, rows, .. } = self;
-        store::save(output, Contents { model, optimizer, history, state: &state, arguments, run: *began, rows: *rows })
+        let Self { model, optimizer, history, arguments, began, rows, data, .. } = self;
+        store::save(output, Contents { model, optimizer, history, state: &state, arguments, run: *began, rows: *rows, data: *data })
     }
 
     /// [`Run::save`] into the output folder; then the oldest checkpoints beyond `save_total_limit` go.
@@ -123,7 +129,7 @@ impl Run {
     /// When there is no such checkpoint, it is damaged, of another model, or of more rows than this run has; nothing changes then.
     pub fn load(&mut self, folder: &Path) -> Result<Map<String, Value>> {
         let folder = self.find(folder)?;
-        self.check_rows(&folder)?;
+        let other_rows = self.check_rows(&folder)?;
         let loaded = store::load(&folder, &self.model, &mut self.optimizer)?;
         let (ours, theirs) = (self.arguments.to_json(), loaded.arguments.to_json());
         for (name, value) in ours.as_object().into_iter().flatten().filter(|(name, _)| !FREE.contains(&name.as_str())) {
@@ -134,7 +140,7 @@ impl Run {
         if loaded.state.max_steps != self.total_steps {
             println!("resume: this run has {} steps in all, that of the checkpoint has {}", self.total_steps, loaded.state.max_steps);
         }
-        (self.history, self.began) = (loaded.history, loaded.run);
+        (self.history, self.began, self.other_rows) = (loaded.history, loaded.run, other_rows);
         self.state = TrainerState::new(&self.arguments, self.total_steps, self.steps_per_epoch);
         self.state.log_history = loaded.state.log_history;
         self.count();
@@ -152,15 +158,18 @@ impl Run {
         Ok(loaded.state.stateful_callbacks)
     }
 
-    /// Refuses a checkpoint of more rows: the order of the rows, and so the run, would be another one. More rows than it had
-    /// are said aloud.
-    fn check_rows(&self, folder: &Path) -> Result<()> {
-        let (ours, Some(theirs)) = (self.rows, manifest::rows(folder)) else { return Ok(()) };
+    /// Refuses a checkpoint of more rows: the order of the rows, and so the run, would be another one. More rows than it had are
+    /// said aloud; as many others give true.
+    fn check_rows(&self, folder: &Path) -> Result<bool> {
+        let (ours, Some((theirs, data))) = (self.rows, manifest::rows(folder)) else { return Ok(false) };
+        if ours == theirs && ![0, self.data].contains(&data) {
+            return Ok(true);
+        }
         if ours > theirs {
             println!("resume: train_dataset has {ours} rows; the checkpoint was written with {theirs}, so the rows come in another order");
         }
         if ours >= theirs {
-            return Ok(());
+            return Ok(false);
         }
         let message = format!("train_dataset has {ours} rows; the run of `{}` had {theirs}", folder.display());
         Err(Error::new(ErrorKind::Training, message)

@@ -56,8 +56,8 @@ impl Sampler {
             self.order = Some((epoch, order()));
         }
         let order = self.order.as_ref().map_or(&[][..], |(_, order)| order);
-        let start = step % per_epoch * size;
-        let drawn = &order[start..(start + size).min(order.len())];
+        let start = (step % per_epoch).saturating_mul(size).min(order.len());
+        let drawn = &order[start..start.saturating_add(size).min(order.len())];
         match &self.packed {
             Some(packed) => drawn.iter().flat_map(|&item| packed[item].iter().copied()).collect(),
             None => drawn.to_vec(),
@@ -73,7 +73,7 @@ fn epoch_order(lengths: &[usize], batch_size: usize, group: bool, seed: u64, epo
         order.swap(last, (random.next_f64() * (last + 1) as f64) as usize);
     }
     if group {
-        for run in order.chunks_mut(50 * batch_size) {
+        for run in order.chunks_mut(batch_size.saturating_mul(50)) {
             run.sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
             // Batches of similar rows, but not from long to short.
             let mut batches: Vec<Vec<usize>> = run.chunks(batch_size).map(<[usize]>::to_vec).collect();

@@ -29,6 +29,7 @@ use crate::train::run::Run;
 use crate::train::sampler::Sampler;
 use crate::train::step::training_step;
 use crate::train::watch::Watch;
+use crate::util::crc32c::crc32c;
 use crate::util::interrupt;
 use crate::util::lock::FolderLock;
 
@@ -95,7 +96,8 @@ impl<O: Objective> Trainer<O> {
         }
         let lengths = train_rows.iter().map(|row| objective.lengths(row)).collect::<Result<Vec<_>>>()?;
         let sampler = Sampler::of(&lengths, arguments.packing.then(|| packed_length(model, &arguments)));
-        let run = Run { rows: train_rows.len(), ..Run::new(model, arguments, sampler.items())? };
+        let data = train_rows.iter().try_fold(0, |sum, row| Ok::<u32, Error>(crc32c(sum, bytemuck::cast_slice(&objective.ids(row)?))))?;
+        let run = Run { rows: train_rows.len(), data, ..Run::new(model, arguments, sampler.items())? };
         check::rate(&run)?;
         check::memory_of_steps(&run, &lengths)?;
         let (callbacks, pending, stated, watch) = (Vec::new(), None, Instant::now(), Watch::default());
@@ -112,7 +114,11 @@ impl<O: Objective> Trainer<O> {
 
     /// Adds a callback behind those that are there.
     pub fn add_callback(&mut self, callback: impl TrainerCallback + 'static) {
-        self.callbacks.push(Box::new(callback));
+        self.add_boxed_callback(Box::new(callback));
+    }
+
+    pub(crate) fn add_boxed_callback(&mut self, callback: Box<dyn TrainerCallback>) {
+        self.callbacks.push(callback);
     }
 
     /// One optimizer step on the next rows of the epoch's order.
@@ -186,6 +192,7 @@ impl<O: Objective> Trainer<O> {
         if live {
             display.update(&LossCurve { history: self.run.history.clone(), total_steps });
         }
+        self.watch.end(&self.run.history, self.run.steps_per_epoch);
         let output = TrainOutput::new(&self.run.history, &self.run.model).with_warnings(self.watch.warnings());
         self.log_end(&output)?;
         self.tell(|callback, moment| callback.on_train_end(moment))?;
@@ -285,6 +292,9 @@ impl<O: Objective> Trainer<O> {
 
     fn recall(&mut self, memories: &Map<String, Value>) {
         self.pending = None;
+        if self.run.other_rows {
+            self.watch.other_rows(self.run.history.len());
+        }
         if let Some((name, ours)) = self.objective.settings()
             && let Some(theirs) = memories.get(name).filter(|theirs| **theirs != ours)
         {

@@ -8,6 +8,8 @@ use crate::util::notice;
 const STILL: usize = 5;
 /// Evaluations in a row that have to rise.
 const RISES: usize = 3;
+/// The part by which the loss of the last pass has to lie below that of the first.
+const LEARNT: f64 = 0.01;
 
 /// What may go wrong in a run that goes on; what ends it is an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +25,10 @@ pub enum WarningKind {
     Overfitting,
     /// The evaluation's loss is no number.
     NotFinite,
+    /// The loss of the last pass over the rows is that of the first: nothing was learnt.
+    Unchanged,
+    /// The run goes on with other rows than it began with.
+    OtherRows,
 }
 
 /// One thing that went wrong.
@@ -68,6 +74,14 @@ impl Watch {
         }
     }
 
+    /// When the run goes on after `step` steps with as many rows as before, and others.
+    pub fn other_rows(&mut self, step: usize) {
+        let text = format!(
+            "train_dataset holds other rows, or in another order, than those with which the checkpoint of step {step} was written; load the same rows with the same tokenizer, or begin a new run"
+        );
+        self.say(WarningKind::OtherRows, step, text);
+    }
+
     /// After a step of a run of so many.
     pub fn step(&mut self, history: &[StepReport], total_steps: usize) {
         let step = history.len();
@@ -99,6 +113,28 @@ impl Watch {
                 "overfitting: eval_loss rose {RISES} times in a row, from {best:.4} (step {best_step}) to {now:.4} (step {step}), while the training loss fell from {before:.4} to {after:.4}; keep the best model (load_best_model_at_end), stop early (early_stopping_patience), train for fewer epochs or on more rows"
             );
             self.say(WarningKind::Overfitting, step, text);
+        }
+    }
+
+    /// After the last step of a run with so many steps a pass.
+    pub fn end(&mut self, history: &[StepReport], steps_per_epoch: usize) {
+        let (step, epochs) = (history.len(), history.len() / steps_per_epoch.max(1));
+        // Other objectives say more than a loss of what they change.
+        if epochs < 2 || !history[step - 1].metrics.is_empty() {
+            return;
+        }
+        let mean = |epoch: usize| {
+            let steps = &history[epoch * steps_per_epoch..(epoch + 1) * steps_per_epoch];
+            steps.iter().map(|report| report.loss).sum::<f64>() / steps.len() as f64
+        };
+        let (first, last) = (mean(0), mean(epochs - 1));
+        // Why was said, where the gradient is 0.
+        let known = self.warnings.iter().any(|warning| warning.kind == WarningKind::NoGradient);
+        if !known && (first - last).abs() < LEARNT * first {
+            let text = format!(
+                "nothing was learnt: the training loss is {first:.4} in the first pass over the rows and {last:.4} in the last; raise learning_rate, or look whether the rows are known already"
+            );
+            self.say(WarningKind::Unchanged, step, text);
         }
     }
 

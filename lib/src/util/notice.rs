@@ -13,7 +13,6 @@ pub(crate) fn warn(text: impl Display) {
 }
 
 /// Something goes on as it should.
-#[cfg(feature = "hub")]
 pub(crate) fn info(text: impl Display) {
     if tracing::dispatcher::has_been_set() {
         tracing::info!("{text}");

@@ -69,6 +69,22 @@ impl Pcg64 {
         radius * (2.0 * std::f64::consts::PI * self.next_f64()).cos()
     }
 
+    /// A uniform index below `count`: `Generator.integers(0, count)` (Lemire's multiplication, as NumPy draws it in 32 bits). 0 for a
+    /// `count` of 0 or 1.
+    pub fn below(&mut self, count: usize) -> usize {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        if count < 2 {
+            return 0;
+        }
+        loop {
+            let wide = u64::from(self.next_u32()) * u64::from(count);
+            // What would come more often than the rest is drawn again.
+            if wide as u32 >= count || wide as u32 >= count.wrapping_neg() % count {
+                return (wide >> 32) as usize;
+            }
+        }
+    }
+
     /// A uniform integer in `0..=max` by masked rejection.
     fn interval(&mut self, max: u64) -> u64 {
         if max == 0 {

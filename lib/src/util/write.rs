@@ -32,11 +32,17 @@ pub(crate) fn replace(path: &Path, make: impl Fn(&Path) -> io::Result<()>) -> io
         })
     };
     let made = tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(".partial").make_in(folder, attempt)?;
+    // Who could not read the old file cannot read the new one; what a link leads to is left alone.
+    if let (Ok(old), true) = (std::fs::metadata(path), std::fs::symlink_metadata(made.path())?.is_file()) {
+        std::fs::set_permissions(made.path(), old.permissions())?;
+    }
     made.persist(path).map(drop).map_err(|failed| failed.error)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -47,7 +53,9 @@ mod tests {
         let half = |aside: &Path| std::fs::write(aside, "half").and(Err(io::Error::other("full")));
         assert_eq!(replace(&path, half).unwrap_err().to_string(), "full");
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         write_whole(&path, b"new").unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "who may read it");
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "something was left");
         let error = write_whole(&folder.path().join("no/a.json"), b"").unwrap_err();

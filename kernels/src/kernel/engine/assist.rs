@@ -1,11 +1,13 @@
 //! Completion and inspection, from evcxr when it is free and from a list of known names while a cell runs.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use evcxr::{CommandContext, EvalOutputs};
 use serde_json::{Map, Value, json};
 
-use crate::kernel::messages::cursor;
+use crate::kernel::messages::{cursor, directive};
+use crate::kernel::process::lines::unescape;
 use crate::kernel::protocol::wire::Request;
 use crate::kernel::shared::Snapshot;
 
@@ -19,21 +21,45 @@ const KEYWORDS: [&str; 36] = [
 pub fn complete(context: &mut CommandContext, request: &Request) -> Value {
     let code = request.text("code");
     let cursor = cursor::byte_offset(code, request.number("cursor_pos", usize::MAX));
-    let Ok(Ok(found)) = catch_unwind(AssertUnwindSafe(|| context.completions(code, cursor))) else {
+    let own = directive::quiet(code, cursor);
+    let Ok(Ok(found)) = catch_unwind(AssertUnwindSafe(|| context.completions(&own, cursor))) else {
         return complete_from(&Snapshot::of(context), request);
     };
     let (start, end) = (cursor::char_offset(code, found.start_offset), cursor::char_offset(code, found.end_offset));
-    let (mut matches, mut kinds) = (Vec::<Value>::new(), Vec::new());
+    let mut known: Vec<(String, &'static str, String)> = Vec::new();
     for completion in found.completions {
-        // A call comes with its arguments; the name is enough.
-        let text = completion.code.split('(').next().unwrap_or_default().to_string();
-        let hidden = text.is_empty() || text.starts_with("evcxr_") || text.starts_with("Evcxr");
-        if !hidden && !matches.contains(&text.as_str().into()) {
-            kinds.push(json!({ "start": start, "end": end, "text": text, "type": completion.kind, "signature": completion.label }));
-            matches.push(text.into());
+        let text = name_of(&completion.code);
+        if !(text.is_empty() || text.starts_with("evcxr_") || text.starts_with("Evcxr")) {
+            known.push((text, completion.kind, completion.label));
         }
     }
+    // rust-analyzer lists private fields as well, and first.
+    let receiver = code[..found.start_offset].strip_suffix('.').map(|before| cursor::chain_at(before, before.len()));
+    if let Some(receiver) = receiver {
+        known.retain(|(name, kind, _)| *kind != "instance" || name.starts_with(char::is_numeric) || is_open(context, receiver, name));
+    }
+    let mut seen = HashSet::new();
+    known.retain(|(name, ..)| seen.insert(name.clone()));
+    let (matches, kinds): (Vec<&str>, Vec<Value>) = known
+        .iter()
+        .map(|(text, kind, label)| (text.as_str(), json!({ "start": start, "end": end, "text": text, "type": kind, "signature": label })))
+        .unzip();
     json!({ "status": "ok", "matches": matches, "cursor_start": start, "cursor_end": end, "metadata": { "_jupyter_types_experimental": kinds } })
+}
+
+/// The name that a completion inserts: a call comes with its arguments, a keyword with the blocks behind it.
+fn name_of(code: &str) -> String {
+    let name = code.split(['(', '{', '[', '<', '$', ' ', '=', '|', '\n']).next().unwrap_or_default();
+    if name.is_empty() { String::new() } else { name.trim_end_matches(';').to_string() }
+}
+
+/// Whether a cell can read a field: it is public, or of a type of the cells themselves.
+fn is_open(context: &mut CommandContext, receiver: &str, field: &str) -> bool {
+    let text = format!("{receiver}.{field}");
+    match catch_unwind(AssertUnwindSafe(|| context.hover_at(&text, text.len()))) {
+        Ok(Ok((plain, _))) => plain.lines().any(|line| line.starts_with("pub ") || line.trim() == "ctx" || line.starts_with("ctx::")),
+        _ => true,
+    }
 }
 
 /// The reply to `complete_request` from known names alone.
@@ -63,7 +89,9 @@ pub fn inspect(context: &mut CommandContext, request: &Request) -> Value {
         let end = cursor::word_at(code, place).end;
         // A method is only found when its call begins.
         let call = format!("{chain}(");
-        for text in [&code[..end], chain, &call] {
+        let method_first = [&call, &code[..end], chain];
+        let own_first = [&code[..end], chain, &call];
+        for text in if chain.contains('.') { method_first } else { own_first } {
             if let Ok(Ok((plain, markdown))) = catch_unwind(AssertUnwindSafe(|| context.hover_at(text, text.len())))
                 && plain != "No documentation found"
                 && !plain.trim().is_empty()
@@ -88,6 +116,7 @@ pub fn inspect_from(snapshot: &Snapshot, request: &Request) -> Value {
 /// What a cell returned, as Jupyter's data by MIME type.
 pub fn mime_bundle(outputs: &EvalOutputs) -> Value {
     let data = outputs.content_by_mime_type.iter().map(|(mime, text)| {
+        let text = &unescape(text);
         let value = if mime.ends_with("json") { serde_json::from_str(text).ok() } else { None };
         (mime.clone(), value.unwrap_or_else(|| text.trim_end_matches('\n').into()))
     });

@@ -9,13 +9,21 @@ use serde_json::{Map, Value, json};
 use crate::kernel::engine::assist;
 use crate::kernel::engine::output::Cell;
 use crate::kernel::engine::outside;
-use crate::kernel::engine::repl::{Engine, PRELUDE};
+use crate::kernel::engine::repl::{Engine, Show};
 use crate::kernel::interrupt::Outcome;
+use crate::kernel::lock::lock;
+use crate::kernel::messages::completeness;
 use crate::kernel::messages::directive::{self, Directive};
-use crate::kernel::messages::errors::{self, Failure};
+use crate::kernel::messages::display;
+use crate::kernel::messages::errors::{Failure, KEPT};
 use crate::kernel::messages::lost::{End, Lost};
+use crate::kernel::messages::panic::from_panic;
+use crate::kernel::messages::places::{Places, Source};
+use crate::kernel::messages::report;
 use crate::kernel::prepare::analysis;
 use crate::kernel::protocol::wire::Request;
+use crate::kernel::rewrite::cell;
+use crate::syntax;
 
 /// What a piece of code led to.
 pub struct Evaluation {
@@ -28,9 +36,14 @@ impl Engine {
     pub fn evaluate(&mut self, request: &Request, number: usize, code: &str) -> Evaluation {
         let shared = Arc::clone(&self.shared);
         let (rest, own) = directive::directives(code);
+        // The blocks that a cell prints itself count; the same words in what it reads do not.
+        let rest = self.marks.cell(&rest);
         let mut end = if own.iter().any(|line| matches!(line, Directive::Clear | Directive::Restart)) { End::Cleared } else { End::Alive };
         shared.stdin.begin();
-        if let Err(failure) = own.iter().try_for_each(|line| self.obey(line, request)) {
+        let rest = cell::kept_whole(&rest);
+        self.record.begin(&rest);
+        let refused = completeness::refusal(number, code).map_or(Ok(()), Err);
+        if let Err(failure) = refused.and_then(|()| own.iter().try_for_each(|line| self.obey(line, request))) {
             let outcome = shared.interrupt.end();
             if outcome.killed {
                 end = End::Dead;
@@ -39,14 +52,27 @@ impl Engine {
             return Evaluation { result: Err(failure), end };
         }
         let mut callbacks = evcxr::EvalCallbacks { input_reader: &|input| shared.stdin.ask(request, &input.prompt, input.is_password) };
-        // evcxr compiles the code and tells `runner::run` to load and run it.
-        let evaluated = catch_unwind(AssertUnwindSafe(|| self.context.execute_with_callbacks(&rest, &mut callbacks)));
-        let result = evaluated.unwrap_or_else(|_| Err(evcxr::Error::Message("evcxr panicked on this cell".into())));
-        if result.is_ok() && rest.lines().any(|line| line.starts_with(":fmt") || line.starts_with(":types")) {
-            // evcxr's own display honours these two, so it takes over.
-            let _ = self.context.execute("mod evcxr_show { pub trait EvcxrShow {} }");
+        lock(&shared.sources).push(Source { number, text: code.into() });
+        self.choose_display(&rest);
+        // evcxr drops a `let` without a pattern, and tears other errors of syntax apart.
+        let is_rust = syntax::check(&directive::rust(&rest)).is_ok();
+        let (result, places) = match if is_rust { None } else { self.check(&display::whole(&rest)) } {
+            Some(errors) => (Err(errors), Some(shared.places())),
+            None => {
+                let shown = display::shown(&rest, self.show.by_trait);
+                // evcxr compiles the code and tells `runner::run` to load and run it.
+                let evaluated = catch_unwind(AssertUnwindSafe(|| self.context.execute_with_callbacks(&shown, &mut callbacks)));
+                self.explained(evaluated.unwrap_or_else(|_| Err(evcxr::Error::Message("evcxr panicked on this cell".into()))), &rest)
+            }
+        };
+        let built = result.is_ok();
+        if let Some(took) = result.as_ref().ok().and_then(|outputs| outputs.timing) {
+            shared.iopub.stream("stdout", format!("Took {} ms\n", took.as_millis()), Some(&request.header));
         }
         let outcome = shared.interrupt.end();
+        for (name, kind) in self.record.lost() {
+            self.lost.retyped(&name, &kind, number);
+        }
         let cell = self.output.end();
         if outcome.killed || matches!(&result, Err(evcxr::Error::SubprocessTerminated(_))) {
             end = End::Dead;
@@ -54,12 +80,22 @@ impl Engine {
         let result = match (result, shared.stdin.refusal()) {
             // What a cell did without its answer follows from this.
             (_, Some(refusal)) if end != End::Dead => Err(refusal),
-            (Ok(outputs), _) => match self.failure_of_run(&cell, outcome, number, code) {
+            (Ok(outputs), _) => match failure_of_run(&cell, outcome, || shared.places()) {
                 Some(failure) => Err(failure),
+                None if outcome.stopped_programs => Err(Failure::new(
+                    "KeyboardInterrupt",
+                    "the programs that the cell had started were ended, and the cell went on to its end; all variables are kept",
+                )),
                 None => Ok(outputs),
             },
-            (Err(error), _) => Err(failure_of_build(&error, &cell, outcome, number, code, &self.lost)),
+            (Err(error), _) => Err(failure_of_build(&error, &cell, outcome, &places.unwrap_or_default(), &self.lost)),
         };
+        if !built {
+            lock(&shared.sources).pop();
+        }
+        if result.is_err() && end == End::Alive {
+            end = End::Stopped;
+        }
         Evaluation { result, end }
     }
 
@@ -77,11 +113,20 @@ impl Engine {
         };
         let done = match line {
             Directive::Shell(command) => return outside::run(command, &shared, &request.header),
+            Directive::Level(level) if !["0", "1", "2", "3"].contains(&level.as_str()) => {
+                Err(format!("`:opt {level}`: a level of optimization is 0, 1, 2 or 3"))
+            }
             Directive::Level(level) => {
+                shared.iopub.stream("stdout", format!("Optimization: {level}\n"), Some(&request.header));
                 let _ = self.context.set_opt_level(&analysis::optimization_level(level, &self.analysis));
                 Ok(())
             }
-            Directive::Clear => run(self, ":clear").and_then(|()| run(self, PRELUDE)),
+            Directive::Clear => {
+                self.show = Show::default();
+                lock(&shared.sources).clear();
+                let prelude = self.marks.prelude(&self.show.prelude());
+                run(self, ":clear").and_then(|()| run(self, &prelude))
+            }
             Directive::Restart => {
                 // evcxr's own command takes the variables for living ones, and the next cell would look for them in vain.
                 shared.interrupt.kill_child();
@@ -128,20 +173,68 @@ impl Engine {
         answers.into()
     }
 
-    /// evcxr calls a cell good that panicked or whose `?` failed.
-    fn failure_of_run(&self, cell: &Cell, outcome: Outcome, number: usize, code: &str) -> Option<Failure> {
-        if let Some(panic) = &cell.panic {
-            return Some(errors::from_panic(panic, number, code, &self.context.last_source().unwrap_or_default()));
+    /// Obeys `:fmt` and `:types`, as evcxr does where it shows a value itself, and gives way to a trait of the cells.
+    fn choose_display(&mut self, code: &str) {
+        let before = self.show.clone();
+        self.show.by_trait = lock(&self.shared.sources).iter().any(|source| display::has_trait(&source.text));
+        for line in code.lines().take(directive::head_lines(code)).map(str::trim) {
+            match line.split_once(' ').unwrap_or((line, "")) {
+                (":fmt", "") => self.show.format = "{:?}".into(),
+                (":fmt", format) => self.show.format = format.trim().into(),
+                (":types", _) => self.show.types = !self.show.types,
+                _ => {}
+            }
         }
-        let error = cell.error.as_ref()?;
-        let name = if outcome.interrupted { "KeyboardInterrupt" } else { "Error" };
-        let mut failure = Failure::new(name, error);
-        failure.traceback.push("the variables of earlier cells are kept; new ones of this cell are not".into());
-        Some(failure)
+        if before != self.show && self.context.execute(&self.marks.prelude(&self.show.module())).is_err() {
+            self.show = before;
+        }
+    }
+
+    /// What evcxr said, with the errors of a check in place of those of its build where there are some: what it checks has
+    /// fewer lines of its own around the cell's. And for errors, the places of the source that they are about.
+    fn explained(&mut self, result: Result<EvalOutputs, evcxr::Error>, code: &str) -> (Result<EvalOutputs, evcxr::Error>, Option<Places>) {
+        let Err(error) = result else { return (result, None) };
+        // A check writes another source.
+        let places = self.shared.places();
+        let by_compiler = match &error {
+            evcxr::Error::CompilationErrors(errors) => errors.iter().all(|error| !error.json.is_null()),
+            // A variable that cannot be kept may have its reason in another error.
+            evcxr::Error::Message(text) => report::is_about_a_variable(text),
+            _ => false,
+        };
+        match if by_compiler { self.check(&display::stated(code)) } else { None } {
+            Some(errors) => (Err(errors), Some(self.shared.places())),
+            None => (Err(error), Some(places)),
+        }
+    }
+
+    /// The errors that a check of the code finds, without building or running it.
+    fn check(&mut self, code: &str) -> Option<evcxr::Error> {
+        if self.shared.interrupt.is_requested() {
+            return None;
+        }
+        let found = catch_unwind(AssertUnwindSafe(|| self.context.check(&directive::with_dependencies(code)))).ok()?.ok()?;
+        found.iter().any(|error| error.level() == "error").then_some(evcxr::Error::CompilationErrors(found))
     }
 }
 
-fn failure_of_build(error: &evcxr::Error, cell: &Cell, outcome: Outcome, number: usize, code: &str, lost: &Lost) -> Failure {
+/// evcxr calls a cell good that panicked or whose `?` failed.
+fn failure_of_run(cell: &Cell, outcome: Outcome, places: impl FnOnce() -> Places) -> Option<Failure> {
+    if cell.panic.is_some() && outcome.interrupted {
+        // A loop that has seen the interrupt panics, and with it who waits for its thread.
+        return Some(Failure::new("KeyboardInterrupt", &format!("the cell was stopped: {KEPT}")));
+    }
+    if let Some(panic) = &cell.panic {
+        return Some(from_panic(panic, &places()));
+    }
+    let error = cell.error.as_ref()?;
+    let name = if outcome.interrupted { "KeyboardInterrupt" } else { "Error" };
+    let mut failure = Failure::new(name, error);
+    failure.traceback.push(KEPT.into());
+    Some(failure)
+}
+
+fn failure_of_build(error: &evcxr::Error, cell: &Cell, outcome: Outcome, places: &Places, lost: &Lost) -> Failure {
     let kept = "all variables are lost\nfunctions, types and `use` lines are kept";
     if outcome.killed {
         return Failure::new("KeyboardInterrupt", &format!("the cell did not stop, so its process was ended: {kept}"));
@@ -160,7 +253,7 @@ fn failure_of_build(error: &evcxr::Error, cell: &Cell, outcome: Outcome, number:
     if outcome.interrupted {
         return Failure::new("KeyboardInterrupt", "stopped while compiling; nothing was lost");
     }
-    errors::from_evcxr(error, number, code, lost)
+    report::from_evcxr(error, places, lost)
 }
 
 /// The reason in a record that evcxr read after the process had ended.

@@ -1,7 +1,7 @@
 //! Cells → results: evcxr and all that is translated on the way to it and back.
 //!
 //! In: jobs. Out: replies, results, errors and outputs on iopub.
-//! Imports: interrupt, lock, messages, prepare, process, protocol, shared, spawn, system.
+//! Imports: interrupt, lock, marks, messages, prepare, process, protocol, rewrite, shared, spawn, syntax, system.
 
 pub mod assist;
 pub mod outside;

@@ -10,9 +10,11 @@ use jupyter_protocol::messaging::Header;
 use serde_json::{Value, json};
 
 use crate::kernel::lock::lock;
-use crate::kernel::messages::errors::panic_text;
+use crate::kernel::marks::RECORD;
+use crate::kernel::messages::panic::panic_text;
+use crate::kernel::messages::places::Places;
 use crate::kernel::messages::screen::{Screen, Shown};
-use crate::kernel::process::frames::{self, unescape};
+use crate::kernel::process::lines::{self, unescape};
 use crate::kernel::protocol::iopub::IoPub;
 use crate::kernel::shared::Shared;
 
@@ -37,6 +39,10 @@ pub struct Cell {
     screens: [Screen; 2],
     /// Panics of the main thread that were not printed.
     panics: Vec<Value>,
+    /// The last panic of another thread: a pool passes it on to the thread that waits, without its message.
+    passed_on: Option<Value>,
+    /// Where the lines of the running cell's source come from, once a panic has asked.
+    places: Option<Places>,
     /// The panic that ended the cell.
     pub panic: Option<Value>,
     error_text: Option<String>,
@@ -115,7 +121,7 @@ impl Output {
 
     /// A line that the supervisor itself wrote to its standard error.
     fn side_line(&self, line: &str) {
-        match line.strip_prefix(frames::RECORD) {
+        match line.strip_prefix(RECORD) {
             Some(_) => self.shared.interrupt.running(),
             None => self.stream("stderr", &format!("{line}\n")),
         }
@@ -123,14 +129,14 @@ impl Output {
 
     fn line(&self, line: &str) {
         // Only the record that follows at once makes a marked text the error of a `?`.
-        if line != frames::FAILED {
+        if line != lines::FAILED {
             self.print_error_text();
         }
-        if let Some(text) = line.strip_prefix(frames::OUT) {
+        if let Some(text) = line.strip_prefix(lines::OUT) {
             self.stream("stdout", &unescape(text));
-        } else if let Some(text) = line.strip_prefix(frames::ERR) {
+        } else if let Some(text) = line.strip_prefix(lines::ERR) {
             self.stream("stderr", &unescape(text));
-        } else if let Some(record) = line.strip_prefix(frames::RECORD) {
+        } else if let Some(record) = line.strip_prefix(RECORD) {
             self.record(&serde_json::from_str(record).unwrap_or_default());
         } else {
             self.stream("stdout", &format!("{line}\n"));
@@ -157,8 +163,11 @@ impl Output {
                 self.print_panics(&mut cell);
                 cell.panics.push(body.clone());
             }
-            "panic" => self.iopub.stream("stderr", panic_text(body), cell.parent.as_ref()),
-            "panicked" => cell.panic = Some(cell.panics.pop().unwrap_or_default()),
+            "panic" => {
+                self.print_panic(&mut cell, body);
+                cell.passed_on = Some(body.clone());
+            }
+            "panicked" => cell.panic = Some(cell.panics.pop().or_else(|| cell.passed_on.take()).unwrap_or_default()),
             "error" => cell.error_text = body.as_str().map(str::to_string),
             "failed" => cell.error = Some(cell.error_text.take().unwrap_or_else(|| "the cell returned an error".into())),
             "exit" => cell.exit = body.as_str().map(str::to_string),
@@ -175,8 +184,13 @@ impl Output {
     /// Panics that a cell caught itself are shown as the standard library would.
     fn print_panics(&self, cell: &mut Cell) {
         for panic in std::mem::take(&mut cell.panics) {
-            self.iopub.stream("stderr", panic_text(&panic), cell.parent.as_ref());
+            self.print_panic(cell, &panic);
         }
+    }
+
+    fn print_panic(&self, cell: &mut Cell, panic: &Value) {
+        let text = panic_text(panic, cell.places.get_or_insert_with(|| self.shared.places()));
+        self.iopub.stream("stderr", text, cell.parent.as_ref());
     }
 
     fn stream(&self, name: &'static str, text: &str) {

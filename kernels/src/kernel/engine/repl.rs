@@ -1,5 +1,6 @@
 //! evcxr with the companion in it, and the process of the cells: started, and warmed up.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,16 +9,70 @@ use std::sync::Arc;
 use evcxr::{CommandContext, EvalContext};
 
 use crate::kernel::engine::output::Output;
+use crate::kernel::marks::{MARKS, Marks};
 use crate::kernel::messages::lost::Lost;
 use crate::kernel::prepare::{analysis, companion, path, support, unpack};
 use crate::kernel::process::runner;
+use crate::kernel::rewrite::record::{self, Record};
+use crate::kernel::rewrite::rustc;
 use crate::kernel::shared::Shared;
 use crate::spawn;
 
-/// Items that every cell sees. An expression is shown through a trait, which saves evcxr a failing build; the error of a
-/// `?` is marked, since evcxr only prints it, by `eprintln!("{}", error)` with exactly this name. The first `?` of a session
-/// makes evcxr compile twice, so it stands here.
-pub const PRELUDE: &str = include_str!("../../../assets/child/prelude.cell");
+/// Items that every cell sees. An expression is shown through a trait, which saves evcxr a failing build; the tokens that evcxr's
+/// code prints, and the error of a `?`, which it prints by `eprintln!("{}", error)` with exactly this name, are known by these
+/// words and become marks. The first `?` of a session makes evcxr compile twice, so it stands here.
+const PRELUDE: &str = include_str!("../../../assets/child/prelude.cell");
+
+/// How the value of the last expression is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Show {
+    /// Such as `{:?}`.
+    pub format: String,
+    /// Whether its type stands in front of it.
+    pub types: bool,
+    /// Whether a cell has a trait with `evcxr_display`, which would be as near as the prelude's own.
+    pub by_trait: bool,
+}
+
+impl Default for Show {
+    fn default() -> Show {
+        Show { format: "{:?}".into(), types: false, by_trait: false }
+    }
+}
+
+impl Show {
+    /// Where the module stands in the prelude.
+    fn shown() -> Range<usize> {
+        let end = PRELUDE.find("#[allow(unused_imports)]").unwrap_or(PRELUDE.len());
+        PRELUDE.find("mod evcxr_show").unwrap_or(0)..end
+    }
+
+    /// What the kernel adds to every session, with this form.
+    pub fn prelude(&self) -> String {
+        let Range { start, end } = Show::shown();
+        format!("{}{}{}", &PRELUDE[..start], self.module(), &PRELUDE[end..])
+    }
+
+    /// The prelude's module that shows a value, in this form.
+    pub fn module(&self) -> String {
+        let bound = match self.format.trim_end_matches('}').chars().last() {
+            Some('?') => "Debug",
+            Some('x') => "LowerHex",
+            Some('X') => "UpperHex",
+            Some('b') => "Binary",
+            Some('o') => "Octal",
+            Some('e') => "LowerExp",
+            _ => "Display",
+        };
+        let value = format!("::std::format!({:?}, self)", self.format);
+        let typed = format!("::std::format!({:?}, ::std::any::type_name::<T>(), self)", format!(": {{}} = {}", self.format));
+        PRELUDE[Show::shown()]
+            // One reference further away than the trait of a cell.
+            .replace("EvcxrShow for T", if self.by_trait { "EvcxrShow for &T" } else { "EvcxrShow for T" })
+            .replace("::std::fmt::Debug", &format!("::std::fmt::{bound}"))
+            .replace("::std::format!(\"{:?}\", self)", if self.types { &typed } else { &value })
+    }
+}
 
 /// evcxr and what belongs to it.
 pub struct Engine {
@@ -26,6 +81,10 @@ pub struct Engine {
     /// The manifest of the companion for rust-analyzer.
     pub analysis: PathBuf,
     pub lost: Lost,
+    pub marks: Marks,
+    pub record: Record,
+    /// How results are shown, by `:fmt` and `:types`.
+    pub show: Show,
     pub shared: Arc<Shared>,
 }
 
@@ -40,7 +99,11 @@ impl Engine {
         let libraries = support::library_folder()?;
         let support = support::library(&root, &libraries)?;
         let companion = companion::ready(&root)?;
-        let mut command = Command::new(std::env::current_exe().map_err(|error| error.to_string())?);
+        let marks = Marks::read(&shared.session.marks())?;
+        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        let program = program.to_str().ok_or_else(|| format!("{}: the path of this program is no UTF-8", program.display()))?;
+        let folder = shared.session.state();
+        let mut command = Command::new(program);
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut paths = vec![companion.library.parent().unwrap_or(&root).to_path_buf(), libraries];
         let variable = if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
@@ -51,7 +114,9 @@ impl Engine {
             .env("FINETUNING_INTERRUPT", shared.interrupt.flag())
             .env("FINETUNING_HEARTBEAT", shared.interrupt.heartbeat())
             .env("FINETUNING_COMMS", shared.comms.folder())
+            .env(MARKS, shared.session.marks())
             .env("FINETUNING_BACKTRACE", std::env::var("RUST_BACKTRACE").unwrap_or_else(|_| "0".into()))
+            .env(record::FOLDER, &folder)
             .env(runner::SUPPORT, support)
             .env(runner::COMPANION, &companion.library);
         spawn::tie(&mut command);
@@ -59,6 +124,7 @@ impl Engine {
         let level = analysis::optimization_level("1", &analysis);
         shared.session.configure(&level)?;
         let (mut context, outputs) = EvalContext::with_subprocess_command(command).map_err(|error| error.to_string())?;
+        marks.begin().map_err(|error| format!("{}: {error}", marks.begun().display()))?;
         shared.interrupt.attach(context.process_handle());
         let output = Output::start(outputs, shared);
         let mut state = context.state();
@@ -70,14 +136,20 @@ impl Engine {
             format!("dependency={}", companion.dependencies.display()),
         ];
         state.set_build_env("CARGO_ENCODED_RUSTFLAGS", &flags.join("\x1f"));
+        for (name, value) in [("RUSTC_WORKSPACE_WRAPPER", program), (rustc::WRAPPER, "1"), (record::FOLDER, &folder.to_string_lossy())] {
+            state.set_build_env(name, value);
+        }
         // Already so, unless the notebook's folder has a configuration of evcxr, which goes before ours.
         state.set_opt_level(&level).map_err(|error| error.to_string())?;
-        context.eval_with_state(PRELUDE, state).map_err(|error| error.to_string())?;
+        context.eval_with_state(&marks.prelude(&Show::default().prelude()), state).map_err(|error| error.to_string())?;
         Ok(Engine {
             context: CommandContext::with_eval_context(context),
             output,
             analysis,
             lost: Lost::default(),
+            marks,
+            record: Record::at(folder),
+            show: Show::default(),
             shared: Arc::clone(shared),
         })
     }
@@ -86,5 +158,21 @@ impl Engine {
     pub fn warm_up(&mut self) {
         let cell = "use finetuning::*; let words: Vec<_> = \"a b\".split(' ').map(String::from).collect(); words.";
         let _ = catch_unwind(AssertUnwindSafe(|| self.context.completions(cell, cell.len())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_and_types_change_the_module_that_shows() {
+        let module = |format: &str, types: bool| Show { format: format.into(), types, by_trait: types }.module();
+        assert!(PRELUDE.contains(&Show::default().module()));
+        assert!(
+            module("{:#?}", false).contains("T: ::std::fmt::Debug") && module("{:#?}", false).contains("::std::format!(\"{:#?}\", self)")
+        );
+        assert!(module("{}", true).contains("T: ::std::fmt::Display") && module("{}", true).contains("EvcxrShow for &T {"));
+        assert!(module("{}", true).contains("::std::format!(\": {} = {}\", ::std::any::type_name::<T>(), self)"));
     }
 }

@@ -1,5 +1,7 @@
 //! The lines at the head of a cell → those that the kernel does itself, those for evcxr, and the Rust below them.
 
+use std::borrow::Cow;
+
 use notebooks::scan;
 
 /// A line at the head of a cell that the kernel does itself.
@@ -21,10 +23,11 @@ pub enum Directive {
 ///
 /// `:dep finetuning = …`, which the stock kernel needs and this one does not, is dropped.
 pub fn directives(code: &str) -> (String, Vec<Directive>) {
-    let (head, mut own) = (scan::head_lines(code), Vec::new());
+    let (head, mut own) = (head_lines(code), Vec::new());
     let lines = code.split('\n').enumerate().map(|(index, line)| {
         if index >= head {
-            return line;
+            // evcxr would take it for one of the shell.
+            return if index == head && line.starts_with('!') { format!(" {line}").into() } else { Cow::from(line) };
         }
         let text = line.trim();
         let is_companion = |rest: &str| {
@@ -33,18 +36,68 @@ pub fn directives(code: &str) -> (String, Vec<Directive>) {
         };
         match text.split_once(' ').unwrap_or((text, "")) {
             (":dep", rest) if is_companion(rest) => {}
-            (":opt", level) if ["0", "1", "2", "3"].contains(&level.trim()) => own.push(Directive::Level(level.trim().into())),
+            (":dep", _) => return dependency(line).into(),
+            (":opt", level) if !level.trim().is_empty() => own.push(Directive::Level(level.trim().into())),
             (":clear", _) => own.push(Directive::Clear),
             (":restart", _) => own.push(Directive::Restart),
             (":quit", _) => own.push(Directive::Quit),
-            // Where evcxr would take it for one as well.
-            _ if line.starts_with('!') => own.push(Directive::Shell(text.trim_start_matches('!').trim().into())),
-            _ => return line,
+            _ if is_shell(line) => own.push(Directive::Shell(text.trim_start_matches('!').trim().into())),
+            _ => return line.into(),
         }
-        ""
+        "".into()
     });
-    let code = lines.collect::<Vec<_>>().join("\n");
+    let code = lines.collect::<Vec<Cow<str>>>().join("\n");
     (code, own)
+}
+
+/// The Rust of a cell: the lines at its head that are for the kernel or the shell are empty.
+pub fn rust(code: &str) -> String {
+    without(code, |line| is_shell(line) || line.trim_start().starts_with(':'))
+}
+
+/// The cell with those lines at its head that bring crates, without what commands would do a second time.
+pub fn with_dependencies(code: &str) -> String {
+    without(code, |line| line.trim_start().starts_with(':') && !line.trim_start().starts_with(":dep"))
+}
+
+/// The cell with these lines of its head empty.
+fn without(code: &str, leave_out: impl Fn(&str) -> bool) -> String {
+    let head = head_lines(code);
+    let lines = code.split('\n').enumerate().map(|(index, line)| if index < head && leave_out(line) { "" } else { line });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The cell with blanks in place of those lines at its head that do something, but for the one with the cursor (a byte).
+pub fn quiet(code: &str, cursor: usize) -> String {
+    let (head, mut start) = (head_lines(code), 0);
+    let lines = code.split('\n').enumerate().map(|(index, line)| {
+        let here = (start..=start + line.len()).contains(&cursor);
+        start += line.len() + 1;
+        let acts = line.trim_start().starts_with([':', '!']) && !line.trim_start().starts_with(":dep");
+        if index < head && acts && !here { " ".repeat(line.len()) } else { line.to_string() }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// How many lines at the head of a cell are no Rust.
+pub fn head_lines(code: &str) -> usize {
+    let is_rust = |line: &str| line.trim_start().starts_with('!') && !is_shell(line);
+    code.split('\n').take(scan::head_lines(code)).take_while(|line| !is_rust(line)).count()
+}
+
+/// A `:dep` line as cargo reads it today: older notebooks spell a key with `_`, and some have a comment behind it.
+fn dependency(line: &str) -> String {
+    let mut quoted = false;
+    let comment = line.char_indices().find(|(place, char)| {
+        quoted ^= *char == '"';
+        !quoted && line[*place..].starts_with(" //")
+    });
+    line[..comment.map_or(line.len(), |(place, _)| place)].replace("default_features", "default-features")
+}
+
+/// Whether a line at the head of a cell is for the shell: `!true` is an expression of Rust.
+fn is_shell(line: &str) -> bool {
+    line.starts_with('!') && !matches!(line[1..].trim().trim_end_matches(';'), "true" | "false")
 }
 
 #[cfg(test)]
@@ -64,5 +117,12 @@ mod tests {
             ("\n\n\n:vars\n".into(), [own, vec![Directive::Shell("x".into())]].concat())
         );
         assert_eq!(directives("1;\n!true"), ("1;\n!true".into(), vec![]));
+        assert_eq!(
+            dropped(":dep a = { git = \"https://x.y\", default_features = false } // note"),
+            ":dep a = { git = \"https://x.y\", default-features = false }"
+        );
+        // An expression of Rust, which evcxr would give to the shell.
+        assert_eq!(directives("!true"), (" !true".into(), vec![]));
+        assert_eq!(rust(":dep x\n!ls\n// c\n!false;\n!ls"), "\n\n// c\n!false;\n!ls");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::kernel::messages::moves;
+
 /// Where each variable went that is no longer there.
 #[derive(Debug, Default)]
 pub struct Lost(HashMap<String, String>);
@@ -9,8 +11,10 @@ pub struct Lost(HashMap<String, String>);
 /// How a cell ended, as far as its variables go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// It ran to its end, or was stopped with its process alive.
+    /// It ran to its end.
     Alive,
+    /// It failed or was stopped, with its process alive.
+    Stopped,
     /// Its process ended.
     Dead,
     /// It asked for a new process, by `:clear` or `:restart`.
@@ -18,7 +22,7 @@ pub enum End {
 }
 
 impl Lost {
-    /// Notes what cell `number` with the text `code` did to the variables that were there `before` it.
+    /// Notes what cell `number` with the text `code` did to the variables that were there `before` it, and to its own.
     pub fn note<'a>(
         &mut self,
         before: impl Iterator<Item = &'a str>,
@@ -28,22 +32,38 @@ impl Lost {
         end: End,
     ) {
         let after: HashSet<&str> = after.collect();
-        for name in before.filter(|name| !after.contains(name)) {
+        let own = if end == End::Alive { moves::defined(code) } else { Vec::new() };
+        let own = own.into_iter().filter(|name| moves::moved_at(name, code).is_some());
+        for name in before.map(str::to_string).chain(own).filter(|name| !after.contains(name.as_str())) {
             let story = match end {
                 End::Dead => format!("`{name}` was lost when the process of the cells ended in cell {number}: run the cell that makes it"),
                 End::Cleared => {
                     format!("`{name}` was cleared by cell {number}, as `:clear` and `:restart` do: run the cell that makes it again")
                 }
-                End::Alive => match line_of(name, code) {
+                _ if !moves::mentions(&name, code) => {
+                    format!(
+                        "`{name}` was lost in cell {number}, where its type or a crate became another: run the cell that makes it again"
+                    )
+                }
+                _ => match moves::moved_at(&name, code) {
                     Some((line, text)) => format!(
                         "`{name}` was moved by cell {number}, line {line}: `{text}`\nwrite `{name}.clone()` or `&{name}` there, or run the cell that makes `{name}` again"
                     ),
                     None => format!("`{name}` was moved by cell {number}: run the cell that makes it again"),
                 },
             };
-            self.0.insert(name.to_string(), story);
+            // That its type has changed is known already.
+            self.0.entry(name).or_insert(story);
         }
         self.0.retain(|name, _| !after.contains(name.as_str()));
+    }
+
+    /// A variable was not read, since its type, or a type inside it, is another one since cell `number` or one before it.
+    pub fn retyped(&mut self, name: &str, kind: &str, number: usize) {
+        let story = format!(
+            "`{name}` was lost in cell {number}: its type `{kind}`, or a type inside it, was changed since it was made\nrun the cell that makes it again"
+        );
+        self.0.insert(name.to_string(), story);
     }
 
     /// What happened to the name in a message such as "cannot find value `x` in this scope".
@@ -53,19 +73,6 @@ impl Lost {
     }
 }
 
-/// The last line that uses a name as a value by itself: what moves is the last use of all.
-fn line_of<'a>(name: &str, code: &'a str) -> Option<(usize, &'a str)> {
-    let is_word = |char: char| char.is_alphanumeric() || char == '_';
-    let uses = |line: &str| {
-        line.match_indices(name).any(|(place, _)| {
-            let (before, after) = (&line[..place], &line[place + name.len()..]);
-            !before.ends_with(|char| is_word(char) || char == '.' || char == '&') && !after.starts_with(is_word)
-        })
-    };
-    let code_lines = code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
-    code_lines.filter(|(_, line)| uses(line)).last().map(|(index, line)| (index + 1, line.trim()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,18 +80,23 @@ mod tests {
     #[test]
     fn a_moved_variable_names_its_cell_and_line_until_it_is_there_again() {
         let mut lost = Lost::default();
-        lost.note(
-            ["v", "w"].into_iter(),
-            ["w"].into_iter(),
-            4,
-            "let n = v.len();\n// v\nlet t = thread::spawn(move || v);\nlet o = &v;",
-            End::Alive,
-        );
+        lost.note(["v", "w"].into_iter(), ["w"].into_iter(), 4, "let n = v.len();\n// v\nlet t = thread::spawn(move || v);", End::Alive);
         let story = lost.story("cannot find value `v` in this scope").unwrap();
         assert!(story.starts_with("`v` was moved by cell 4, line 3: `let t = thread::spawn(move || v);`\nwrite `v.clone()`"), "{story}");
         assert_eq!(lost.story("cannot find value `w` in this scope"), None);
         lost.note([].into_iter(), ["v"].into_iter(), 5, "let v = 1;", End::Alive);
         assert_eq!(lost.story("cannot find value `v` in this scope"), None);
+    }
+
+    #[test]
+    fn what_a_cell_makes_and_moves_has_a_story_and_what_it_does_not_name_was_not_moved() {
+        let mut lost = Lost::default();
+        lost.note(["p"].into_iter(), ["owned"].into_iter(), 6, "struct P;\nlet names = f();\nlet owned = names;", End::Alive);
+        let story = |name: &str| lost.story(&format!("cannot find value `{name}` in this scope")).unwrap_or_default().to_string();
+        assert!(story("names").starts_with("`names` was moved by cell 6, line 3: `let owned = names;`"), "{}", story("names"));
+        assert!(story("p").starts_with("`p` was lost in cell 6, where its type or a crate became another"), "{}", story("p"));
+        lost.note([].into_iter(), [].into_iter(), 7, "let new = 1; f(new); panic!()", End::Stopped);
+        assert_eq!(lost.story("cannot find value `new` in this scope"), None);
     }
 
     #[test]

@@ -6,9 +6,16 @@
 
 pub mod completeness;
 pub mod cursor;
+pub mod depth;
+pub mod diagnostic;
 pub mod directive;
+pub mod display;
 pub mod errors;
 pub mod lost;
+pub mod moves;
+pub mod panic;
+pub mod places;
+pub mod report;
 pub mod rules;
 pub mod screen;
 pub mod width;

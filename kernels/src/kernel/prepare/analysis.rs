@@ -21,14 +21,16 @@ const PASSED_ON: [&str; 4] = ["candle-core", "polars", "polars-core", "polars-ut
 
 /// The folder of the companion's manifest; written when a manifest of the workspace has changed.
 pub fn manifest(root: &Path, companion: &Companion) -> Result<PathBuf, String> {
+    let features = features(root);
     let mut key = companion.source.as_os_str().as_encoded_bytes().to_vec();
+    key.extend(features.concat().as_bytes());
     for file in ["Cargo.lock", "Cargo.toml", "lib/Cargo.toml"] {
         key.extend(std::fs::read(root.join(file)).unwrap_or_default());
     }
     let folder = root.join(".lab").join(format!("analysis-{:08x}", checksum(&key)));
     fresh::once(&folder, |fresh| {
         // Without the metadata only the companion's own types are known.
-        write(fresh, companion, &crates(root).unwrap_or_default()).map_err(|error| format!("{}: {error}", folder.display()))
+        write(fresh, companion, &features, &crates(root).unwrap_or_default()).map_err(|error| format!("{}: {error}", folder.display()))
     })?;
     Ok(folder.join("finetuning"))
 }
@@ -41,6 +43,15 @@ struct Crate {
     source: String,
     features: Vec<String>,
     dependencies: Vec<String>,
+}
+
+/// The features of the companion, but that of CUDA: what belongs to a feature that is off is no type here.
+fn features(root: &Path) -> Vec<String> {
+    let manifest = std::fs::read_to_string(root.join("lib/Cargo.toml")).unwrap_or_default();
+    let manifest: DocumentMut = manifest.parse().unwrap_or_default();
+    let table = manifest.get("features").and_then(Item::as_table_like);
+    let names = table.into_iter().flat_map(|table| table.iter().map(|(name, _)| name.to_string()));
+    names.filter(|name| !["default", "cuda"].contains(&name.as_str())).collect()
 }
 
 fn crates(root: &Path) -> Option<Vec<Crate>> {
@@ -75,13 +86,13 @@ fn crates(root: &Path) -> Option<Vec<Crate>> {
     Some(found.collect())
 }
 
-fn write(folder: &Path, companion: &Companion, crates: &[Crate]) -> std::io::Result<()> {
+fn write(folder: &Path, companion: &Companion, features: &[String], crates: &[Crate]) -> std::io::Result<()> {
     let own = Crate {
         name: "finetuning".into(),
         library: "finetuning".into(),
         edition: "2024".into(),
         source: companion.source.to_string_lossy().into_owned(),
-        features: Vec::new(),
+        features: features.to_vec(),
         dependencies: crates.iter().map(|found| found.name.clone()).collect(),
     };
     for found in crates.iter().chain([&own]) {
@@ -133,6 +144,10 @@ mod tests {
         for name in PASSED_ON {
             let found = found.iter().find(|found| found.name == name).unwrap_or_else(|| panic!("{name}"));
             assert!(Path::new(&found.source).exists(), "{}", found.source);
+        }
+        let features = features(&crate::kernel::prepare::path::root());
+        for name in ["course", "documents", "quality"] {
+            assert!(features.iter().any(|feature| feature == name), "{name} is none of {features:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! In: the repository and the installed toolchain. Out: the companion as a dynamic library, the support library, the source
 //! of std for type inference, manifests for rust-analyzer, and the folder of a session. All but the session are made once
 //! and shared by all kernels.
-//! Imports: spawn, system.
+//! Imports: marks, spawn, system.
 
 pub mod fresh;
 pub mod path;

@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::kernel::marks::Marks;
 use crate::kernel::prepare::{path, unpack};
 use crate::system::process;
 
@@ -32,9 +33,10 @@ impl Session {
         let made = private.prefix(&format!("{NAME}{}-", std::process::id())).rand_bytes(16).tempdir_in(&temporary);
         let failed = |error| format!("{}: {error}; the folder for temporary files is named by TMPDIR", temporary.display());
         let made = made.map_err(failed)?;
-        for name in ["ctx", "comms"] {
+        for name in ["ctx", "comms", "state"] {
             std::fs::create_dir(made.path().join(name)).map_err(failed)?;
         }
+        Marks::create(&made.path().join("marks")).map_err(failed)?;
         Ok(Session { folder: made.keep() })
     }
 
@@ -74,9 +76,29 @@ impl Session {
         variables
     }
 
+    /// The folder itself.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// What front ends send to comms.
     pub fn comms(&self) -> PathBuf {
         self.folder.join("comms")
+    }
+
+    /// The secrets by which the kernel's marks are known.
+    pub fn marks(&self) -> PathBuf {
+        self.folder.join("marks")
+    }
+
+    /// What is known of the state of the cells.
+    pub fn state(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    /// The source that evcxr wrote last.
+    pub fn source(&self) -> PathBuf {
+        self.folder.join("ctx/src/lib.rs")
     }
 
     /// The interrupt flag.

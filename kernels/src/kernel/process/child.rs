@@ -1,23 +1,27 @@
 //! The process that evcxr starts → two processes: a supervisor, and the one that loads and runs the cells.
 //!
 //! The supervisor reads both outputs of the runner byte by byte and writes lines to evcxr: `\x02O` and `\x02E` with
-//! escaped text of stdout and stderr, `\x02K{json}` records, and evcxr's own tokens. The end of a cell is reported when
-//! both outputs have been read up to it, so nothing of one cell lands in the next. When the runner dies, what it wrote
-//! last and the reason are still delivered.
+//! escaped text of stdout and stderr, `\x02K{json}` records, and evcxr's own tokens, whole content blocks among them. The end
+//! of a cell is reported when both outputs have been read up to it, so nothing of one cell lands in the next. When the
+//! runner dies, what it wrote last and the reason are still delivered.
 
-use std::io::{BufRead, PipeReader, PipeWriter, Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::kernel::marks::{Marks, RECORD};
 use crate::kernel::messages::screen::{HEIGHT, WIDTH};
-use crate::kernel::process::frames::{self, ControlFrame, REFUSED, Scanner, escape};
+use crate::kernel::process::frames::{ControlFrame, Scanner};
+use crate::kernel::process::lines::{self, ANSWER, REFUSE, REFUSED, escape, escape_json};
 use crate::spawn::{self, Running};
-use crate::system::{descriptor, process, terminal};
+use crate::system::{descriptor, terminal};
 
 /// Set in the runner, not in the supervisor.
 pub const RUNNER: &str = "FINETUNING_RUNNER";
@@ -28,6 +32,10 @@ const JOIN: Duration = Duration::from_millis(20);
 /// Runs the supervisor in place of the program; its arguments go to the runner.
 pub fn supervise() -> ! {
     spawn::obey_tie();
+    let marks = Marks::of_environment().unwrap_or_else(|error| {
+        eprintln!("cannot tell what the cells print from what the kernel says: {error}");
+        std::process::exit(1)
+    });
     let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
     command.args(std::env::args_os().skip(1)).env_remove("EVCXR_IS_RUNTIME").env(RUNNER, "1");
     spawn::tie(&mut command);
@@ -39,17 +47,7 @@ pub fn supervise() -> ! {
         Ok((ours, theirs)) => (Some(ours), Stdio::from(theirs)),
         Err(_) => (None, Stdio::piped()),
     };
-    let (reader, input) = match std::io::pipe().and_then(|(reader, writer)| Ok(((reader.try_clone()?, reader), writer))) {
-        Ok(((ours, theirs), writer)) => {
-            command.stdin(theirs);
-            (ours, writer)
-        }
-        Err(error) => {
-            eprintln!("cannot make a pipe to the process for the cells: {error}");
-            std::process::exit(1)
-        }
-    };
-    let mut runner = match Running::start(command.stdout(Stdio::piped()).stderr(side)) {
+    let mut runner = match Running::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(side)) {
         Ok(runner) => runner,
         Err(error) => {
             eprintln!("cannot start the process for the cells: {error}");
@@ -65,17 +63,20 @@ pub fn supervise() -> ! {
         None => Box::new(runner.child().stderr.take().expect("piped")),
     };
     for (stream, pipe) in [(Stream::Out, Box::new(out) as Box<dyn Pipe>), (Stream::Err, err)] {
-        let sender = sender.clone();
-        std::thread::spawn(move || read(stream, pipe, &sender));
+        let (sender, scanner) = (sender.clone(), Scanner::new(&marks));
+        std::thread::spawn(move || read(stream, pipe, scanner, &sender));
     }
     let (watcher, feeder, pid) = (sender.clone(), sender.clone(), runner.id());
-    std::thread::spawn(move || feed(input, &reader, pid, &feeder));
+    let instructions = runner.child().stdin.take().expect("piped");
+    let questions = Arc::new(AtomicUsize::new(0));
+    let asked = Arc::clone(&questions);
+    std::thread::spawn(move || feed(instructions, &asked, &feeder));
     std::thread::spawn(move || watch(pid, &watcher));
     std::thread::spawn(move || {
         let status = runner.wait();
         let _ = sender.send((Stream::Out, Event::Exit(status)));
     });
-    std::process::exit(write(&lines))
+    std::process::exit(write(&lines, &questions))
 }
 
 trait Pipe: Read + AsFd + Send {}
@@ -91,6 +92,8 @@ enum Event {
     Frame(ControlFrame),
     /// Whether the runner waits for its standard input.
     Waits(bool),
+    /// Nobody can tell whether it does.
+    Blind,
     /// The runner was sent something.
     Fed,
     Closed,
@@ -98,8 +101,7 @@ enum Event {
 }
 
 /// Passes on what the runner writes to `write`, as frames.
-fn read(stream: Stream, mut pipe: Box<dyn Pipe>, sender: &Sender<(Stream, Event)>) {
-    let mut scanner = Scanner::default();
+fn read(stream: Stream, mut pipe: Box<dyn Pipe>, mut scanner: Scanner, sender: &Sender<(Stream, Event)>) {
     let mut buffer = vec![0; 1 << 16];
     loop {
         let found = if scanner.patience().is_some_and(|patience| !descriptor::is_readable(pipe.as_fd(), patience)) {
@@ -137,37 +139,64 @@ fn read_on(pipe: &mut Box<dyn Pipe>, buffer: &mut [u8], mut count: usize) -> usi
     count
 }
 
-/// Passes on what evcxr sends: instructions, and the answers to a cell's questions.
-fn feed(mut runner: PipeWriter, reader: &PipeReader, pid: u32, sender: &Sender<(Stream, Event)>) {
-    let (mut input, mut line) = (std::io::stdin().lock(), Vec::new());
-    while let Ok(1..) = input.read_until(b'\n', &mut line) {
+/// Passes on what evcxr sends: answers to a cell's questions, of which so many are open, and instructions.
+fn feed(mut runner: ChildStdin, questions: &AtomicUsize, sender: &Sender<(Stream, Event)>) {
+    for line in std::io::stdin().lock().lines().map_while(Result::ok) {
         let _ = sender.send((Stream::Out, Event::Fed));
-        if line.trim_ascii_end() == REFUSED.as_bytes() {
-            // From now on, reading in the cell fails instead of waiting; the runner waits again after the cell.
-            descriptor::wait_for_input(reader.as_fd(), false);
-            process::wake(pid);
-        } else if runner.write_all(&line).is_err() {
+        let is_answer = questions.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |open| open.checked_sub(1)).is_ok();
+        let line = match (is_answer, line == REFUSED) {
+            (true, true) => REFUSE.to_string(),
+            (true, false) => ANSWER.to_string() + &line,
+            (false, _) => line,
+        };
+        if runner.write_all(format!("{line}\n").as_bytes()).is_err() {
             return;
         }
-        line.clear();
     }
 }
 
-/// Reports again and again whether the runner waits for its standard input, so that a plain `read_line` in a cell is
-/// answered. Only Linux tells what another process waits for.
+/// Reports again and again whether the cell waits for its standard input, so that a plain `read_line` is answered, that of a
+/// program in the foreground too. Only Linux tells what another process waits for.
 fn watch(runner: u32, sender: &Sender<(Stream, Event)>) {
-    let read = if cfg!(target_arch = "x86_64") { "0 0x0 " } else { "63 0x0 " };
-    while let Ok(call) = std::fs::read_to_string(format!("/proc/{runner}/syscall")) {
-        if sender.send((Stream::Out, Event::Waits(call.starts_with(read)))).is_err() {
+    while let Some(waits) = waits(runner) {
+        if sender.send((Stream::Out, Event::Waits(waits))).is_err() {
             return;
         }
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::sleep(Duration::from_millis(100));
     }
+    let _ = sender.send((Stream::Out, Event::Blind));
+}
+
+/// Whether a thread of the runner, or of a program that it waits for, reads from the cell's input; none when nobody can tell.
+fn waits(runner: u32) -> Option<bool> {
+    // Number of the call, and its first argument.
+    let read = if cfg!(target_arch = "x86_64") { "0 0x0 " } else { "63 0x0 " };
+    let waiting: &[&str] = if cfg!(target_arch = "x86_64") {
+        &["0", "7", "23", "45", "61", "202", "232", "247", "270", "271", "281"]
+    } else {
+        &["22", "63", "72", "73", "95", "98", "207", "260"]
+    };
+    let call = |process: u32, thread: &str| std::fs::read_to_string(format!("/proc/{process}/task/{thread}/syscall"));
+    let main = call(runner, &runner.to_string()).ok()?;
+    let input = |process: u32| std::fs::read_link(format!("/proc/{process}/fd/0")).ok();
+    let own = input(runner).filter(|input| input.to_string_lossy().starts_with("pipe:"));
+    let reads = |process: u32| {
+        let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+        threads.filter_map(|thread| call(process, thread.file_name().to_str()?).ok()).any(|call| call.starts_with(read))
+    };
+    let is_foreground = waiting.contains(&main.split(' ').next().unwrap_or_default());
+    let of_programs =
+        || is_foreground && spawn::descendants(runner, None).into_iter().any(|program| input(program) == own && reads(program));
+    Some(own.is_some() && (reads(runner) || of_programs()))
 }
 
 /// Writes lines for evcxr until the runner has ended; returns the exit code.
-fn write(events: &Receiver<(Stream, Event)>) -> i32 {
+fn write(events: &Receiver<(Stream, Event)>, questions: &AtomicUsize) -> i32 {
     let mut out = std::io::stdout();
+    let ask = |line: &mut dyn FnMut(String), question: String| {
+        questions.fetch_add(1, Ordering::SeqCst);
+        line(question);
+    };
     let mut line = |text: String| {
         if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
             std::process::exit(0)
@@ -175,36 +204,54 @@ fn write(events: &Receiver<(Stream, Event)>) -> i32 {
     };
     // Cells whose end was seen on each output, pipes that are open, and the runner's fate.
     let (mut ends, mut reported, mut open, mut exit) = ([0_u64; 2], 0, 2, None);
-    // Whether a cell runs, whether it has asked for the input that it waits for, and how often it was seen to wait.
-    let (mut running, mut asked, mut waited) = (false, false, 0);
+    // Whether a cell runs, whether it has asked for the input that it waits for, how often it was seen to wait, and whether
+    // it can be seen to.
+    let (mut running, mut asked, mut waited, mut blind) = (false, false, 0, false);
+    // A question, if the cell waits for the answer.
+    let mut question: Option<String> = None;
     while open > 0 || exit.is_none() {
         let event = match exit {
             None => events.recv().ok(),
             // A process that the cell started may hold the pipes open.
             Some(_) => events.recv_timeout(Duration::from_millis(300)).ok(),
         };
+        if let Some((Stream::Out, Event::Frame(_) | Event::Closed)) | None = &event
+            && let Some(text) = question.take()
+        {
+            line(lines::OUT.to_string() + &escape(&(text + "\n")));
+        }
         match event {
             None => break,
             Some((_, Event::Closed)) => open -= 1,
             Some((_, Event::Exit(status))) => exit = Some(status),
             Some((_, Event::Fed)) => (asked, waited) = (false, 0),
+            Some((_, Event::Blind)) => blind = true,
             Some((_, Event::Waits(waits))) => {
                 waited = if waits && running { waited + 1 } else { 0 };
-                // The second time: a cell that has just ended waits as well, for the next one.
+                // The second time: an answer may be on its way.
                 if waited > 1 && !asked {
                     asked = true;
-                    line("EVCXR_INPUT_REQUEST:".into());
+                    ask(&mut line, question.take().unwrap_or_else(|| "EVCXR_INPUT_REQUEST:".into()));
                 }
             }
             // Both are read in the kernel by `output::line`.
-            Some((Stream::Out, Event::Frame(ControlFrame::Text(text)))) => line(frames::OUT.to_string() + &escape(&text)),
-            Some((Stream::Err, Event::Frame(ControlFrame::Text(text)))) => line(frames::ERR.to_string() + &escape(&text)),
+            Some((Stream::Out, Event::Frame(ControlFrame::Text(text)))) => line(lines::OUT.to_string() + &escape(&text)),
+            Some((Stream::Err, Event::Frame(ControlFrame::Text(text)))) => line(lines::ERR.to_string() + &escape(&text)),
+            Some((Stream::Out, Event::Frame(ControlFrame::Question(text)))) if running && blind => {
+                asked = true;
+                ask(&mut line, text);
+            }
+            Some((Stream::Out, Event::Frame(ControlFrame::Question(text)))) => question = Some(text),
+            Some((Stream::Err, Event::Frame(ControlFrame::Question(text)))) => line(lines::ERR.to_string() + &escape(&(text + "\n"))),
+            Some((_, Event::Frame(ControlFrame::Content(kind, content)))) => {
+                // Escaped as one line: evcxr looks for its tokens in a content as well.
+                line(format!("EVCXR_BEGIN_CONTENT {kind}\n{}\nEVCXR_END_CONTENT", escape(&content)));
+            }
             Some((_, Event::Frame(ControlFrame::Token(token)))) => {
                 line(token.clone());
-                asked |= token.starts_with("EVCXR_INPUT_REQUEST");
                 match token.as_str() {
-                    "EVCXR_PANIC_NOTIFICATION" => line(frames::PANICKED.into()),
-                    "EVCXR_ERROR_OCCURRED" => line(frames::FAILED.into()),
+                    "EVCXR_PANIC_NOTIFICATION" => line(lines::PANICKED.into()),
+                    "EVCXR_ERROR_OCCURRED" => line(lines::FAILED.into()),
                     _ => {}
                 }
             }
@@ -220,10 +267,10 @@ fn write(events: &Receiver<(Stream, Event)>) -> i32 {
                 // On the other channel: evcxr runs a cell before anyone reads this one, and waits until it is read.
                 Ok(record) if record.get("run").is_some() => {
                     (running, asked, waited) = (true, false, 0);
-                    eprintln!("{}{record}", frames::RECORD);
+                    eprintln!("{RECORD}{record}");
                 }
-                Ok(record) => line(format!("{}{record}", frames::RECORD)),
-                Err(_) => line(frames::OUT.to_string() + &escape(&json)),
+                Ok(record) => line(format!("{RECORD}{}", escape_json(&record))),
+                Err(_) => line(lines::OUT.to_string() + &escape(&json)),
             },
         }
     }
@@ -231,7 +278,7 @@ fn write(events: &Receiver<(Stream, Event)>) -> i32 {
         Some(Ok(status)) => {
             // In good order it ends only when evcxr has closed its standard input.
             if running || !status.success() {
-                line(format!("{}{}", frames::RECORD, json!({ "exit": status.to_string() })));
+                line(format!("{RECORD}{}", json!({ "exit": status.to_string() })));
             }
             status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
         }

@@ -1,11 +1,17 @@
-//! Raw output bytes of the cell process → text, records and evcxr's tokens, wherever in a line they begin.
+//! Raw output bytes of the cell process → text, and what the kernel's own parts say in between, wherever in a line it begins.
 //!
-//! Three things are told apart: a record `\x02K{json}\n`, an error text `\x02X…\x03` (both written by the kernel's own
-//! parts and the companion crate), and the tokens of evcxr's generated code, `EVCXR_…\n`. All else is text of the user.
-//! evcxr compares whole lines, so that a `print!` without a newline hides its token and the kernel waits for ever;
-//! here the text in front of a token is split off.
+//! A mark is one line, `\x02K`, the secret of the session, and what is said: a record `{json}`, `X` with the text of an error,
+//! `C` with a kind and a content, `T` with a token of evcxr's, `B` or `E` where the display of a result begins or ends. Who
+//! only prints does not know the secret, so all else is text of the user, whatever it looks like. Two more are known by
+//! their place: evcxr's content block, whose first word in a cell is exchanged for a secret one before it is compiled
+//! and which a library may print while a result is displayed, and evcxr's question, which is none until the cell waits.
+
+use std::path::PathBuf;
 
 use serde_json::json;
+
+use crate::kernel::marks::{BEGIN, Marks, RECORD};
+use crate::kernel::process::lines::unescape;
 
 /// What was found.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,49 +22,59 @@ pub enum ControlFrame {
     Record(String),
     /// A line for evcxr, passed on as it is.
     Token(String),
+    /// A kind and a content of it, the result of the cell.
+    Content(String, String),
+    /// A line that is a question if the cell waits for its input after it, and text otherwise.
+    Question(String),
 }
 
-/// Begins a line of standard output, escaped.
-pub const OUT: &str = "\x02O";
-/// Begins a line of standard error, escaped.
-pub const ERR: &str = "\x02E";
-/// Begins a record, one line of JSON.
-pub const RECORD: &str = "\x02K";
 /// The runner begins and has ended a cell.
-pub const RUN: &str = "\x02K{\"run\":true}";
-pub const DONE: &str = "\x02K{\"done\":true}";
-/// The cell panicked, or its `?` returned an error.
-pub const PANICKED: &str = "\x02K{\"panicked\":true}";
-pub const FAILED: &str = "\x02K{\"failed\":true}";
-/// The line in the place of an answer that makes the cell's reading of its standard input fail.
-pub const REFUSED: &str = "\x02REFUSED";
-
-const ERROR: &[u8] = b"\x02X";
-const TOKEN: &[u8] = b"EVCXR_";
+pub const RUN: &str = "{\"run\":true}";
+pub const DONE: &str = "{\"done\":true}";
+/// The last line of evcxr's content block.
+const END: &[u8] = b"\nEVCXR_END_CONTENT\n";
+/// The first word of evcxr's question.
+const QUESTION: &str = "EVCXR_INPUT_REQUEST";
 /// The lines that evcxr's generated code prints; the end of a cell is told by a record instead.
-const TOKENS: [&str; 5] = ["PANIC_NOTIFICATION", "ERROR_OCCURRED", "VARIABLE_CHANGED_TYPE:", "INPUT_REQUEST", "BEGIN_CONTENT "];
+const TOKENS: [&str; 3] = ["EVCXR_PANIC_NOTIFICATION", "EVCXR_ERROR_OCCURRED", "EVCXR_VARIABLE_CHANGED_TYPE:"];
 
-/// Where a frame begins that is no line of evcxr's.
-const FRAMES: [&[u8]; 3] = [RECORD.as_bytes(), ERROR, TOKEN];
 /// How long bytes wait that look like the beginning of a frame, in milliseconds.
 const HOLD: i32 = 20;
-/// How long a record waits whose end has not come, in milliseconds: a large one is written in pieces.
-const HOLD_RECORD: i32 = 2000;
-/// A record of more bytes is none.
+/// How long half a mark waits for its end, in milliseconds: the process may have to wait for its turn.
+const HOLD_MARK: i32 = 2000;
+/// A frame of more bytes is none.
 const LONGEST: usize = 256 << 20;
 
 /// The state between two reads; every byte is looked at once.
-#[derive(Default)]
 pub struct Scanner {
+    prefix: Vec<u8>,
+    word: Vec<u8>,
     rest: Vec<u8>,
     /// The bytes before it are taken already.
     front: usize,
     /// No end of the frame at the front lies before it.
     seen: usize,
-    in_content: bool,
+    /// Whether a result is displayed: a library's content block counts.
+    displays: bool,
+    /// The file that is there as soon as cells of the user run.
+    begun: PathBuf,
+}
+
+/// What may begin a frame, and what it may turn out to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    Mark,
+    Content,
+    Question,
 }
 
 impl Scanner {
+    /// A scanner for the outputs of a session.
+    pub fn new(marks: &Marks) -> Scanner {
+        let (prefix, word) = (marks.prefix().into_bytes(), marks.word().as_bytes().to_vec());
+        Scanner { prefix, word, rest: Vec::new(), front: 0, seen: 0, displays: false, begun: marks.begun().into() }
+    }
+
     /// Takes the next bytes; a tail that may be the beginning of a frame is kept.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<ControlFrame> {
         self.rest.drain(..self.front);
@@ -72,18 +88,25 @@ impl Scanner {
         found
     }
 
-    /// How long bytes that are kept wait for more, in milliseconds, before [`Scanner::give_up`] shall return them.
+    /// How long bytes that are kept wait for more, in milliseconds, before [`Scanner::give_up`] shall return them; for ever when
+    /// there are none, and when they are a block or a mark whose end has not come.
     pub fn patience(&self) -> Option<i32> {
         let open = self.open();
-        let begun = open.starts_with(b"\x02K{") || open.starts_with(ERROR);
-        (!open.is_empty() && !self.in_content).then_some(if begun { HOLD_RECORD } else { HOLD })
+        match self.start_at(0) {
+            _ if open.is_empty() => None,
+            Some((Start::Mark | Start::Content, _)) => None,
+            Some((Start::Question, _)) => Some(HOLD),
+            None if open.starts_with(RECORD.as_bytes()) => Some(HOLD_MARK),
+            None => Some(HOLD),
+        }
     }
 
     /// The kept tail as text, for when nothing follows.
     pub fn give_up(&mut self) -> Vec<ControlFrame> {
-        let mut found = Vec::new();
-        self.take_text(self.open().len(), &mut found);
-        found
+        let word = String::from_utf8_lossy(&self.word);
+        let text = String::from_utf8_lossy(self.open()).replace(&*word, BEGIN);
+        (self.front, self.seen) = (self.rest.len(), 0);
+        if text.is_empty() { Vec::new() } else { vec![ControlFrame::Text(text)] }
     }
 
     /// The bytes that are not taken yet.
@@ -91,86 +114,126 @@ impl Scanner {
         &self.rest[self.front..]
     }
 
+    /// What begins at a place of the bytes that are not taken, and the length of its first word.
+    fn start_at(&self, place: usize) -> Option<(Start, usize)> {
+        let bytes = &self.open()[place..];
+        let starts = |word: &[u8]| bytes.starts_with(word).then_some(word.len());
+        let library = || starts(BEGIN.as_bytes()).filter(|_| self.displays);
+        let content = || starts(&self.word).or_else(library).map(|length| (Start::Content, length));
+        let question = || starts(QUESTION.as_bytes()).map(|length| (Start::Question, length));
+        starts(&self.prefix).map(|length| (Start::Mark, length)).or_else(content).or_else(question)
+    }
+
     /// Takes one frame from the front; false when more bytes are needed.
     fn next(&mut self, found: &mut Vec<ControlFrame>) -> bool {
-        if self.in_content {
-            let Some(line) = self.take(0, b'\n') else { return false };
-            self.in_content = !line.starts_with("EVCXR_END_CONTENT");
-            found.push(ControlFrame::Token(line));
-            return true;
-        }
         // What was looked through already is an open frame.
         if self.seen <= self.front {
-            let start = first_frame(self.open());
-            let text_end = start.unwrap_or_else(|| self.open().len() - open_tail(self.open()));
+            let first = [self.prefix[0], self.word[0], b'E'];
+            let may_begin = |(place, byte): (usize, &u8)| first.contains(byte).then_some(place);
+            let start = self.open().iter().enumerate().filter_map(may_begin).find(|place| self.start_at(*place).is_some());
+            let text_end = start.unwrap_or_else(|| self.open().len() - self.open_tail());
             self.take_text(text_end, found);
             if start.is_none() || self.open().is_empty() {
                 return false;
             }
         }
-        if self.open().starts_with(ERROR) {
-            let Some(text) = self.take(2, b'\x03') else { return false };
-            found.push(ControlFrame::Record(json!({ "error": text }).to_string()));
-            return true;
+        let (start, skip) = self.start_at(0).expect("a frame begins here");
+        let Some(taken) = self.take(skip, if start == Start::Content { END } else { b"\n" }) else { return false };
+        match (start, taken) {
+            // Two threads wrote at once.
+            (Start::Mark, None) => (self.front, self.seen) = (self.front + skip, 0),
+            (Start::Mark, Some(said)) => found.extend(self.said(&said)),
+            (Start::Question, None) => {
+                add(QUESTION, found);
+                (self.front, self.seen) = (self.front + skip, 0);
+            }
+            (Start::Question, Some(line)) => found.push(ControlFrame::Question(QUESTION.to_string() + &line)),
+            (Start::Content, block) => {
+                let parts =
+                    block.as_deref().and_then(|block| block.strip_prefix(' ')).map(|block| block.split_once('\n').unwrap_or((block, "")));
+                match parts.filter(|(kind, _)| !kind.is_empty() && !kind.contains(char::is_whitespace)) {
+                    Some((kind, content)) => found.push(ControlFrame::Content(kind.into(), content.into())),
+                    None => {
+                        add(BEGIN, found);
+                        match block {
+                            Some(block) => add(&(block + "\nEVCXR_END_CONTENT\n"), found),
+                            None => (self.front, self.seen) = (self.front + skip, 0),
+                        }
+                    }
+                }
+            }
         }
-        if self.open().starts_with(RECORD.as_bytes()) {
-            let Some(line) = self.take(2, b'\n') else { return false };
-            found.push(ControlFrame::Record(line));
-            return true;
-        }
-        let tail = &self.open()[TOKEN.len()..];
-        if TOKENS.iter().any(|name| tail.starts_with(name.as_bytes())) {
-            let Some(line) = self.take(0, b'\n') else { return false };
-            self.in_content = line.starts_with("EVCXR_BEGIN_CONTENT ");
-            found.push(ControlFrame::Token(line));
-            return true;
-        }
-        if TOKENS.iter().any(|name| name.as_bytes().starts_with(tail)) {
-            return false;
-        }
-        self.take_text(TOKEN.len(), found);
         true
     }
 
-    fn take_text(&mut self, length: usize, found: &mut Vec<ControlFrame>) {
-        if length > 0 {
-            let text = String::from_utf8_lossy(&self.open()[..length]).into_owned();
-            self.front += length;
-            match found.last_mut() {
-                Some(ControlFrame::Text(last)) => last.push_str(&text),
-                _ => found.push(ControlFrame::Text(text)),
+    /// What a mark says.
+    fn said(&mut self, said: &str) -> Option<ControlFrame> {
+        // A text of the cell that has the word is no block.
+        let said = &*said.replace(&*String::from_utf8_lossy(&self.word), BEGIN);
+        let (kind, text) = said.split_at_checked(1)?;
+        match kind {
+            "{" => {
+                match said {
+                    // Before the session begins, evcxr tries itself, and knows of no marks.
+                    RUN => self.displays = !self.begun.exists(),
+                    // A display that panicked has no end of its own.
+                    DONE => self.displays = false,
+                    _ => {}
+                }
+                Some(ControlFrame::Record(said.into()))
+            }
+            "X" => Some(ControlFrame::Record(json!({ "error": unescape(text) }).to_string())),
+            "C" => text.split_once(' ').map(|(kind, content)| ControlFrame::Content(kind.into(), unescape(content))),
+            "T" => TOKENS.iter().any(|token| text.starts_with(token)).then(|| ControlFrame::Token(text.into())),
+            _ => {
+                self.displays = kind == "B";
+                None
             }
         }
     }
 
-    /// What comes before the first byte `end`, without `skip` bytes at its front.
-    fn take(&mut self, skip: usize, end: u8) -> Option<String> {
-        let from = self.seen.max(self.front);
-        let Some(length) = self.rest[from..].iter().position(|byte| *byte == end) else {
-            self.seen = self.rest.len();
-            return None;
-        };
-        let text = String::from_utf8_lossy(&self.rest[self.front + skip..from + length]).into_owned();
-        self.front = from + length + 1;
-        Some(text)
+    fn take_text(&mut self, length: usize, found: &mut Vec<ControlFrame>) {
+        if length > 0 {
+            add(&String::from_utf8_lossy(&self.open()[..length]), found);
+            self.front += length;
+        }
+    }
+
+    /// What comes before the first `end`, without `skip` bytes at its front; nothing when more bytes are needed, and `Some(None)`
+    /// when a mark comes before it: whatever it says, be it that the cell has ended, this frame has no end.
+    fn take(&mut self, skip: usize, end: &[u8]) -> Option<Option<String>> {
+        let from = self.seen.max(self.front + skip);
+        let place = |word: &[u8]| self.rest[from..].windows(word.len()).position(|bytes| bytes == word).map(|place| from + place);
+        match (place(end), place(&self.prefix)) {
+            (Some(end_at), mark_at) if mark_at.is_none_or(|mark_at| end_at < mark_at) => {
+                let text = String::from_utf8_lossy(&self.rest[self.front + skip..end_at]).into_owned();
+                (self.front, self.seen) = (end_at + end.len(), 0);
+                Some(Some(text))
+            }
+            (_, Some(_)) => Some(None),
+            _ => {
+                // The last bytes may be the beginning of either.
+                let longest = end.len().max(self.prefix.len());
+                self.seen = self.rest.len().saturating_sub(longest - 1).max(self.front + 1);
+                None
+            }
+        }
+    }
+
+    /// How many bytes at the end may be the beginning of a frame or of a character.
+    fn open_tail(&self) -> usize {
+        let bytes = self.open();
+        let words = [&self.prefix[..], &self.word, QUESTION.as_bytes(), BEGIN.as_bytes()];
+        let begun = |word: &&[u8]| (1..word.len()).rev().find(|&n| bytes.ends_with(&word[..n]));
+        words.iter().filter_map(begun).max().unwrap_or(0).max(open_character(bytes))
     }
 }
 
-fn first_frame(bytes: &[u8]) -> Option<usize> {
-    let may_begin = |byte: u8| byte == ERROR[0] || byte == TOKEN[0];
-    bytes
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| may_begin(**byte))
-        .map(|(place, _)| place)
-        .find(|place| FRAMES.iter().any(|frame| bytes[*place..].starts_with(frame)))
-}
-
-/// How many bytes at the end may be the beginning of a frame or of a character.
-fn open_tail(bytes: &[u8]) -> usize {
-    let frame =
-        [RECORD.as_bytes(), TOKEN].iter().flat_map(|frame| (1..frame.len()).filter(|&n| bytes.ends_with(&frame[..n]))).max().unwrap_or(0);
-    frame.max(open_character(bytes))
+fn add(text: &str, found: &mut Vec<ControlFrame>) {
+    match found.last_mut() {
+        Some(ControlFrame::Text(last)) => last.push_str(text),
+        _ => found.push(ControlFrame::Text(text.into())),
+    }
 }
 
 /// How many bytes at the end are the beginning of a character whose end is missing.
@@ -187,51 +250,55 @@ pub fn open_character(bytes: &[u8]) -> usize {
     character.unwrap_or(0)
 }
 
-/// Text as one line, so that it passes evcxr's reading by lines unchanged.
-pub fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r").replace("EVCXR_", "EVCXR\\_")
-}
-
-/// The text that [`escape`] was given.
-pub fn unescape(line: &str) -> String {
-    let mut text = String::with_capacity(line.len());
-    let mut chars = line.chars();
-    while let Some(char) = chars.next() {
-        match (char, char == '\\') {
-            (_, false) => text.push(char),
-            _ => match chars.next() {
-                Some('n') => text.push('\n'),
-                Some('r') => text.push('\r'),
-                Some(other) => text.push(other),
-                None => text.push('\\'),
-            },
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn marks() -> Marks {
+        Marks::for_tests()
+    }
+
+    fn scanner() -> Scanner {
+        Scanner::new(&marks())
+    }
 
     fn text(text: &str) -> ControlFrame {
         ControlFrame::Text(text.into())
     }
 
+    fn mark(said: &str) -> String {
+        format!("{}{said}\n", marks().prefix())
+    }
+
     #[test]
     fn a_token_after_text_without_a_newline_is_found() {
-        let mut scanner = Scanner::default();
-        assert_eq!(scanner.push(b"50%EVCXR_PANIC_NOTIFICATION\n"), [text("50%"), ControlFrame::Token("EVCXR_PANIC_NOTIFICATION".into())]);
+        let token = "EVCXR_PANIC_NOTIFICATION";
+        let found = scanner().push(format!("50%{}", mark(&format!("T{token}"))).as_bytes());
+        assert_eq!(found, [text("50%"), ControlFrame::Token(token.into())]);
     }
 
     #[test]
     fn marks_are_found_at_every_split() {
-        let whole =
-            "a é\x02K{\"run\":true}\nb\x02Xno\nfile\x03EVCXR_ERROR_OCCURRED\nEVCXR_BEGIN_CONTENT text/plain\nx é\nEVCXR_END_CONTENT\nend\n";
-        let expected = Scanner::default().push(whole.as_bytes());
-        assert_eq!(expected.len(), 9);
+        let cell = marks().cell("EVCXR_BEGIN_CONTENT text/html\n<b>\né</b>\nEVCXR_END_CONTENT\n");
+        let library = "EVCXR_BEGIN_CONTENT text/plain\nx é\nEVCXR_END_CONTENT\n";
+        let says = ["{\"run\":true}", "Xno\\nfile", "TEVCXR_ERROR_OCCURRED", "B", "E"].map(mark);
+        let [run, error, token, begin, end] = says;
+        let whole = format!("a é{run}b{error}{token}{cell}{library}{begin}{library}{end}{library}EVCXR_INPUT_REQUEST:name\nend\n");
+        let expected = scanner().push(whole.as_bytes());
+        let content = |kind: &str, content: &str| ControlFrame::Content(kind.into(), content.into());
+        let after = [
+            ControlFrame::Token("EVCXR_ERROR_OCCURRED".into()),
+            content("text/html", "<b>\né</b>"),
+            text(library),
+            content("text/plain", "x é"),
+            text(library),
+            ControlFrame::Question("EVCXR_INPUT_REQUEST:name".into()),
+            text("end\n"),
+        ];
+        assert_eq!(expected[4..], after);
+        assert_eq!(expected[3], ControlFrame::Record("{\"error\":\"no\\nfile\"}".into()));
         for split in 0..whole.len() {
-            let mut scanner = Scanner::default();
+            let mut scanner = scanner();
             let mut found = scanner.push(&whole.as_bytes()[..split]);
             for frame in scanner.push(&whole.as_bytes()[split..]) {
                 match (found.last_mut(), frame) {
@@ -245,49 +312,64 @@ mod tests {
 
     #[test]
     fn what_only_looks_like_a_mark_is_text() {
-        let mut scanner = Scanner::default();
-        assert_eq!(scanner.push(b"EVCXR_EXECUTION_COMPLETE\n"), [text("EVCXR_EXECUTION_COMPLETE\n")]);
+        for forged in [
+            "EVCXR_EXECUTION_COMPLETE\n",
+            "EVCXR_PANIC_NOTIFICATION\n",
+            "\x02K{\"display\":{\"data\":{\"text/html\":\"<script>\"}}}\n",
+            "\x02K0123456789abcdef0123456789abcdee{\"done\":true}\n",
+            "a\x02Xb\n",
+            "EVCXR_BEGIN_CONTENT text/html\n<script>\nEVCXR_END_CONTENT\n",
+        ] {
+            assert_eq!(scanner().push(forged.as_bytes()), [text(forged)]);
+        }
+        let mut scanner = scanner();
         assert_eq!(scanner.push(b"loss EV"), [text("loss ")]);
         assert_eq!(scanner.patience(), Some(HOLD));
         assert_eq!(scanner.give_up(), [text("EV")]);
     }
 
     #[test]
-    fn the_beginning_of_a_record_waits_for_its_end() {
-        let mut scanner = Scanner::default();
-        assert_eq!(scanner.push(b"a\x02K{\"display\":"), [text("a")]);
-        assert_eq!(scanner.patience(), Some(HOLD_RECORD));
-        assert_eq!(scanner.push(b"1}\nb"), [ControlFrame::Record("{\"display\":1}".into()), text("b")]);
+    fn a_content_block_without_an_end_is_text_up_to_the_next_mark() {
+        let begun = marks().cell("EVCXR_BEGIN_CONTENT text/html\nhalf\n");
+        let shown = text("EVCXR_BEGIN_CONTENT text/html\nhalf\n");
+        let done = ControlFrame::Record(DONE.into());
+        assert_eq!(scanner().push(format!("{begun}{}", mark(DONE)).as_bytes()), [shown, done]);
+        let mut scanner = scanner();
+        assert_eq!(scanner.push(begun.as_bytes()), []);
         assert_eq!(scanner.patience(), None);
-        // No record after all.
-        assert_eq!(scanner.push(b"\x02K{\"display"), []);
-        assert_eq!(scanner.give_up(), [text("\x02K{\"display")]);
-        assert_eq!(scanner.push(b"c"), [text("c")]);
+        assert_eq!(scanner.give_up(), [text("EVCXR_BEGIN_CONTENT text/html\nhalf\n")]);
+        let block = marks().cell("EVCXR_BEGIN_CONTENT  \nx\nEVCXR_END_CONTENT\n");
+        assert_eq!(scanner.push(block.as_bytes()), [text("EVCXR_BEGIN_CONTENT  \nx\nEVCXR_END_CONTENT\n")]);
+    }
+
+    #[test]
+    fn the_beginning_of_a_mark_waits_for_its_end() {
+        let (mut scanner, whole) = (scanner(), mark("{\"display\":1}"));
+        assert_eq!(scanner.push(format!("a{}", &whole[..20]).as_bytes()), [text("a")]);
+        assert_eq!(scanner.patience(), Some(HOLD_MARK));
+        assert_eq!(scanner.push(&whole.as_bytes()[20..40]), []);
+        assert_eq!(scanner.patience(), None);
+        assert_eq!(scanner.push(format!("{}b", &whole[40..]).as_bytes()), [ControlFrame::Record("{\"display\":1}".into()), text("b")]);
+        // No mark after all.
+        assert_eq!(scanner.push(&whole.as_bytes()[..9]), []);
+        assert_eq!(scanner.give_up(), [text(&whole[..9])]);
+        assert_eq!(scanner.push(b"."), [text(".")]);
     }
 
     #[test]
     fn every_byte_of_a_long_record_is_looked_at_once() {
-        let record = format!("\x02K{{\"{}\":1}}\n", "x".repeat(1 << 20));
-        let (mut scanner, mut count) = (Scanner::default(), 0);
+        let record = mark(&format!("{{\"{}\":1}}", "x".repeat(1 << 20)));
+        let (mut scanner, mut count) = (scanner(), 0);
         for piece in record.as_bytes().chunks(4096) {
             let found = scanner.push(piece);
             count += piece.len();
             if count == record.len() {
-                assert!(matches!(&found[..], [ControlFrame::Record(text)] if text.len() == record.len() - 3), "{}", found.len());
+                assert!(matches!(&found[..], [ControlFrame::Record(text)] if text.len() == record.len() - 35), "{}", found.len());
             } else {
                 assert_eq!(found, []);
-                // What was looked at is made to look like an end: whoever looks again would find one.
-                scanner.rest[3..count].fill(b'\n');
+                // What was looked through is made to look like an end: whoever looks again would find one.
+                scanner.rest[35..count - 34].fill(b'\n');
             }
-        }
-    }
-
-    #[test]
-    fn escaped_text_is_one_line_without_tokens() {
-        for text in ["a\nb\r\\n", "EVCXR_BEGIN_CONTENT x", "é\\", ""] {
-            let line = escape(text);
-            assert!(!line.contains('\n') && !line.contains("EVCXR_"));
-            assert_eq!(unescape(&line), text);
         }
     }
 }

@@ -5,6 +5,10 @@
 //! Imports: interrupt, lock, messages, process, system.
 
 pub mod connection;
+
+pub mod passage;
+
+pub mod gate;
 pub mod wire;
 
 pub mod flow;

@@ -13,8 +13,8 @@ use zeromq::SocketRecv;
 use crate::kernel::interrupt::Interrupt;
 use crate::kernel::lock::lock;
 use crate::kernel::messages::errors::Failure;
-use crate::kernel::process::frames::REFUSED;
-use crate::kernel::protocol::wire::Request;
+use crate::kernel::process::lines::REFUSED;
+use crate::kernel::protocol::wire::{self, Received, Request};
 
 /// The stdin channel.
 pub struct Stdin {
@@ -26,7 +26,7 @@ pub struct Stdin {
 
 impl Stdin {
     /// Starts the tasks that own the socket.
-    pub fn start(socket: KernelStdinConnection, interrupt: Arc<Interrupt>) -> Stdin {
+    pub fn start(socket: KernelStdinConnection, interrupt: Arc<Interrupt>, received: Arc<Received>) -> Stdin {
         let (mut sender, mut receiver) = socket.split();
         let (questions, mut outgoing) = unbounded_channel();
         let (incoming, answers): (Sender<Request>, _) = channel();
@@ -44,8 +44,9 @@ impl Stdin {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 };
+                let signature = wire::signature(&frames);
                 let raw = RawMessage::from_multipart(frames, &receiver.mac).map_err(|error| error.to_string());
-                if let Ok(request) = raw.and_then(|raw| Request::decode(raw, &replies)) {
+                if let Ok(request) = raw.and_then(|raw| received.first(signature, raw)).and_then(|raw| Request::decode(raw, &replies)) {
                     let _ = incoming.send(request);
                 }
             }

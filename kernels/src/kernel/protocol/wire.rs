@@ -3,15 +3,62 @@
 //! Requests are read tolerantly: a field that a client leaves out gets the protocol's default instead of an error, since
 //! a request without an answer blocks its client for good.
 
-use std::sync::Arc;
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex};
 
 use jupyter_protocol::messaging::{Header, JupyterMessage, JupyterMessageContent, UnknownMessage};
 use jupyter_zmq_client::RawMessage;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::UnboundedSender;
+use zeromq::ZmqMessage;
+
+use crate::kernel::lock::lock;
 
 /// The version of the Jupyter messaging protocol that the kernel speaks.
 pub const PROTOCOL: &str = "5.4";
+
+/// How many signatures are remembered: no client sends as many messages while an old one is worth sending again.
+const REMEMBERED: usize = 1 << 18;
+
+/// The signatures of the messages that have come, on all sockets: whoever has heard a message cannot send it again.
+#[derive(Default)]
+pub struct Received(Mutex<Signatures>);
+
+/// Signatures, also in the order in which they came.
+#[derive(Default)]
+struct Signatures {
+    set: HashSet<Vec<u8>>,
+    order: VecDeque<Vec<u8>>,
+}
+
+/// The signature of a message, behind the frame that ends its addresses.
+pub fn signature(frames: &ZmqMessage) -> Vec<u8> {
+    let frames = frames.iter().skip_while(|frame| &frame[..] != b"<IDS|MSG>").nth(1);
+    frames.map(|frame| frame.to_vec()).unwrap_or_default()
+}
+
+impl Received {
+    /// The message, if its signature is right and has not come before; without a key nothing is signed.
+    ///
+    /// # Errors
+    /// It was sent before.
+    pub fn first(&self, signature: Vec<u8>, message: RawMessage) -> Result<RawMessage, String> {
+        let mut known = lock(&self.0);
+        if signature.is_empty() {
+            return Ok(message);
+        }
+        if !known.set.insert(signature.clone()) {
+            return Err("the same message has come before".into());
+        }
+        known.order.push_back(signature);
+        if known.order.len() > REMEMBERED
+            && let Some(oldest) = known.order.pop_front()
+        {
+            known.set.remove(&oldest);
+        }
+        Ok(message)
+    }
+}
 
 /// One request of a client and the way back to it.
 #[derive(Clone)]
@@ -120,6 +167,22 @@ fn header(json: &Value) -> Header {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_that_is_sent_again_is_refused() {
+        let received = Received::default();
+        let message = || RawMessage { zmq_identities: vec![], jparts: vec![] };
+        let mut frames = ZmqMessage::from(b"me".to_vec());
+        for frame in [&b"<IDS|MSG>"[..], b"abc", b"{}"] {
+            frames.push_back(frame.to_vec().into());
+        }
+        assert_eq!(signature(&frames), b"abc");
+        assert!(received.first(signature(&frames), message()).is_ok());
+        assert_eq!(received.first(signature(&frames), message()).err().unwrap(), "the same message has come before");
+        assert!(received.first(b"abd".to_vec(), message()).is_ok());
+        // Without a key.
+        assert!(received.first(vec![], message()).is_ok() && received.first(vec![], message()).is_ok());
+    }
 
     #[test]
     fn a_request_without_its_optional_fields_is_read() {

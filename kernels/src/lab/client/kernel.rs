@@ -2,6 +2,7 @@
 //!
 //! In: the program and a folder for it to work in. Out: each message of a cell as it arrives, then how the cell ended.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -71,11 +72,12 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Starts `program kernel <connection file>` in a folder and waits until it answers.
+    /// Starts `program kernel <connection file>` in a folder, with these variables beside those of this process, and waits until it
+    /// answers.
     ///
     /// # Errors
     /// The program ends or does not answer; its last words are in the message.
-    pub fn start(program: &Path, folder: &Path) -> Result<Kernel, String> {
+    pub fn start(program: &Path, folder: &Path, variables: &[(&str, &OsStr)]) -> Result<Kernel, String> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(text)?;
         let key = random_hex()?;
         let private = tempfile::Builder::new().prefix("finetuning-client-").tempdir().map_err(text)?;
@@ -99,7 +101,7 @@ impl Kernel {
         let mut command = Command::new(program);
         command.arg("kernel").arg(&file).current_dir(folder).env("JPY_PARENT_PID", std::process::id().to_string());
         // Nobody typed these cells.
-        command.env(crate::kernel::HISTORY, "");
+        command.env(crate::kernel::HISTORY, "").envs(variables.iter().copied());
         let process = Running::start(spawn::log_into(&mut command, &private.path().join("log")).map_err(text)?);
         let mut process = process.map_err(|error| format!("{}: {error}", program.display()))?;
         let (shell, stdin, iopub) = runtime.block_on(connect(&mut process, private.path(), &connection))?;

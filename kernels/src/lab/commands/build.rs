@@ -1,4 +1,4 @@
-//! `cargo lab build`: lesson files → notebooks.
+//! `cargo lab build`: lesson files → notebooks, and those with the solutions.
 
 use notebooks::course;
 
@@ -9,7 +9,7 @@ use crate::lab::paths::Paths;
 pub fn build(paths: &Paths, words: &[String]) -> Result<(), Failure> {
     let lessons = course::lessons(&paths.notebooks)?;
     for lesson in course::select(&lessons, words)? {
-        let changed = lesson.write_notebook(&lesson.fresh_notebook()?)?;
+        let changed = lesson.write_notebook(&lesson.fresh_notebook()?)? | lesson.write_solutions()?;
         println!("{:32} {}", lesson.name, if changed { "written" } else { "up to date" });
     }
     if course::write_modules(&paths.notebooks, &lessons)? {

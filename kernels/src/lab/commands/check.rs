@@ -1,12 +1,55 @@
-//! `cargo lab check`: lesson files and notebooks → whether they agree.
+//! `cargo lab check`: lesson files and notebooks → whether they agree; and what the lessons do not promise or cover yet.
 
-use notebooks::course;
+use notebooks::cells::EXERCISE_LINES;
+use notebooks::coverage::Coverage;
+use notebooks::{Kind, Lesson, Part, course};
 
 use crate::lab::failure::Failure;
 use crate::lab::paths::Paths;
 
+/// Says which notebooks are not up to date, and with `contracts` what is missing in the lessons.
+pub fn check(paths: &Paths, contracts: bool) -> Result<(), Failure> {
+    up_to_date(paths)?;
+    if contracts { promises(paths) } else { Ok(()) }
+}
+
+/// Says which cells promise nothing, which are too long, and what of the course no cell covers.
+fn promises(paths: &Paths) -> Result<(), Failure> {
+    let mut lessons: Vec<(String, Lesson)> = Vec::new();
+    for file in course::lessons(&paths.notebooks)? {
+        lessons.push((file.name.clone(), file.lesson()?));
+    }
+    let found: Vec<String> =
+        lessons.iter().flat_map(|(name, lesson)| silent(lesson).into_iter().map(move |what| format!("{name}, {what}"))).collect();
+    let list = Coverage::open(&paths.notebooks)?;
+    let missing = list.missing(&lessons)?;
+    found.iter().for_each(|what| println!("{what}"));
+    missing.iter().for_each(|(number, what)| println!("no cell covers {number}: {what}"));
+    if found.is_empty() && missing.is_empty() {
+        return Ok(());
+    }
+    let what = format!("{} cells promise nothing or are too long, {} of {} items have no cell", found.len(), missing.len(), list.count());
+    Err(Failure::new(what, "write `// => contains \"…\"` at the end of a cell, ` covers=1,2` behind its `// %%`; then: cargo lab build"))
+}
+
+/// The code cells without a contract, and those that are longer than a learner reads at a glance, by their lines.
+fn silent(lesson: &Lesson) -> Vec<String> {
+    let cells = lesson.cells.iter().filter(|cell| cell.kind == Kind::Code && cell.part == Part::Lesson && !cell.source.trim().is_empty());
+    let mut found = Vec::new();
+    for cell in cells {
+        if cell.contracts.is_empty() {
+            found.push(format!("line {}: no contract", cell.line));
+        }
+        let lines = cell.source.lines().count();
+        if lines > EXERCISE_LINES {
+            found.push(format!("line {}: {lines} lines, a learner's cell has {EXERCISE_LINES} at most", cell.line));
+        }
+    }
+    found
+}
+
 /// Says which notebooks are not up to date.
-pub fn check(paths: &Paths) -> Result<(), Failure> {
+fn up_to_date(paths: &Paths) -> Result<(), Failure> {
     let lessons = course::lessons(&paths.notebooks)?;
     let (mut stale, mut run) = (Vec::new(), Vec::new());
     for lesson in &lessons {
@@ -46,4 +89,19 @@ pub fn check(paths: &Paths) -> Result<(), Failure> {
         format!("{count} of {} notebooks are not up to date", lessons.len())
     };
     Err(Failure::new(what, fix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_without_a_promise_and_long_ones_are_named() {
+        let long = "    f();\n".repeat(13);
+        let text = format!(
+            "fn lesson() {{\n    // %%\n    f();\n    // => nothing\n\n    // %%\n{long}    // %% [markdown]\n    // Why?\n\n    // %% exercise=1.1\n    {{\n        f();\n    }}\n\n    // %% solution=1.1\n    {{\n        f();\n    }}\n    Ok(())\n}}\n"
+        );
+        let lesson = Lesson::split(&text).unwrap();
+        assert_eq!(silent(&lesson), ["line 6: no contract", "line 6: 13 lines, a learner's cell has 12 at most"]);
+    }
 }

@@ -5,25 +5,26 @@ use std::process::Command;
 
 use crate::kernel::prepare::companion;
 use crate::lab::failure::Failure;
-use crate::lab::machine::model::SMOL;
-use crate::lab::machine::{jupyter, python, resources};
+use crate::lab::machine::{jupyter, model, python, resources};
 use crate::lab::paths::Paths;
 use crate::spawn;
 use crate::system::machine;
 
 /// The oldest compiler that the workspace builds with.
 const RUST: &str = env!("CARGO_PKG_RUST_VERSION");
-/// The models that ship with the repository, and the files of each.
-const MODELS: [&str; 3] = ["base", "tuned", "large"];
-const MODEL_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
-const DATA: [&str; 3] = ["lab_docs.jsonl", "pretraining.jsonl", "instructions.jsonl"];
+/// What ships with the repository: the model, two adapters for the one that is fetched, and rows.
+const MODEL: [&str; 4] = ["base/config.json", "base/model.safetensors", "base/tokenizer.json", "base/tokenizer_config.json"];
+const ADAPTERS: [&str; 4] =
+    ["desk/adapter_config.json", "desk/adapter_model.safetensors", "guide/adapter_config.json", "guide/adapter_model.safetensors"];
+const DATA: [&str; 3] = ["lab_docs.jsonl", "stories.jsonl", "instructions.jsonl"];
 
 /// What one line says: what was found, or what is wrong and how to fix it.
 type Finding = Result<String, Failure>;
 
 /// Checks everything; fails when something must be fixed.
 pub fn doctor(paths: &Paths, port: Option<u16>) -> Result<(), Failure> {
-    let findings = [
+    let fetched = model::fetched();
+    let mut findings = vec![
         ("Rust", rust()),
         ("linker", linker()),
         ("repository", resources::check_writable(paths).map(|()| "can be written to".into())),
@@ -34,17 +35,11 @@ pub fn doctor(paths: &Paths, port: Option<u16>) -> Result<(), Failure> {
         ("companion", companion(paths)),
         ("GPU", Ok(gpu())),
         ("port", resources::choose_port(port).map(|port| format!("{port} is free"))),
-        (
-            "models",
-            assets(
-                &paths.notebooks.join("models"),
-                &MODELS.map(|model| MODEL_FILES.map(|file| format!("{model}/{file}"))).concat(),
-                "notebooks/models",
-            ),
-        ),
-        ("real model", SMOL.verify()),
-        ("data", assets(&paths.notebooks.join("data"), &DATA.map(str::to_string), "notebooks/data")),
+        ("builtin:base", assets(&paths.notebooks, "models", &MODEL)),
+        ("builtin:desk and builtin:guide", assets(&paths.notebooks, "models", &ADAPTERS)),
+        ("data", assets(&paths.notebooks, "data", &DATA)),
     ];
+    findings.extend(fetched.iter().map(|model| (model.title.as_str(), model.verify())));
     let mut wrong = Vec::new();
     for (name, finding) in findings {
         match finding {
@@ -102,11 +97,12 @@ fn companion(paths: &Paths) -> Finding {
 }
 
 /// Files that ship with the repository must be there, with their content and not a pointer to it.
-fn assets(folder: &Path, files: &[String], name: &str) -> Finding {
+fn assets(notebooks: &Path, folder: &str, files: &[&str]) -> Finding {
+    let name = format!("notebooks/{folder}");
     let restore = |what: String| Failure::new(what, format!("git checkout -- {name}"));
     let mut bytes = 0;
     for file in files {
-        let path = folder.join(file);
+        let path = notebooks.join(folder).join(file);
         let length = std::fs::metadata(&path).map_err(|_| restore(format!("{name}/{file} is missing")))?.len();
         let head = std::fs::read(&path).map(|bytes| bytes.starts_with(b"version https://git-lfs")).unwrap_or(true);
         if length == 0 || head {
@@ -124,12 +120,13 @@ mod tests {
     #[test]
     fn a_missing_or_empty_file_is_named() {
         let home = tempfile::tempdir().unwrap();
-        let folder = home.path();
+        let (notebooks, folder) = (home.path(), home.path().join("x"));
+        std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join("a"), "text").unwrap();
         std::fs::write(folder.join("b"), "").unwrap();
-        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
-        assert_eq!(assets(folder, &names(&["a"]), "x").unwrap(), "1 files, 0.0 MB");
-        assert_eq!(assets(folder, &names(&["a", "c"]), "x").unwrap_err().to_string(), "error: x/c is missing\nfix:   git checkout -- x");
-        assert!(assets(folder, &names(&["b"]), "x").is_err());
+        assert_eq!(assets(notebooks, "x", &["a"]).unwrap(), "1 files, 0.0 MB");
+        let missing = assets(notebooks, "x", &["a", "c"]).unwrap_err().to_string();
+        assert_eq!(missing, "error: notebooks/x/c is missing\nfix:   git checkout -- notebooks/x");
+        assert!(assets(notebooks, "x", &["b"]).is_err());
     }
 }

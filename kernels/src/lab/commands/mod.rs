@@ -2,13 +2,16 @@
 //!
 //! In: the folders of the repository and what the words of the command line ask for. Out: lines on the terminal, files; or
 //! what went wrong and what to type.
-//! Imports: client, failure, kernel, machine, paths, project, spawn, system.
+//! Imports: client, failure, grading, kernel, machine, paths, project, spawn, system.
 
 pub mod bench;
+pub mod book;
 pub mod build;
 pub mod check;
+pub mod clean;
 pub mod doctor;
 pub mod export;
+pub mod grade;
 pub mod kernel;
 pub mod reset;
 pub mod run;

@@ -1,5 +1,6 @@
 //! `cargo lab`: everything ready → JupyterLab on the lessons, until Ctrl-C.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use notebooks::course;
@@ -12,18 +13,22 @@ use crate::lab::machine::{jupyter, resources};
 use crate::lab::paths::Paths;
 use crate::spawn::Running;
 
-/// Sets everything up, opens JupyterLab and waits for its end.
-pub fn open(paths: &Paths, port: Option<u16>, browser: bool) -> Result<(), Failure> {
-    let port = resources::choose_port(port)?;
+/// Sets everything up, opens JupyterLab at an address of this computer and waits for its end.
+pub fn open(paths: &Paths, host: IpAddr, port: Option<u16>, browser: bool) -> Result<(), Failure> {
+    let listens = SocketAddr::new(host, resources::choose_port(port)?);
     setup::setup(paths, false)?;
     let token = kernel::random_hex()?;
     let mut server = None;
     step("JupyterLab", || {
-        server = Some(jupyter::start(paths, port, &page(paths), browser, &token)?);
+        server = Some(jupyter::start(paths, listens, &page(paths), browser, &token)?);
         Ok(Done::Made("started".into()))
     })?;
-    println!("\n    {}?token={token}\n\nCtrl-C ends it. Its log is .lab/jupyter.log.", address(paths, port));
-    wait(server.expect("it was started"))
+    println!("\n    http://{}{}?token={token}\n", jupyter::reached_at(listens), page(paths));
+    if !host.is_loopback() {
+        println!("Other computers reach it, too. Whoever has this address with its token can run programs as you.");
+    }
+    println!("Ctrl-C ends it. Its log is {}.", jupyter::log(paths).display());
+    wait(paths, server.expect("it was started"))
 }
 
 /// The page that opens first: the first lesson.
@@ -32,12 +37,8 @@ fn page(paths: &Paths) -> String {
     first.map_or("/lab".into(), |lesson| format!("/lab/tree/{}.ipynb", lesson.name))
 }
 
-fn address(paths: &Paths, port: u16) -> String {
-    format!("http://127.0.0.1:{port}{}", page(paths))
-}
-
 /// Waits until the server ends, or ends it when this program is told to.
-fn wait(mut server: Running) -> Result<(), Failure> {
+fn wait(paths: &Paths, mut server: Running) -> Result<(), Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     let asked = runtime.block_on(async {
@@ -59,7 +60,9 @@ fn wait(mut server: Running) -> Result<(), Failure> {
     match asked {
         // Shut down from its own menu.
         Some(status) if status.success() => Ok(()),
-        Some(status) => Err(Failure::new(format!("JupyterLab ended ({status})"), "read .lab/jupyter.log, then: cargo lab")),
+        Some(status) => {
+            Err(Failure::new(format!("JupyterLab ended ({status})"), format!("less '{}', then: cargo lab", jupyter::log(paths).display())))
+        }
         None => {
             println!("\nending JupyterLab and its kernels");
             server.end(jupyter::END_LIMIT);

@@ -1,20 +1,18 @@
 //! `cargo lab run`: notebooks → every cell run in our kernel, from top to bottom, without a browser.
 //!
-//! A line per lesson; with `--write`, the outputs go into the notebook.
+//! A line per lesson, and one for each cell that failed or broke a contract; of an exercise, its own cell has to fail by its check and
+//! the solution has to pass. With `--write`, the outputs go into the notebook.
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use notebooks::course;
-use notebooks::{Kind, Notebook};
+use notebooks::{Lesson, Notebook, course};
 use serde_json::Value;
 
 use crate::kernel::prepare::companion::wants_cuda;
-use crate::lab::client::kernel::Kernel;
-use crate::lab::client::outputs::Outputs;
+use crate::lab::client::pass::{self, Fault, Pass};
 use crate::lab::failure::Failure;
-use crate::lab::machine::companion;
+use crate::lab::machine::{companion, model};
 use crate::lab::paths::Paths;
 
 /// A notebook to run.
@@ -22,30 +20,33 @@ struct Job {
     name: String,
     file: PathBuf,
     notebook: Notebook,
-}
-
-/// What came of a notebook: the cells that ran, and the first that failed.
-struct Report {
-    pub cells: usize,
-    pub failed: Option<FailedCell>,
-    pub seconds: f64,
-}
-
-/// A cell that failed: its place among all cells, counted from 1, and why.
-struct FailedCell {
-    pub place: usize,
-    pub why: String,
+    /// What it was made of; none for a notebook that is no lesson.
+    lesson: Option<Lesson>,
 }
 
 /// Runs the lessons that are asked for.
 pub fn run(paths: &Paths, words: &[String], write: bool) -> Result<(), Failure> {
     let jobs = jobs(paths, words)?;
-    companion::build(&paths.root, wants_cuda())?;
+    if !paths.is_shared() {
+        companion::build(&paths.root, wants_cuda())?;
+    }
     let program = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
-    let mut failures = Vec::new();
+    let (mut failures, missing) = (Vec::new(), model::missing());
     for mut job in jobs {
         let live = std::io::stderr().is_terminal();
-        let report = run_notebook(&program, &mut job.notebook, folder_of(&job.file), &mut |cell, of| {
+        // Of a lesson in the repository nothing is a learner's progress.
+        let work = job.lesson.as_ref().map(|_| tempfile::tempdir()).transpose().map_err(|error| format!("a temporary folder: {error}"))?;
+        let solutions = job.lesson.as_ref().map(Lesson::solutions).unwrap_or_default();
+        let solutions: Vec<(String, String)> = solutions.into_iter().map(|(number, code)| (number.into(), code.into())).collect();
+        let pass = Pass {
+            program: &program,
+            folder: folder_of(&job.file),
+            work: work.as_ref().map(|work| work.path().to_path_buf()),
+            goes_on: false,
+            missing: &missing,
+            solutions: &solutions,
+        };
+        let report = pass::run(&mut job.notebook, &pass, &mut |cell, of| {
             if live {
                 eprint!("\r{:32} cell {cell} of {of} ", job.name);
                 let _ = std::io::stderr().flush();
@@ -54,13 +55,21 @@ pub fn run(paths: &Paths, words: &[String], write: bool) -> Result<(), Failure> 
         if live {
             eprint!("\r{:60}\r", "");
         }
-        let end = if report.failed.is_some() { "failed" } else { "ok" };
+        let end = match (report.faults.is_empty(), &report.skipped) {
+            (false, _) => "failed".to_string(),
+            (true, Some((place, name))) => {
+                format!("skipped from cell {place} on: it needs builtin:{name}, which `cargo lab setup` fetches")
+            }
+            (true, None) => "ok".to_string(),
+        };
         println!("{:32} {:3} cells {:7.1} s  {end}", job.name, report.cells, report.seconds);
-        if let Some(FailedCell { place, why }) = report.failed {
-            println!("    cell {place}: {}", why.replace('\n', "\n    "));
+        for fault in &report.faults {
+            println!("    {}", told(fault, job.lesson.as_ref()).replace('\n', "\n    "));
+        }
+        if !report.faults.is_empty() {
             failures.push(job.name.clone());
         }
-        if write {
+        if write && report.skipped.is_none() {
             hide_paths(&mut job.notebook, paths);
             job.notebook.save(&job.file).map_err(|error| format!("{}: {error}", job.file.display()))?;
         }
@@ -71,6 +80,14 @@ pub fn run(paths: &Paths, words: &[String], write: bool) -> Result<(), Failure> 
     }
 }
 
+/// A fault with its cell, and with its line in the lesson's source.
+fn told(fault: &Fault, lesson: Option<&Lesson>) -> String {
+    let cell = lesson.and_then(|lesson| lesson.learner().get(fault.place - 1).map(|(_, cell)| (*cell).clone()));
+    let line = cell.map(|cell| fault.contract.map_or(cell.line, |index| cell.contract_line(index)));
+    let line = line.map_or(String::new(), |line| format!(", line {line}"));
+    format!("cell {}{line}: {}", fault.place, fault.why)
+}
+
 /// Lessons as their sources say, whether or not the notebook is up to date; other paths as the notebooks they are.
 fn jobs(paths: &Paths, words: &[String]) -> Result<Vec<Job>, Failure> {
     let lessons = course::lessons(&paths.notebooks)?;
@@ -78,7 +95,9 @@ fn jobs(paths: &Paths, words: &[String]) -> Result<Vec<Job>, Failure> {
         let selected = course::select(&lessons, words).map_err(|what| Failure::new(what, "cargo lab run 1"))?;
         selected
             .into_iter()
-            .map(|lesson| Ok(Job { notebook: lesson.fresh_notebook()?, name: lesson.name, file: lesson.notebook }))
+            .map(|lesson| {
+                Ok(Job { notebook: lesson.fresh_notebook()?, lesson: Some(lesson.lesson()?), name: lesson.name, file: lesson.notebook })
+            })
             .collect()
     };
     if words.is_empty() {
@@ -94,65 +113,13 @@ fn jobs(paths: &Paths, words: &[String]) -> Result<Vec<Job>, Failure> {
             continue;
         };
         let notebook = Notebook::open(path)?;
-        jobs.push(Job { name: word.clone(), file, notebook });
+        jobs.push(Job { name: word.clone(), file, notebook, lesson: None });
     }
     Ok(jobs)
 }
 
 fn folder_of(file: &Path) -> &Path {
     file.parent().unwrap_or(Path::new("."))
-}
-
-/// Runs all cells of a notebook in a new kernel and puts their outputs into it; stops after the first cell that fails.
-///
-/// # Errors
-/// The kernel does not start. A kernel that ends in a cell is a failed cell.
-fn run_notebook(program: &Path, notebook: &mut Notebook, folder: &Path, progress: &mut dyn FnMut(usize, usize)) -> Result<Report, String> {
-    let start = Instant::now();
-    let mut kernel = Kernel::start(program, folder)?;
-    let of = notebook.cells.len();
-    let code: Vec<usize> =
-        (0..of).filter(|&place| notebook.cells[place].kind == Kind::Code && !notebook.cells[place].source.trim().is_empty()).collect();
-    for cell in notebook.cells.iter_mut().filter(|cell| cell.kind == Kind::Code) {
-        cell.outputs.clear();
-        cell.execution_count = None;
-    }
-    let mut done: Vec<(usize, Outputs)> = Vec::new();
-    let mut failed = None;
-    for place in code {
-        progress(place + 1, of);
-        let mut outputs = Outputs::default();
-        let result = kernel.execute_with(&notebook.cells[place].source, &mut |message| {
-            outputs.add(&message.kind, &message.content);
-            if message.kind == "update_display_data" {
-                done.iter_mut().for_each(|(_, earlier)| earlier.update(&message.content));
-            }
-            None
-        });
-        done.push((place, outputs));
-        failed = match result {
-            Err(why) => Some(FailedCell { place: place + 1, why }),
-            Ok(execution) => {
-                notebook.cells[place].execution_count = execution.count;
-                execution.error.map(|error| FailedCell { place: place + 1, why: plain(&format!("{}: {}", error.name, error.value)) })
-            }
-        };
-        if failed.is_some() {
-            break;
-        }
-    }
-    let cells = done.len();
-    for (place, outputs) in done {
-        notebook.cells[place].outputs = outputs.values();
-    }
-    Ok(Report { cells, failed, seconds: start.elapsed().as_secs_f64() })
-}
-
-/// A text without the colour codes of a terminal.
-fn plain(text: &str) -> String {
-    let mut pieces = text.split("\u{1b}[");
-    let first = pieces.next().unwrap_or_default().to_string();
-    first + &pieces.map(|piece| piece.split_once('m').map_or(piece, |(_, rest)| rest)).collect::<String>()
 }
 
 /// Takes the folders of this machine out of the outputs: paths become relative to the notebooks.
@@ -188,7 +155,7 @@ fn replace(value: &mut Value, names: &[(String, String)]) {
 mod tests {
     use serde_json::json;
 
-    use super::{plain, replace};
+    use super::{Fault, Lesson, replace, told};
 
     #[test]
     fn folders_of_the_machine_leave_the_outputs() {
@@ -199,7 +166,11 @@ mod tests {
     }
 
     #[test]
-    fn colours_leave_the_text() {
-        assert_eq!(plain("a \u{1b}[31mred\u{1b}[0m word"), "a red word");
+    fn a_fault_is_told_with_cell_and_line() {
+        let text = "fn lesson() {\n    // %%\n    f();\n    // => picture\n    // => nothing\n    Ok(())\n}\n";
+        let lesson = Lesson::split(text).unwrap();
+        let told = |contract| told(&Fault { place: 1, contract, why: "why".into() }, Some(&lesson));
+        assert_eq!((told(None), told(Some(1))), ("cell 1, line 2: why".to_string(), "cell 1, line 5: why".to_string()));
+        assert_eq!(super::told(&Fault { place: 3, contract: Some(0), why: "why".into() }, None), "cell 3: why");
     }
 }

@@ -10,20 +10,45 @@ use crate::kernel::prepare::companion::wants_cuda;
 use crate::kernel::prepare::unpack::checksum;
 use crate::lab::failure::Failure;
 use crate::lab::machine::copies::{self, Copy};
-use crate::lab::machine::model::SMOL;
 use crate::lab::machine::steps::{Done, say, step};
-use crate::lab::machine::{companion, jupyter, kernelspec, python, resources};
+use crate::lab::machine::{companion, jupyter, kernelspec, model, python, resources};
 use crate::lab::paths::Paths;
 use crate::spawn;
 
-/// Sets everything up; `again` asks once more for the real model that an earlier set-up could not fetch.
+/// Sets everything up; `again` asks once more for the models that an earlier set-up could not fetch.
 pub fn setup(paths: &Paths, again: bool) -> Result<(), Failure> {
+    if paths.is_shared() {
+        return join(paths);
+    }
     resources::check_writable(paths)?;
     // What may be missing on the machine comes before what takes long.
     step("Python environment", || python::prepare(paths))?;
-    step(SMOL.title, || SMOL.fetch(&python::venv_python(paths), again))?;
+    for model in model::fetched() {
+        step(&model.title, || model.fetch(&python::venv_python(paths), again))?;
+    }
     step("companion crate", || companion::build(&paths.root, wants_cuda()))?;
     step("kernel and settings", || configure(paths))?;
+    step("outputs of the lessons", || trust(paths))?;
+    step("your copies of the lessons", || copy(paths))
+}
+
+/// What is left to do for a user of a repository that its owner has set up and that only the owner can write to.
+///
+/// # Errors
+/// It is not set up.
+fn join(paths: &Paths) -> Result<(), Failure> {
+    let missing = match () {
+        () if !jupyter::is_offered(paths) => return resources::check_writable(paths),
+        () if !companion::is_built(&paths.root) => Some("its companion crate is not built"),
+        () if !python::is_fresh(paths) => Some("its Python does not run for you"),
+        () => None,
+    };
+    if let Some(missing) = missing {
+        let what = format!("{} is another user's, and {missing}", paths.root.display());
+        return Err(Failure::new(what, "ask its owner for `cargo lab setup` with a Rust and a Python that all users may read"));
+    }
+    std::fs::create_dir_all(&paths.own).map_err(|error| copies::unwritable(&paths.own, &error))?;
+    println!("ok  {} is shared and set up; yours is {}", paths.root.display(), paths.work.display());
     step("outputs of the lessons", || trust(paths))?;
     step("your copies of the lessons", || copy(paths))
 }
@@ -60,7 +85,7 @@ fn trust(paths: &Paths) -> Result<Done, Failure> {
     let lessons: Vec<PathBuf> =
         course::lessons(&paths.notebooks)?.into_iter().map(|lesson| lesson.notebook).filter(|file| file.exists()).collect();
     let bytes: Vec<u8> = lessons.iter().flat_map(|file| std::fs::read(file).unwrap_or_default()).collect();
-    let (stamp, text) = (paths.lab.join("jupyter/signed.stamp"), format!("{:08x}", checksum(&bytes)));
+    let (stamp, text) = (paths.own.join("jupyter/signed.stamp"), format!("{:08x}", checksum(&bytes)));
     if std::fs::read_to_string(&stamp).is_ok_and(|old| old == text) {
         return Ok(Done::Fresh);
     }

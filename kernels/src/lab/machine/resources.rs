@@ -1,6 +1,9 @@
 //! Questions to the machine: free disk space, free ports, writable folders.
 
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use crate::lab::failure::Failure;
 use crate::lab::paths::Paths;
@@ -29,9 +32,21 @@ pub fn check_writable(paths: &Paths) -> Result<(), Failure> {
     written.map(drop).map_err(|error| {
         Failure::new(
             format!("the repository folder cannot be written to ({error})"),
-            "cp -r . ~/finetuning && cd ~/finetuning && cargo lab",
+            "cp -r . ~/finetuning && cd ~/finetuning && cargo lab; or let its owner run `cargo lab setup` for all",
         )
     })
+}
+
+/// The bytes of all files below a path; a file with several names counts once.
+pub fn size(path: &Path) -> u64 {
+    fn below(path: &Path, seen: &mut HashSet<u64>) -> u64 {
+        let Ok(about) = std::fs::symlink_metadata(path) else { return 0 };
+        if !about.is_dir() {
+            return if seen.insert(about.ino()) { about.len() } else { 0 };
+        }
+        std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| below(&entry.path(), seen)).sum()
+    }
+    below(path, &mut HashSet::new())
 }
 
 /// Whether a program may listen on a port of this machine.
@@ -60,7 +75,7 @@ pub fn choose_port(wanted: Option<u16>) -> Result<u16, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_disk, choose_port, next_free};
+    use super::{check_disk, choose_port, next_free, size};
 
     #[test]
     fn a_taken_port_is_refused_by_number_and_passed_over_by_default() {
@@ -70,6 +85,16 @@ mod tests {
         assert_eq!(failure.what, format!("port {port} is taken"));
         assert!(failure.fix.unwrap().starts_with("cargo lab --port "));
         assert_ne!(next_free(port), Some(port));
+    }
+
+    #[test]
+    fn a_file_with_two_names_counts_once() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("deep")).unwrap();
+        std::fs::write(folder.path().join("deep/a"), [0; 700]).unwrap();
+        std::fs::write(folder.path().join("b"), [0; 50]).unwrap();
+        std::fs::hard_link(folder.path().join("deep/a"), folder.path().join("c")).unwrap();
+        assert_eq!((size(folder.path()), size(&folder.path().join("none"))), (750, 0));
     }
 
     #[test]

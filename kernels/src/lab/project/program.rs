@@ -92,6 +92,9 @@ pub fn program(title: &str, cells: &[NotebookCell], folder: &str) -> Result<Prog
         let failed = cell.outputs.iter().any(|output| output["output_type"] == "error");
         sources.push(match cell.kind {
             Kind::Code if failed => (place, comment(&format!("A cell that fails is left out:\n{}", cell.source)), String::new()),
+            Kind::Code if cell.exercise().is_some() && cell.execution_count.is_none() => {
+                (place, comment(&format!("An exercise that has not been tried is left out:\n{}", cell.source)), String::new())
+            }
             Kind::Code => (place, String::new(), program.take_commands(&cell.source)),
             _ => (place, comment(&cell.source), String::new()),
         });

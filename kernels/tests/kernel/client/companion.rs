@@ -38,34 +38,49 @@ impl Counter {
     }
 }
 
+/// Says something to the kernel, as the companion does.
+pub fn record(json: &str) {
+    let secrets = std::fs::read_to_string(std::env::var("FINETUNING_MARKS").expect("the kernel sets it")).expect("the kernel wrote it");
+    println!("\x02K{}{json}", secrets.split(' ').next().unwrap());
+}
+
+/// Displays itself as the libraries of evcxr do.
+pub struct Figure;
+
+impl Figure {
+    pub fn evcxr_display(&self) {
+        println!("EVCXR_BEGIN_CONTENT text/html\n<svg/>\nEVCXR_END_CONTENT");
+    }
+}
+
 /// Shows a display, waits until a file exists, then updates it.
 pub fn live(file: &str) {
-    println!("\x02K{{\"display\":{{\"id\":\"live\",\"data\":{{\"text/plain\":\"waiting\"}}}}}}");
+    record("{\"display\":{\"id\":\"live\",\"data\":{\"text/plain\":\"waiting\"}}}");
     while !Path::new(file).exists() {
         std::thread::sleep(Duration::from_millis(10));
     }
-    println!("\x02K{{\"update\":{{\"id\":\"live\",\"data\":{{\"text/html\":\"<b>seen</b>\"}}}}}}");
-    println!("\x02K{{\"clear\":{{\"wait\":true}}}}");
+    record("{\"update\":{\"id\":\"live\",\"data\":{\"text/html\":\"<b>seen</b>\"}}}");
+    record("{\"clear\":{\"wait\":true}}");
 }
 
 /// Opens a comm.
 pub fn open_comm() {
-    println!("\x02K{{\"comm_open\":{{\"id\":\"c1\",\"target\":\"slider\",\"data\":{{\"min\":0}}}}}}");
+    record("{\"comm_open\":{\"id\":\"c1\",\"target\":\"slider\",\"data\":{\"min\":0}}}");
 }
 
 /// Opens a comm with the parts that few messages have.
 pub fn open_comm_with_buffers() {
-    println!("\x02K{{\"comm_open\":{{\"id\":\"c2\",\"target\":\"slider\",\"metadata\":{{\"version\":2}},\"buffers\":[\"AP8=\"]}}}}");
+    record("{\"comm_open\":{\"id\":\"c2\",\"target\":\"slider\",\"metadata\":{\"version\":2},\"buffers\":[\"AP8=\"]}}");
 }
 
 /// Registers a target that the front end may open comms to.
 pub fn register_target() {
-    println!("\x02K{{\"comm_target\":{{\"id\":\"t1\",\"target\":\"chat\"}}}}");
+    record("{\"comm_target\":{\"id\":\"t1\",\"target\":\"chat\"}}");
 }
 
 /// Lets the target go.
 pub fn end_target() {
-    println!("\x02K{{\"comm_target_end\":{{\"id\":\"t1\"}}}}");
+    record("{\"comm_target_end\":{\"id\":\"t1\"}}");
 }
 
 /// Waits for a message on a comm.
@@ -82,7 +97,7 @@ pub fn receive(id: &str) -> String {
 /// Waits for a message on the comm and answers it.
 pub fn converse() -> String {
     let line = receive("c1");
-    println!("\x02K{{\"comm_msg\":{{\"id\":\"c1\",\"data\":{{\"seen\":true}}}}}}");
+    record("{\"comm_msg\":{\"id\":\"c1\",\"data\":{\"seen\":true}}}");
     line
 }
 

@@ -24,6 +24,8 @@ pub struct Client {
     iopub: zmq::ClientIoPubConnection,
     stdin: zmq::ClientStdinConnection,
     session: String,
+    /// Shell, iopub, stdin, control, heartbeat.
+    pub ports: [u16; 5],
     /// iopub messages that belong to a request that nobody waits for yet.
     early: Vec<JupyterMessage>,
     early_replies: Vec<JupyterMessage>,
@@ -144,7 +146,8 @@ impl Client {
         let control = zmq::create_client_control_connection(&info, &session).await.unwrap();
         let welcome = timeout(PATIENCE, iopub.read()).await.unwrap().unwrap();
         assert_eq!(welcome.message_type(), "iopub_welcome");
-        Client { kernel, shell, control: Some(control), iopub, stdin, session, early: Vec::new(), early_replies: Vec::new() }
+        let ports = std::array::from_fn(|index| ports[index]);
+        Client { kernel, shell, control: Some(control), iopub, stdin, session, ports, early: Vec::new(), early_replies: Vec::new() }
     }
 
     fn message(&self, kind: &str, content: Value) -> JupyterMessage {
@@ -175,6 +178,15 @@ impl Client {
     pub fn run_and_watch(&mut self, code: &str, seen: impl FnMut(&str, &Value)) -> Run {
         let id = self.send_cell(code, json!({}));
         self.wait_and_watch(&id, seen)
+    }
+
+    /// Sends the very same request twice, which nobody but an eavesdropper does.
+    pub fn run_twice(&mut self, code: &str) -> Run {
+        let message = self.message("execute_request", json!({ "code": code, "silent": false, "store_history": true }));
+        for _ in 0..2 {
+            RUNTIME.block_on(self.shell.send(message.clone())).unwrap();
+        }
+        self.wait(&message.header.msg_id)
     }
 
     /// Sends a message that has no reply on the shell channel.

@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
+use crate::border::json;
 use crate::serve::http::refusal::Refusal;
 use crate::util::names::near;
 
@@ -172,7 +173,7 @@ fn asks_for_nothing(name: &str, value: &Value) -> bool {
 /// The request's object and the model that it names.
 pub fn object(bytes: &[u8]) -> Result<(Map<String, Value>, String), Refusal> {
     let wrong = |what: String| Refusal::new(StatusCode::BAD_REQUEST, what);
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| wrong(format!("the body is not valid JSON: {error}")))?;
+    let value: Value = json::value(bytes).map_err(|error| wrong(format!("the body is not valid JSON: {error}")))?;
     let Value::Object(body) = value else { return Err(wrong("the body must be a JSON object".into())) };
     match body.get("model") {
         Some(Value::String(name)) => {

@@ -1,7 +1,7 @@
 //! A request → its answer: [`server`] listens, `connection` bounds who is heard, `guard` who may ask, `routes` answers,
 //! `service` is what all answers share; `request` reads `fields` of JSON, `reply` writes JSON, `refusal` says why not.
 //!
-//! Imports: error, util, display, data, tokenizer, generate.
+//! Imports: error, util, border, display, data, tokenizer, generate.
 
 mod refusal;
 mod fields;

@@ -131,6 +131,7 @@ fn generation(fields: &Fields, endpoint: Endpoint, served: &ServedModel, limit: 
     let min_p = fields.number("min_p", 0.0, 1.0)?;
     let mut eos_token_id = end_ids(&served.model, &served.tokenizer).map_err(|error| Refusal::fault(&error))?;
     eos_token_id.extend(fields.stop_token_ids()?);
+    eos_token_id.extend(served.tokenizer.turn_end().filter(|_| endpoint == Endpoint::Chat));
     // Temperature 0 is OpenAI's word for greedy, whatever else is said about drawing.
     let config = GenerationConfig {
         max_new_tokens,
@@ -178,13 +179,10 @@ fn conversation(fields: &Fields, served: &ServedModel) -> Result<Vec<u32>, Refus
     let list = list.ok_or_else(|| Refusal::field("messages", "must be a list of at least one message"))?;
     let messages = list.iter().enumerate().map(|(index, value)| message(index, value)).collect::<Result<Vec<_>, _>>()?;
     let tokenizer = &served.tokenizer;
-    let text = match tokenizer.brings_chat_template() {
-        true => tokenizer.apply_chat_template(&messages, true).map_err(|error| {
-            let text = error.to_string().replace(&tokenizer.folder().display().to_string(), &served.name);
-            Refusal::field("messages", format!("cannot be put into the model's format: {text}"))
-        })?,
-        false => messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n\n"),
-    };
+    let text = tokenizer.prompt(&messages).map_err(|error| {
+        let text = error.to_string().replace(&tokenizer.folder().display().to_string(), &served.name);
+        Refusal::field("messages", format!("cannot be put into the model's format: {text}"))
+    })?;
     tokenizer.encode_prompt(&text).map_err(|error| Refusal::of(&error, "messages"))
 }
 

@@ -30,6 +30,10 @@ impl TrainingArguments {
                 "false, or accumulation Tokens: means of micro-batches need them apart",
             ));
         }
+        let writes = self.saves() || self.report_to.iter().any(|name| name == "tensorboard");
+        if writes && self.output_dir.as_os_str().is_empty() {
+            return Err(refuse("output_dir", "empty", "the name of a folder: what a run writes would lie among other files"));
+        }
         if self.max_length == Some(0) {
             return Err(refuse("max_length", "0", "at least 1, or none for the model's positions"));
         }
@@ -127,12 +131,24 @@ impl TrainingArguments {
             Schedule::WarmupStableDecay if kwargs.num_decay_steps.is_none() => Some("num_decay_steps"),
             _ => None,
         };
-        match missing {
-            Some(name) => {
-                Err(refuse("lr_scheduler_kwargs", format!("without {name}"), format!("given {name} for {:?}", self.lr_scheduler_type)))
-            }
-            None => Ok(()),
+        if let Some(name) = missing {
+            return Err(refuse("lr_scheduler_kwargs", format!("without {name}"), format!("given {name} for {:?}", self.lr_scheduler_type)));
         }
+        // A rate below 0 would make the model worse with each step, and one that is no number its weights.
+        let highest = self.learning_rate;
+        for (name, value, fits, allowed) in [
+            ("num_cycles", kwargs.num_cycles, 0.0..=f64::MAX, "a finite number of at least 0"),
+            ("power", kwargs.power, 0.0..=f64::MAX, "a finite number of at least 0"),
+            ("timescale", kwargs.timescale, f64::MIN_POSITIVE..=f64::MAX, "a finite number above 0"),
+            ("lr_end", kwargs.lr_end, 0.0..=highest, "at least 0 and at most learning_rate"),
+            ("min_lr", kwargs.min_lr, 0.0..=highest, "at least 0 and at most learning_rate"),
+            ("min_lr_rate", kwargs.min_lr_rate, 0.0..=1.0, "at least 0 and at most 1"),
+        ] {
+            if let Some(value) = value.filter(|value| !fits.contains(value)) {
+                return Err(refuse(&format!("lr_scheduler_kwargs.{name}"), value, allowed));
+            }
+        }
+        Ok(())
     }
 
     fn check_best(&self) -> Result<()> {

@@ -4,10 +4,12 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::border::{json, limits};
+use crate::border::json::Unique;
+use crate::border::limits;
+use crate::data::json;
 use crate::error::{Error, ErrorKind, Result};
 use crate::train::arguments::settings::TrainingArguments;
-use crate::util::names::near;
+use crate::util::names::{beginning, near, quoting};
 use crate::util::write::write_whole;
 
 /// The file's name in an output folder and in a checkpoint.
@@ -60,18 +62,20 @@ impl TrainingArguments {
             if !names.contains(name) {
                 return Err(Error::new(
                     ErrorKind::Training,
-                    format!("TrainingArguments has no `{name}`; the nearest names are {}", near(name, &names)),
+                    format!("TrainingArguments has no `{}`; the nearest names are {}", beginning(name), near(name, &names)),
                 )
-                .hint(format!("correct `{name}` or remove it; `TrainingArguments::default().to_json()` shows all names")));
+                .hint(format!("correct `{}` or remove it; `TrainingArguments::default().to_json()` shows all names", beginning(name))));
             }
             let (name, value) = match (name.as_str(), value.as_f64()) {
                 ("warmup_steps", Some(part)) if part > 0.0 && part < 1.0 => ("warmup_ratio", value.clone()),
-                ("warmup_steps", Some(steps)) if steps.fract() == 0.0 => ("warmup_steps", (steps as u64).into()),
+                ("warmup_steps", Some(steps)) if steps.fract() == 0.0 && (0.0..9e15).contains(&steps) => {
+                    ("warmup_steps", (steps as u64).into())
+                }
                 (name, _) => (name, value.clone()),
             };
             let alone = Value::Object(Map::from_iter([(name.to_string(), value.clone())]));
             serde_json::from_value::<Self>(alone).map_err(|error| {
-                Error::new(ErrorKind::Training, format!("TrainingArguments: {name} is {value}: {error}"))
+                Error::new(ErrorKind::Training, format!("TrainingArguments: {name} is {}: {}", beginning(&value), quoting(&error)))
                     .hint(format!("write it as the default, {name}: {}", all[name]))
                     .because(error)
             })?;
@@ -114,8 +118,8 @@ impl TrainingArguments {
     /// When the file cannot be read or is no JSON; as [`TrainingArguments::from_json`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let value: Value = json::read(path, limits::CONFIGURATION, ErrorKind::Training, "correct that line of the file")?;
-        Self::from_json(&value).map_err(|error| error.at(format_args!("`{}`", path.display())).in_file(path))
+        let fields: Unique = json::read(path, limits::CONFIGURATION, ErrorKind::Training, "correct that line of the file")?;
+        Self::from_json(&Value::Object(fields.0)).map_err(|error| error.at(format_args!("`{}`", path.display())).in_file(path))
     }
 }
 

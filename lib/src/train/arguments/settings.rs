@@ -247,12 +247,13 @@ impl TrainingArguments {
 
     /// Rows of an optimizer step.
     pub fn rows_per_step(&self) -> usize {
-        self.per_device_train_batch_size * self.gradient_accumulation_steps
+        self.per_device_train_batch_size.saturating_mul(self.gradient_accumulation_steps)
     }
 
     /// Optimizer steps of a pass over so many rows, the last of which may be short.
     pub fn steps_per_epoch(&self, rows: usize) -> usize {
-        rows.div_ceil(self.rows_per_step())
+        // 0 is refused before a run, and asked about before that.
+        rows.div_ceil(self.rows_per_step().max(1))
     }
 
     /// Optimizer steps of a whole run over so many rows.

@@ -20,8 +20,8 @@ impl TrainingArguments {
     /// of a run of up to 600 steps. What changed is said in one line, with the reason. A longer run stays as it is, and so do
     /// `max_steps` and evaluations that are given.
     ///
-    /// Of 20 rows of the lessons, `builtin:base` learns 12 of 18 answers in 6 epochs, all in 14; half the rate keeps the loss
-    /// of the held-out rows lower (3.4 in place of 4.3).
+    /// After 6 epochs over 18 rows of the lessons `builtin:base` has a loss of 3.3 on them, after these 14 one of 1.5; half the
+    /// rate keeps the loss of two held-out rows lower (7.75 in place of 7.93).
     ///
     /// ```
     /// use finetuning::*;
@@ -32,6 +32,9 @@ impl TrainingArguments {
     /// ```
     pub fn suited(self, train_rows: usize, eval_rows: usize) -> Self {
         let given = self;
+        if train_rows == 0 {
+            return given;
+        }
         let (per_epoch, steps) = (given.steps_per_epoch(train_rows).max(1), given.total_steps(train_rows));
         let mut suited = given.clone();
         let short = steps < FEW;

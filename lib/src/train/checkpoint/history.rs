@@ -92,7 +92,7 @@ mod tests {
             flops: 1e18 / 3.0,
             seconds: f64::MIN_POSITIVE,
             optimizer_seconds: 0.0,
-            eval_loss: Some(2.0f64.sqrt()).filter(|_| step == 2),
+            eval_loss: (step == 2).then_some(2.0f64.sqrt()),
             ..Default::default()
         };
         let history: Vec<StepReport> = (1..4).map(report).collect();

@@ -23,6 +23,9 @@ struct Manifest {
     /// Rows that the run trains on; 0 in older checkpoints.
     #[serde(default)]
     rows: usize,
+    /// The checksum of their ids; 0 in older checkpoints.
+    #[serde(default)]
+    data: u32,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,18 +34,20 @@ struct Entry {
     crc32c: u32,
 }
 
-/// Writes the manifest of the files that a folder holds, read back from it; `run` is when their run began, `rows` how many it trains on.
+/// Writes the manifest of the files that a folder holds, read back from it; `run` is when their run began, `rows` how many it
+/// trains on, `data` the checksum of their ids.
 ///
 /// # Errors
 /// When a file cannot be read or the manifest not be written.
-pub fn write(folder: &Path, run: u64, rows: usize) -> Result<()> {
+pub fn write(folder: &Path, run: u64, rows: usize, data: u32) -> Result<()> {
     let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).map_err(|error| Error::file(folder, error))?.flatten() {
+    for entry in std::fs::read_dir(folder).map_err(|error| Error::file(folder, error))? {
+        let entry = entry.map_err(|error| Error::file(folder, error))?;
         if entry.path().is_file() {
             files.insert(entry.file_name().to_string_lossy().into_owned(), read(&entry.path())?);
         }
     }
-    let text = serde_json::to_string_pretty(&Manifest { files, run, rows }).unwrap_or_default();
+    let text = serde_json::to_string_pretty(&Manifest { files, run, rows, data }).unwrap_or_default();
     write_whole(&folder.join(FILE), format!("{text}\n").as_bytes())
 }
 
@@ -51,9 +56,9 @@ pub fn run(folder: &Path) -> Option<u64> {
     Some(manifest(folder)?.run)
 }
 
-/// Rows that the run that wrote a folder trains on; none where its manifest does not say.
-pub fn rows(folder: &Path) -> Option<usize> {
-    Some(manifest(folder)?.rows).filter(|rows| *rows > 0)
+/// Rows that the run that wrote a folder trains on, and the checksum of their ids; none where its manifest does not say.
+pub fn rows(folder: &Path) -> Option<(usize, u32)> {
+    manifest(folder).map(|manifest| (manifest.rows, manifest.data)).filter(|(rows, _)| *rows > 0)
 }
 
 fn manifest(folder: &Path) -> Option<Manifest> {

@@ -6,7 +6,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::border::{file, json as document, limits, tensors};
+use crate::border::{file, limits, tensors};
+use crate::data::json as document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::causal::CausalLm;
 use crate::optim::optimizer::Optimizer;
@@ -38,6 +39,8 @@ pub struct Contents<'a> {
     pub run: u64,
     /// Rows that it trains on.
     pub rows: usize,
+    /// The checksum of their ids; 0 where it is not known.
+    pub data: u32,
 }
 
 /// Writes `checkpoint-<step>`; returns its path.
@@ -73,7 +76,7 @@ fn write(folder: &Path, contents: Contents) -> Result<()> {
     contents.state.save(folder)?;
     write_whole(&folder.join(HISTORY), history::to_csv(contents.history).as_bytes())?;
     contents.arguments.save(folder.join(json::FILE))?;
-    manifest::write(folder, contents.run, contents.rows)?;
+    manifest::write(folder, contents.run, contents.rows, contents.data)?;
     flush(folder);
     Ok(())
 }

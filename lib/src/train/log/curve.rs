@@ -72,7 +72,8 @@ impl LossCurve {
     /// The picture as SVG; works on light and dark pages.
     pub fn svg(&self) -> String {
         let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\"><rect width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"6\" fill=\"#ffffff\"/>"
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"{}\"><rect width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"6\" fill=\"#ffffff\"/>",
+            escape(&self.headline())
         );
         for shape in self.shapes() {
             let _ = match shape {
@@ -114,16 +115,18 @@ impl LossCurve {
         let high = values().fold(f64::NEG_INFINITY, f64::max);
         let low = values().fold(f64::INFINITY, f64::min);
         let (low, high) = if high > low { (low, high) } else { (low.min(0.0) - 0.5, high.max(0.0) + 0.5) };
+        let (losses, decimals) = round_ticks(low, high);
+        let (low, high) = (losses[0].min(low), losses[losses.len() - 1].max(high));
         let x = |step: usize| LEFT + (RIGHT - LEFT) * step as f64 / self.total_steps.max(1) as f64;
         let y = |loss: f64| BOTTOM - (BOTTOM - TOP) * (loss - low) / (high - low);
         let words = |x, y, anchor, text: &str, colour| Shape::Words { x, y, anchor, text: text.into(), colour };
         let [first, second] = self.headlines();
         let mut shapes = vec![words(16.0, 22.0, 0.0, &first, DARK), words(16.0, 38.0, 0.0, &second, GREY)];
-        for tick in 0..=4 {
-            let loss = low + (high - low) * f64::from(tick) / 4.0;
+        for loss in losses {
             shapes.push(Shape::Line { points: vec![(LEFT, y(loss)), (RIGHT, y(loss))], colour: PALE, width: 1.0 });
-            shapes.push(words(LEFT - 6.0, y(loss) + 4.0, 1.0, &format!("{loss:.2}"), GREY));
-            let step = self.total_steps * tick as usize / 4;
+            shapes.push(words(LEFT - 6.0, y(loss) + 4.0, 1.0, &format!("{loss:.decimals$}"), GREY));
+        }
+        for step in round_steps(self.total_steps) {
             shapes.push(words(x(step), BOTTOM + 16.0, 0.5, &step.to_string(), GREY));
         }
         // A picture has few columns; more points than that only make it heavy.
@@ -131,10 +134,14 @@ impl LossCurve {
         let points = self.history.iter().zip(&smooth).step_by(stride).map(|(step, loss)| (x(step.step), y(*loss))).collect();
         shapes.push(Shape::Line { points, colour: TRAINING, width: 2.0 });
         let points: Vec<(f64, f64)> = evals.iter().map(|(step, loss)| (x(*step), y(*loss))).collect();
-        shapes.push(Shape::Line { points: points.clone(), colour: EVALUATION, width: 2.0 });
+        shapes.extend((points.len() > 1).then(|| Shape::Line { points: points.clone(), colour: EVALUATION, width: 2.0 }));
         shapes.extend(points.iter().map(|&(x, y)| Shape::Disc { x, y, colour: EVALUATION }));
-        shapes.push(words(LEFT, BOTTOM + 32.0, 0.0, "training loss", TRAINING));
-        shapes.push(words(LEFT + 100.0, BOTTOM + 32.0, 0.0, "evaluation loss", EVALUATION));
+        if !smooth.is_empty() {
+            shapes.push(words(LEFT, BOTTOM + 32.0, 0.0, "training loss", TRAINING));
+        }
+        if !evals.is_empty() {
+            shapes.push(words(LEFT + 100.0, BOTTOM + 32.0, 0.0, "evaluation loss", EVALUATION));
+        }
         shapes.push(words(RIGHT, BOTTOM + 32.0, 1.0, "step", GREY));
         shapes
     }
@@ -181,6 +188,30 @@ enum Shape {
     },
 }
 
+/// About five round values from the one at or below `low` to the one at or above `high`, and the decimals that they need.
+fn round_ticks(low: f64, high: f64) -> (Vec<f64>, usize) {
+    let step = round_step((high - low) / 5.0);
+    let (first, last) = ((low / step + 1e-9).floor(), (high / step - 1e-9).ceil());
+    let count = ((last - first) as usize).clamp(1, 20);
+    let decimals = (-step.log10().floor()).max(0.0) as usize;
+    ((0..=count).map(|tick| (first + tick as f64) * step).collect(), decimals)
+}
+
+/// About five round numbers of steps of a run, 0 the first.
+fn round_steps(total: usize) -> Vec<usize> {
+    let step = round_step(total as f64 / 5.0).max(1.0) as usize;
+    (0..=total).step_by(step).collect()
+}
+
+/// The smallest of 1, 2 and 5 times a power of ten that is not below a value.
+fn round_step(value: f64) -> f64 {
+    if !(value > 0.0 && value.is_finite()) {
+        return 1.0;
+    }
+    let power = 10f64.powf(value.log10().floor());
+    [1.0, 2.0, 5.0].into_iter().map(|times| times * power).find(|step| *step >= value * (1.0 - 1e-9)).unwrap_or(10.0 * power)
+}
+
 /// Seconds as `50 s`, `4 min 10 s` or `2 h 5 min`.
 fn duration(seconds: f64) -> String {
     match seconds.round() as u64 {
@@ -215,6 +246,30 @@ mod tests {
             ..Default::default()
         };
         (1..=100).map(report).collect()
+    }
+
+    #[test]
+    fn the_axes_have_round_numbers() {
+        let texts =
+            |(ticks, decimals): (Vec<f64>, usize)| ticks.iter().map(|tick| format!("{tick:.decimals$}")).collect::<Vec<_>>().join(" ");
+        assert_eq!(texts(round_ticks(0.21, 3.28)), "0 1 2 3 4");
+        assert_eq!(texts(round_ticks(2.9712, 3.0021)), "2.97 2.98 2.99 3.00 3.01");
+        assert_eq!(texts(round_ticks(0.0, 0.004)), "0.000 0.001 0.002 0.003 0.004");
+        assert_eq!(texts(round_ticks(1.0, 376.0)), "0 100 200 300 400");
+        assert_eq!(round_steps(1164), [0, 500, 1000]);
+        assert_eq!(round_steps(500), [0, 100, 200, 300, 400, 500]);
+        assert_eq!((round_steps(3), round_steps(0)), (vec![0, 1, 2, 3], vec![0]));
+    }
+
+    #[test]
+    fn only_series_that_are_there_have_a_name() {
+        let named = |history: Vec<StepReport>| {
+            let svg = LossCurve { history, total_steps: 100 }.svg();
+            ["training loss", "evaluation loss"].map(|name| svg.contains(name))
+        };
+        assert_eq!(named(history()), [true, true]);
+        assert_eq!(named(history()[..10].to_vec()), [true, false]);
+        assert_eq!(named(Vec::new()), [false, false]);
     }
 
     #[test]

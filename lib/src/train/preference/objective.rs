@@ -64,6 +64,11 @@ impl Objective for Preference {
         Ok(pair.rows.iter().map(|row| row.input_ids.len() - 1).collect())
     }
 
+    fn ids(&self, pair: &PairRows) -> Result<Vec<u32>> {
+        let [chosen, rejected] = &pair.rows;
+        Ok([&chosen.input_ids[..], &rejected.input_ids, &[chosen.prompt_length as u32]].concat())
+    }
+
     fn task<'a>(&self, model: &CausalLm, pairs: &[&'a PairRows], arguments: &TrainingArguments) -> Result<StepTask<'a>> {
         let scores = self.scores(model, pairs, arguments)?;
         let weights = scores.each().flat_map(|(policy, reference)| {

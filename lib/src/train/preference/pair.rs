@@ -45,7 +45,7 @@ impl PreferencePair {
 /// When a column is missing, the prompt or an answer is empty, both answers are the same, also after the cut, or the prompt
 /// leaves no room for an answer.
 pub fn tokenize_preference(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<PreferencePair> {
-    pair(example, tokenizer, max_length)?.map(|(pair, _)| pair).ok_or_else(equal)
+    pair(example, tokenizer, max_length)?.map(|made| made.pair).ok_or_else(equal)
 }
 
 fn equal() -> Error {
@@ -53,11 +53,20 @@ fn equal() -> Error {
         .hint("leave the row out, or raise max_length where the answers differ at their ends only")
 }
 
-/// A pair, and whether the end of its prompt was cut off at the seam; `None` where both answers are the same.
+/// A pair, and what one may not expect of it.
+struct Made {
+    pair: PreferencePair,
+    /// Whether the end of its prompt was cut off at the seam.
+    at_seam: bool,
+    /// Whether the end of an answer was cut off at the limit.
+    cut: bool,
+}
+
+/// A pair; `None` where both answers are the same.
 ///
 /// As in TRL the prompt and both whole texts are encoded, and the answers begin where the ids part: a token that reaches over
 /// the seam belongs to the answer.
-fn pair(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<Option<(PreferencePair, bool)>> {
+fn pair(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<Option<Made>> {
     Shape::Preference.check_columns(example)?;
     let content = Shape::Preference.read(example)?;
     if content.is_equal_pair() {
@@ -77,7 +86,7 @@ fn pair(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<O
     let [chosen, rejected] = &wholes;
     let (chosen, rejected) = (encode(chosen)?, encode(rejected)?);
     let seam = common_prefix(&prompt, &chosen).min(common_prefix(&prompt, &rejected));
-    let cut = seam < prompt.len();
+    let (at_seam, cut) = (seam < prompt.len(), chosen.len().max(rejected.len()) > max_length);
     prompt.truncate(seam);
     if prompt.is_empty() {
         return Err(Error::new(ErrorKind::Data, "`prompt` is empty; the first id of an answer is predicted from the prompt")
@@ -91,7 +100,7 @@ fn pair(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<O
     }
     let answer = |ids: &[u32]| ids[seam..ids.len().min(max_length)].to_vec();
     let pair = PreferencePair { chosen: answer(&chosen), rejected: answer(&rejected), prompt };
-    Ok(Some((pair, cut)).filter(|(pair, _)| pair.chosen != pair.rejected))
+    Ok(Some(Made { pair, at_seam, cut }).filter(|made| made.pair.chosen != made.pair.rejected))
 }
 
 /// What the model reads of a pair.
@@ -133,12 +142,13 @@ fn texts(content: Content<'_>, tokenizer: &Tokenizer) -> Result<Texts> {
 /// # Errors
 /// As [`tokenize_preference`], and when all answers are the same.
 pub fn tokenize_preferences(data: &Dataset, tokenizer: &Tokenizer, max_length: usize) -> Result<Vec<PreferencePair>> {
-    let (mut pairs, mut same, mut cut) = (Vec::with_capacity(data.len()), Vec::new(), Vec::new());
+    let (mut pairs, mut same, mut at_seam, mut cut) = (Vec::with_capacity(data.len()), Vec::new(), Vec::new(), Vec::new());
     for (row, example) in data.iter().enumerate() {
         match pair(example, tokenizer, max_length).map_err(|error| error.at(format_args!("row {row}")).in_row(row))? {
-            Some((pair, at_seam)) => {
-                pairs.push(pair);
-                cut.extend(at_seam.then_some(row));
+            Some(made) => {
+                pairs.push(made.pair);
+                at_seam.extend(made.at_seam.then_some(row));
+                cut.extend(made.cut.then_some(row));
             }
             None => same.push(row),
         }
@@ -149,8 +159,11 @@ pub fn tokenize_preferences(data: &Dataset, tokenizer: &Tokenizer, max_length: u
     if !same.is_empty() {
         warn(format!("{} left out: `chosen` and `rejected` are the same for the model", rows_by_number(&same)));
     }
+    if !at_seam.is_empty() {
+        warn(format!("{}: the prompt's last token reaches into the answer, which begins with it", rows_by_number(&at_seam)));
+    }
     if !cut.is_empty() {
-        warn(format!("{}: the prompt's last token reaches into the answer, which begins with it", rows_by_number(&cut)));
+        warn(format!("{}: longer than max_length ({max_length}), so that an answer is cut at its end", rows_by_number(&cut)));
     }
     Ok(pairs)
 }

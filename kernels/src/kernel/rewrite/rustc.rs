@@ -1,0 +1,148 @@
+//! The call of rustc that cargo makes for the crate of a cell → the same on the rewritten source.
+//!
+//! The kernel's own program, which cargo runs in the place of rustc. Whatever goes wrong here, the source as evcxr wrote it
+//! is compiled.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::kernel::rewrite::dependencies;
+use crate::kernel::rewrite::libraries::Libraries;
+use crate::kernel::rewrite::record::{Living, Record};
+use crate::kernel::rewrite::source::{Build, Candidate, candidates};
+use crate::kernel::rewrite::statics;
+
+/// Set in the environment of cargo: this program is to act as rustc.
+pub const WRAPPER: &str = "FINETUNING_WRAPPER";
+
+/// The crate that evcxr makes of a cell.
+const CRATE: &str = "ctx";
+const SOURCE: &str = "src/lib.rs";
+/// Messages and panics name the file as evcxr wrote it.
+const FOLDER: &str = "rw";
+/// The parser calls itself for each level of nesting.
+const STACK: usize = 256 << 20;
+
+/// How often statics are found that a constant reads: one may be made of another.
+const ROUNDS: usize = 4;
+
+/// Acts as the compiler that the first argument names.
+pub fn run() -> ! {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let Some((program, words)) = words.split_first() else {
+        eprintln!("a compiler and its arguments are expected");
+        std::process::exit(1)
+    };
+    let is_cell = words.windows(2).any(|pair| pair[0] == "--crate-name" && pair[1] == CRATE);
+    if !is_cell {
+        let error = Command::new(program).args(words).exec();
+        eprintln!("{}: {error}", program.display());
+        std::process::exit(1)
+    }
+    let call = Call { program, words, links: emits_library(words) };
+    let record = Record::of_environment();
+    if let Some(record) = record.as_ref().filter(|_| call.links) {
+        // What an earlier build proposed was not loaded.
+        record.propose(&Living::default());
+    }
+    let build = |record: &Record| {
+        let source = std::fs::read_to_string(SOURCE).ok()?;
+        let build =
+            Build { links: call.links, cell: record.cell(), living: record.living(), dependencies: dependencies::dependencies(words) };
+        let work = move || catch_unwind(AssertUnwindSafe(|| candidates(&source, build))).ok();
+        std::thread::Builder::new().stack_size(STACK).spawn(work).ok()?.join().ok()?
+    };
+    let sources = || record.as_ref().and_then(build).unwrap_or_default();
+    let output = call.first_accepted(&sources, record.as_ref()).unwrap_or_else(|| call.run(SOURCE.as_ref(), &[]));
+    let output = output.unwrap_or_else(|error| {
+        eprintln!("{}: {error}", program.display());
+        std::process::exit(1)
+    });
+    let _ = std::io::stdout().write_all(&output.stdout);
+    let _ = std::io::stderr().write_all(&output.stderr);
+    std::process::exit(output.status.code().unwrap_or(1))
+}
+
+/// Whether this build ends in a library; the others only look for mistakes.
+fn emits_library(words: &[OsString]) -> bool {
+    words.iter().filter_map(|word| word.to_str()).any(|word| word.starts_with("--emit") && word.contains("link"))
+}
+
+struct Call<'a> {
+    program: &'a OsStr,
+    words: &'a [OsString],
+    links: bool,
+}
+
+impl Call<'_> {
+    /// Compiles the sources one after the other until one is accepted; the messages are those of the last.
+    fn first_accepted(&self, sources: &dyn Fn() -> Vec<Candidate>, record: Option<&Record>) -> Option<std::io::Result<Output>> {
+        let shares = self.links && cfg!(target_os = "linux");
+        let mut libraries = record.filter(|_| shares).and_then(|record| Libraries::of(record.folder(), self.program, self.words));
+        let (mut last, mut candidates, mut place, mut again) = (None, sources(), 0, ROUNDS);
+        while let Some(candidate) = candidates.get(place) {
+            let mut output = self.try_one(candidate, record, libraries.as_ref())?;
+            let blamed = |libraries: &Libraries| {
+                output.as_ref().is_ok_and(|output| !output.status.success() && libraries.are_blamed(&output.stderr))
+            };
+            if libraries.as_ref().is_some_and(blamed) {
+                libraries.take().iter().for_each(Libraries::give_up);
+                output = self.try_one(candidate, record, None)?;
+            }
+            // A compiler that was killed shall not begin again.
+            let ended = output.as_ref().map_or(true, |output| output.status.success() || output.status.code().is_none());
+            let read = output.as_ref().map(|output| statics::read_by_constants(&output.stderr)).unwrap_or_default();
+            last = Some(output);
+            if ended {
+                break;
+            }
+            if read.is_empty() || again == 0 {
+                place += 1;
+                continue;
+            }
+            again -= 1;
+            record?.copy(&read);
+            candidates = sources();
+        }
+        last
+    }
+
+    /// None when the source cannot be written.
+    fn try_one(&self, candidate: &Candidate, record: Option<&Record>, libraries: Option<&Libraries>) -> Option<std::io::Result<Output>> {
+        let path = Path::new(FOLDER).join("lib.rs");
+        let declarations = libraries.map(Libraries::declarations).unwrap_or_default();
+        // Cargo compiles again when the file of evcxr changes.
+        let whole = format!("{}\nconst _: &str = include_str!(\"../{SOURCE}\");\n{declarations}", candidate.source);
+        std::fs::create_dir_all(FOLDER).and_then(|()| std::fs::write(&path, whole)).ok()?;
+        if self.links {
+            record?.propose(&candidate.new);
+            record?.lose(&candidate.lost);
+        }
+        Some(self.run(path.as_os_str(), &libraries.map(Libraries::arguments).unwrap_or_default()))
+    }
+
+    fn run(&self, source: &OsStr, more: &[OsString]) -> std::io::Result<Output> {
+        let mut command = Command::new(self.program);
+        for word in self.words {
+            match word.to_str() {
+                Some(SOURCE) => command.arg(source),
+                // Cargo changes it with every dependency, and with it the identity of all types of the cells.
+                Some(word) if word.starts_with("metadata=") => command.arg("metadata=cells"),
+                _ => command.arg(word),
+            };
+        }
+        command.args(more).arg(format!("--remap-path-prefix={FOLDER}=src"));
+        if !self.links {
+            // evcxr takes every message of such a build for the error of the cell.
+            command.arg("--cap-lints=allow");
+        } else if cfg!(target_os = "linux") {
+            // A cell finds the statics of earlier cells, and nothing else of them.
+            command.arg("-Clink-arg=-Wl,-Bsymbolic");
+        }
+        command.output()
+    }
+}

@@ -1,0 +1,3 @@
+//! Names and models: which of several is on this machine.
+
+pub mod available;
