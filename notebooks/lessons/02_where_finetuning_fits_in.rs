@@ -378,7 +378,7 @@ pub fn lesson() -> finetuning::Result<()> {
 
     // %% [markdown]
     // None of the four, though each answer is fluent. `builtin:desk` is the same model with an adapter for one task
-    // (order, item, problem, name), learnt from 135 messages.
+    // (order, item, problem, name), learnt from the 150 messages of `builtin:support`.
 
     // %% id=desk covers=20
     match BasicModelRunner::new("builtin:desk") {

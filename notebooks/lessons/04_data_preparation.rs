@@ -45,12 +45,11 @@ pub fn lesson() -> finetuning::Result<()> {
 
     // %% id=learn
     fn learn(rows: &Dataset, steps: usize) -> Result<CausalLm> {
-        let (model, tokenizer) =
-            (AutoModelForCausalLM::from_pretrained(BASE)?, AutoTokenizer::from_pretrained(BASE)?);
+        let model = AutoModelForCausalLM::from_pretrained(BASE)?;
+        let tokens = tokenize_dataset(rows, &AutoTokenizer::from_pretrained(BASE)?, 256)?;
         let settings =
             TrainingArguments { max_steps: steps as i64, learning_rate: 3e-3, ..Default::default() };
         let arguments = TrainingArguments { completion_only_loss: true, warmup_steps: 8, ..settings };
-        let tokens = tokenize_dataset(rows, &tokenizer, 256)?;
         let mut trainer = Trainer::new(&model, arguments, tokens, TokenizedDataset::default())?;
         while trainer.history().len() < steps {
             trainer.step()?;

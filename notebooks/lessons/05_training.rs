@@ -58,9 +58,13 @@ pub fn lesson() -> finetuning::Result<()> {
     // **Predict.** How far apart are the slope by hand and the gradient?
 
     // %% covers=62
+    let row: Encoding = tokenize_function(load_dataset("builtin:guide")?.get(0)?, &tokenizer)?;
+    let batch: Batch = Batch::new(&[&row], false, base.config())?;
+    println!("a batch of one row, in which {} tokens are learnt", batch.num_items());
+    // => number after "in which" > 5
+
+    // %% covers=62
     {
-        let row: Encoding = tokenize_function(load_dataset("builtin:guide")?.get(0)?, &tokenizer)?;
-        let batch = Batch::new(&[&row], false, base.config())?;
         let before: f64 = base.backward(batch.as_train_batch())?;
         let (name, weight) =
             base.weights().iter().rfind(|(name, _)| name.ends_with("norm.bias")).expect("a norm");
@@ -95,17 +99,18 @@ pub fn lesson() -> finetuning::Result<()> {
 
     // %% covers=64
     let by_hand: CausalLm = base.deep_clone()?;
+    let mut optimizer: Optimizer =
+        Optimizer::new(loop_args.optimizer_settings(), by_hand.backend(), by_hand.weights())?;
+    // => nothing
+
+    // %% covers=64
     let mut hand_losses: Vec<f64> = Vec::new();
-    {
-        let mut optimizer =
-            Optimizer::new(loop_args.optimizer_settings(), by_hand.backend(), by_hand.weights())?;
-        for _epoch in 0..2 {
-            for batch in rows.rows().chunks(8) {
-                let batch = Batch::new(&batch.iter().collect::<Vec<_>>(), false, by_hand.config())?;
-                let loss: f64 = by_hand.backward(batch.as_train_batch())?;
-                optimizer.step(by_hand.weights(), 1e-3, (1.0 / batch.num_items()) as f32)?;
-                hand_losses.push(loss / batch.num_items());
-            }
+    for _epoch in 0..2 {
+        for batch in rows.rows().chunks(8) {
+            let batch = Batch::new(&batch.iter().collect::<Vec<_>>(), false, by_hand.config())?;
+            let loss: f64 = by_hand.backward(batch.as_train_batch())?;
+            optimizer.step(by_hand.weights(), 1e-3, (1.0 / batch.num_items()) as f32)?;
+            hand_losses.push(loss / batch.num_items());
         }
     }
     println!("{} steps, loss from {:.3} to {:.3}", hand_losses.len(), hand_losses[0], hand_losses[23]);

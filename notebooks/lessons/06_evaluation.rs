@@ -144,6 +144,9 @@ pub fn lesson() -> finetuning::Result<()> {
         completion_only_loss: true,
         ..often
     };
+    // => nothing
+
+    // %% id=too-long covers=88
     let mut trainer: Trainer = Trainer::new(&student, arguments, tokens_of(&few)?, tokens_of(&kept_out)?)?;
     let start: f64 = trainer.evaluate()?.loss;
     trainer.train()?;
@@ -249,6 +252,9 @@ pub fn lesson() -> finetuning::Result<()> {
     ];
     let words: TfIdf = TfIdf::fit(&test.column("answer")?);
     let meaning: Result<SentenceEncoder> = SentenceEncoder::from_pretrained("builtin:encoder");
+    // => nothing
+
+    // %% id=meaning covers=91
     for (a, b) in pairs {
         let of_meaning: String = match &meaning {
             Ok(encoder) => format!("{:.2}", encoder.similarity(a, b)?),
@@ -385,6 +391,9 @@ pub fn lesson() -> finetuning::Result<()> {
             error: None,
         });
     }
+    // => nothing
+
+    // %% id=scored covers=94
     println!("{again}");
     show(&error_categories(&again.rows));
     // => contains "20 questions"
@@ -409,20 +418,16 @@ pub fn lesson() -> finetuning::Result<()> {
     // TruthfulQA (tempting false beliefs). One item of each kind:
 
     // %% id=benchmarks covers=83
+    const GUM: [&str; 2] = ["It leaves your body.", "It stays for seven years."];
     let items: [(&str, &str, [&str; 2]); 4] = [
         ("ARC", "What do plants need to make food?", ["sunlight", "sand"]),
-        (
-            "HellaSwag",
-            "She puts the cake into the oven. Then she",
-            ["waits until it is brown", "throws the sea away"],
-        ),
+        ("HellaSwag", "The cake is in the oven. Now she", ["waits until it is brown", "throws the sea away"]),
         ("MMLU", "Which organ pumps blood?", ["the heart", "the knee"]),
-        (
-            "TruthfulQA",
-            "What happens if you swallow chewing gum?",
-            ["It leaves your body.", "It stays for seven years."],
-        ),
+        ("TruthfulQA", "What happens if you swallow chewing gum?", GUM),
     ];
+    // => nothing
+
+    // %% id=choices covers=83
     for (name, question, choices) in items {
         println!(
             "{name}: {question}\n  {}",

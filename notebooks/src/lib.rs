@@ -3,7 +3,8 @@
 //! `lessons/NN_name.rs` is the only source; the compiler checks it, and `NN_name.ipynb` and `solutions/NN_name.ipynb` are made from
 //! it. `scan` reads the text of Rust code as tokens, for the kernel as well; `marker` reads the line that opens a cell, `contract`
 //! what a cell promises, `cells` splits and joins a lesson, `ipynb` reads and writes notebooks (`json`: as Jupyter does), `edition`
-//! makes them from a lesson, `file` opens one, `course` knows the folder, `coverage` what of the course no cell has.
+//! makes them from a lesson, `file` opens one, `course` knows the folder, `coverage` what of the course no cell has,
+//! `numbers` what a text states and no cell shows.
 //!
 //! Imports: nothing.
 
@@ -18,6 +19,7 @@ pub mod file;
 pub mod edition;
 pub mod course;
 pub mod coverage;
+pub mod numbers;
 #[cfg(test)]
 mod damaged;
 

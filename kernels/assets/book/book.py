@@ -34,7 +34,7 @@ class Charts(Preprocessor):
                 figure = html.escape(json.dumps(data.pop(PLOTLY)), quote=True)
                 words = html.escape(data.get("text/plain", "a chart"), quote=True)
                 still = data.get("image/svg+xml", "")
-                data["text/html"] = f'<div class="chart" role="img" aria-label="{words}" data-figure="{figure}"></div><noscript>{still}</noscript>'
+                data["text/html"] = f'<div class="chart" role="figure" aria-label="{words}" data-figure="{figure}"></div><noscript>{still}</noscript>'
             elif "image/svg+xml" in data and "text/html" not in data:
                 # Its text twin is its alternative text.
                 words = html.escape(data.get("text/plain", ""), quote=True)

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::LAB;
+use crate::{LAB, install};
 
 fn write(root: &Path, name: &str) {
     std::fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
@@ -27,8 +27,7 @@ fn builds_and_environment_go_and_all_of_the_readers_stays() {
     let root = home.path();
     // The program lies where cargo puts it: clean removes the builds that it belongs to.
     let program = root.join("target/debug/lab");
-    std::fs::create_dir_all(program.parent().unwrap()).unwrap();
-    std::fs::copy(LAB, &program).unwrap();
+    install(&program, &std::fs::read(LAB).unwrap());
     let made =
         [".lab/venv/bin/python", ".lab/venv.stamp", ".lab/pip.log", ".lab/std-src-1/lib.rs", "target/CACHEDIR.TAG", "target/debug/deps/a"];
     let own = [".lab/history.jsonl", ".lab/jupyter/settings/theme", ".lab/cache/models/smol/a.gguf", "notebooks/a.ipynb", "work/a.ipynb"];
@@ -53,8 +52,7 @@ fn builds_and_environment_go_and_all_of_the_readers_stays() {
 fn a_folder_that_is_not_cargos_is_left_alone() {
     let home = tempfile::tempdir().unwrap();
     let program = home.path().join("photos/debug/lab");
-    std::fs::create_dir_all(program.parent().unwrap()).unwrap();
-    std::fs::copy(LAB, &program).unwrap();
+    install(&program, &std::fs::read(LAB).unwrap());
     write(home.path(), "photos/a.png");
     let status = Command::new(&program).arg("clean").env("FINETUNING_ROOT", home.path()).status().unwrap();
     assert!(status.success() && home.path().join("photos/a.png").exists());

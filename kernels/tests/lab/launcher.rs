@@ -2,13 +2,12 @@
 //!
 //! Each test has a repository of its own in the temporary folder and, where Python matters, a Python of its own.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::LAB;
+use crate::{LAB, install};
 
 /// A folder that looks like the repository, removed at the end.
 struct Repository(TempDir);
@@ -27,9 +26,7 @@ impl Repository {
 
     /// A `python3` on the launcher's PATH that answers with a shell script.
     fn python(&self, script: &str) -> &Repository {
-        let program = self.path().join("bin/python3");
-        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        install(&self.path().join("bin/python3"), format!("#!/bin/sh\n{script}\n").as_bytes());
         self
     }
 

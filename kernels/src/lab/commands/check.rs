@@ -2,6 +2,7 @@
 
 use notebooks::cells::EXERCISE_LINES;
 use notebooks::coverage::Coverage;
+use notebooks::numbers::Numbers;
 use notebooks::{Kind, Lesson, Part, course};
 
 use crate::lab::failure::Failure;
@@ -15,12 +16,14 @@ pub fn check(paths: &Paths, contracts: bool) -> Result<(), Failure> {
 
 /// Says which cells promise nothing, which are too long, and what of the course no cell covers.
 fn promises(paths: &Paths) -> Result<(), Failure> {
-    let mut lessons: Vec<(String, Lesson)> = Vec::new();
+    let (mut lessons, mut found): (Vec<(String, Lesson)>, Vec<String>) = (Vec::new(), Vec::new());
+    let stated = Numbers::open(&paths.notebooks)?;
     for file in course::lessons(&paths.notebooks)? {
-        lessons.push((file.name.clone(), file.lesson()?));
+        let lesson = file.lesson()?;
+        let wrong = file.read_notebook()?.map(|notebook| stated.wrong(&file.number.to_string(), &notebook, &paths.notebooks));
+        found.extend(silent(&lesson).into_iter().chain(wrong.unwrap_or_default()).map(|what| format!("{}, {what}", file.name)));
+        lessons.push((file.name, lesson));
     }
-    let found: Vec<String> =
-        lessons.iter().flat_map(|(name, lesson)| silent(lesson).into_iter().map(move |what| format!("{name}, {what}"))).collect();
     let list = Coverage::open(&paths.notebooks)?;
     let missing = list.missing(&lessons)?;
     found.iter().for_each(|what| println!("{what}"));
@@ -28,7 +31,12 @@ fn promises(paths: &Paths) -> Result<(), Failure> {
     if found.is_empty() && missing.is_empty() {
         return Ok(());
     }
-    let what = format!("{} cells promise nothing or are too long, {} of {} items have no cell", found.len(), missing.len(), list.count());
+    let what = format!(
+        "{} cells promise nothing, are too long or state what nothing shows, {} of {} items have no cell",
+        found.len(),
+        missing.len(),
+        list.count()
+    );
     Err(Failure::new(what, "write `// => contains \"…\"` at the end of a cell, ` covers=1,2` behind its `// %%`; then: cargo lab build"))
 }
 

@@ -251,8 +251,9 @@ mod tests {
     fn unpack(model: &Model, index: &Path, work: &Path) -> Result<Vec<PathBuf>, Obstacle> {
         let program = work.join("python");
         let script = format!("#!/bin/sh\nPIP_NO_INDEX=1 PIP_FIND_LINKS='{}' exec python3 \"$@\"\n", index.display());
-        std::fs::write(&program, script).unwrap();
-        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        // A process of its own writes the program: a child of another test, started while it is open here, would keep it from starting.
+        let written = "printf %s \"$1\" >\"$0\" && chmod 755 \"$0\"";
+        assert!(std::process::Command::new("sh").arg("-c").arg(written).arg(&program).arg(script).status().unwrap().success());
         model.unpack(&program, work)
     }
 
