@@ -19,7 +19,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-PATIENCE = 120
+PATIENCE = 600
 TRAINING = "let job: TrainingJob"
 CHART = "plot_loss(trainer.history())"
 TICKS = 'let mut n = 0; while n < 40 { n += 1; println!("tick {n}"); std::thread::sleep(std::time::Duration::from_millis(500)); }'

@@ -60,7 +60,8 @@ def lessons(lab, axe, folder):
         program = subprocess.Popen([lab, "--no-browser"], stdout=subprocess.PIPE, text=True, env=os.environ | {"FINETUNING_WORK": work})
         try:
             address = next(line.strip() for line in program.stdout if "token=" in line)
-            for theme in ("JupyterLab Light", "JupyterLab Dark"):
+            # JupyterLab remembers the theme: the usual one comes last.
+            for theme in ("JupyterLab Dark", "JupyterLab Light"):
                 for lesson in sorted(pathlib.Path(work).glob("0*.ipynb" if folder else "05*.ipynb")):
                     show(re.sub(r"/tree/[^?]*", f"/tree/{lesson.name}", address) + "&reset", lesson.stem, theme, axe, folder)
         finally:
@@ -72,11 +73,12 @@ def show(address, name, theme, axe, folder):
     page = Page(address)
     page.driver.set_window_size(1280, 800)
     page.wait(f"{name} opens", lambda: page.all(".jp-Notebook .jp-Cell"))
-    if theme.endswith("Dark"):
+    is_light = str(theme.endswith("Light")).lower()
+    if not page.all(f"body[data-jp-theme-light={is_light}]"):
         page.menu("Settings", "Theme")
         time.sleep(0.5)
         next(item for item in page.all(".lm-Menu-itemLabel") if item.text == theme).click()
-        page.wait("the theme is dark", lambda: page.all("body[data-jp-theme-light=false]"))
+    page.wait(f"the theme is {theme}", lambda: page.all(f"body[data-jp-theme-light={is_light}]"))
     scroll = "const view = document.querySelector('.jp-WindowedPanel-outer'); view.scrollTop = arguments[0] * view.scrollHeight;"
     for part in range(8):
         page.driver.execute_script(scroll, part / 8)
