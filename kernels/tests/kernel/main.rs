@@ -4,6 +4,7 @@
 
 mod border;
 mod client;
+mod commands;
 mod failures;
 mod gate;
 mod input;

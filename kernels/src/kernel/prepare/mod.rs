@@ -13,4 +13,6 @@ pub mod companion;
 pub mod support;
 
 pub mod analysis;
+pub mod settings;
+
 pub mod session;

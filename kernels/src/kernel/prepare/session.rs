@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::kernel::marks::Marks;
-use crate::kernel::prepare::{path, unpack};
+use crate::kernel::prepare::{path, settings, unpack};
 use crate::system::process;
 
 /// A folder of one kernel, removed at its end; folders of kernels that were killed are removed by the next one.
@@ -68,6 +68,7 @@ impl Session {
             ("EVCXR_TMPDIR", self.folder.join("ctx").into()),
             ("EVCXR_CONFIG_DIR", self.folder.clone().into()),
         ];
+        variables.extend(evcxr::config_dir().map(|folder| (settings::FOLDER, folder.into())));
         variables.extend(path::with_rustc().map(|path| ("PATH", path)));
         // The source of std that this program carries: the same inference on every machine, with or without rust-src.
         if std::env::var_os("RUST_SRC_PATH").is_none() {
@@ -110,10 +111,9 @@ impl Session {
     ///
     /// # Errors
     /// The folder is gone or full.
-    pub fn configure(&self, optimization_level: &str) -> Result<(), String> {
+    pub fn configure(&self, settings: &str) -> Result<(), String> {
         let file = self.folder.join("evcxr.toml");
-        std::fs::write(&file, format!("[evcxr]\nopt_level = {}\n", toml_edit::Value::from(optimization_level)))
-            .map_err(|error| format!("{}: {error}", file.display()))
+        std::fs::write(&file, settings).map_err(|error| format!("{}: {error}", file.display()))
     }
 
     /// Removes the folder.
