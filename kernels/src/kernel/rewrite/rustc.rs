@@ -15,12 +15,15 @@ use crate::kernel::rewrite::libraries::Libraries;
 use crate::kernel::rewrite::record::{Living, Record};
 use crate::kernel::rewrite::source::{Build, Candidate, candidates};
 use crate::kernel::rewrite::statics;
+use crate::system::process;
 
 /// Set in the environment of cargo: this program is to act as rustc.
 pub const WRAPPER: &str = "FINETUNING_WRAPPER";
 
 /// Set there as well when evcxr asks for a wrapper of its own, as after `:cache 200`.
 const OF_EVCXR: &str = "EVCXR_RUSTC_WRAPPER";
+/// Set there for those crates that evcxr is to keep.
+const CACHES: &str = "EVCXR_CACHE_ENABLED";
 
 /// The number of the cell, for its code to know.
 const NUMBER: &str = "FINETUNING_CELL";
@@ -48,6 +51,11 @@ pub fn run() {
     };
     let is_cell = words.windows(2).any(|pair| pair[0] == "--crate-name" && pair[1] == CRATE);
     if !is_cell && std::env::var_os(OF_EVCXR).is_some() {
+        // evcxr knows a crate again by the words of this call alone, whatever was written into its files.
+        let is_published = |word: &str| word.contains("/registry/src/") || word.contains("/git/checkouts/");
+        if !words.iter().filter_map(|word| word.to_str()).any(|word| word.ends_with(".rs") && is_published(word)) {
+            process::forget_variables(&[CACHES]);
+        }
         return;
     }
     if !is_cell {
