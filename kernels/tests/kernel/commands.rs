@@ -10,7 +10,8 @@ use super::kernel;
 /// A crate of one function in a folder that is made.
 fn a_crate(folder: &Path, name: &str, value: u8) {
     std::fs::create_dir_all(folder.join("src")).unwrap();
-    let manifest = format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[features]\ndefault = [\"more\"]\nmore = []\n");
+    let manifest =
+        format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[features]\ndefault = [\"more\"]\nmore = []\n");
     std::fs::write(folder.join("Cargo.toml"), manifest).unwrap();
     let more = "pub const MORE: bool = cfg!(feature = \"more\");";
     std::fs::write(folder.join("src/lib.rs"), format!("pub fn value() -> u8 {{ {value} }}\n{more}\n")).unwrap();
@@ -64,7 +65,9 @@ fn a_crate_is_brought_from_below_code_with_notes_and_old_keys() {
     let mut kernel = kernel();
     let line = |name: &str, more: &str| format!(":dep {name} = {{ path = {:?}{more} }} // note", folder.join(name));
     let (first, second) = (line("early_one", ", default_features = false"), line("late_one", ""));
-    let run = kernel.run(&format!("{first}\nlet before = early_one::value();\n{second}\nuse late_one::value;\n(before, value(), early_one::MORE, late_one::MORE)"));
+    let run = kernel.run(&format!(
+        "{first}\nlet before = early_one::value();\n{second}\nuse late_one::value;\n(before, value(), early_one::MORE, late_one::MORE)"
+    ));
     assert_eq!(run.result(), "(1, 2, false, true)");
     let run = kernel.run("let after = 1;\n:dep no_such_thing = { path = \"/no/such/folder\" }\nafter");
     let text = run.error()["evalue"].as_str().unwrap().to_string();
@@ -102,7 +105,11 @@ fn the_files_of_evcxrs_configuration_are_read() {
     let mut kernel = start();
     let run = kernel.run("1 + 1");
     assert_eq!(run.result(), "2");
-    assert!(run.stderr().contains("evcxr.toml is left out: ") && run.stderr().contains("prelude.rs did not run: E0432"), "{}", run.stderr());
+    assert!(
+        run.stderr().contains("evcxr.toml is left out: ") && run.stderr().contains("prelude.rs did not run: E0432"),
+        "{}",
+        run.stderr()
+    );
     assert_eq!(kernel.run("2").stderr(), "");
 }
 

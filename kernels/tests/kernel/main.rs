@@ -13,6 +13,7 @@ mod order;
 mod process;
 mod reports;
 mod state;
+mod surroundings;
 
 use std::sync::{LazyLock, Mutex, MutexGuard};
 

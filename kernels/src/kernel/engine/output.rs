@@ -67,7 +67,8 @@ impl Output {
     /// Starts the reading thread.
     pub fn start(outputs: EvalContextOutputs, shared: &Arc<Shared>) -> Output {
         let (barrier, barriers) = bounded(1);
-        let output = Output { iopub: shared.iopub.clone(), cell: Arc::default(), shared: Arc::clone(shared), barrier, requests: Arc::default() };
+        let output =
+            Output { iopub: shared.iopub.clone(), cell: Arc::default(), shared: Arc::clone(shared), barrier, requests: Arc::default() };
         let reader = output.clone();
         std::thread::spawn(move || reader.read(&outputs, &barriers));
         output

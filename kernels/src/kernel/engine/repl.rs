@@ -99,7 +99,7 @@ impl Engine {
     pub fn start(shared: &Arc<Shared>) -> Result<Engine, String> {
         let root = path::root();
         unpack::unpack_std_source(&root)?;
-        let libraries = support::library_folder()?;
+        let libraries = support::library_folder(&root)?;
         let support = support::library(&root, &libraries)?;
         let companion = companion::ready(&root)?;
         let marks = Marks::read(&shared.session.marks())?;

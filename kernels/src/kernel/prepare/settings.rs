@@ -38,7 +38,10 @@ impl Settings {
         let mut document = DocumentMut::new();
         if let Some((text, path)) = text {
             file = path.display().to_string();
-            match text.map_err(|error| error.to_string()).and_then(|text| text.parse().map_err(|error: toml_edit::TomlError| error.to_string())) {
+            match text
+                .map_err(|error| error.to_string())
+                .and_then(|text| text.parse().map_err(|error: toml_edit::TomlError| error.to_string()))
+            {
                 Ok(read) => document = read,
                 Err(error) => settings.wrong = Some(format!("{file} is left out: {}\nmend it and restart the kernel", error.trim_end())),
             }
@@ -47,7 +50,9 @@ impl Settings {
         let dependencies = document.get("dependencies").and_then(Item::as_table_like);
         let lines = dependencies.into_iter().flat_map(|table| table.iter());
         let lines: String = lines.filter_map(|(name, item)| Some(format!(":dep {name} = {}\n", inline(item)?))).collect();
-        let named = |name: &str| std::fs::read_to_string(own?.join(name)).ok().map(|text| (own.unwrap_or(notebook).join(name).display().to_string(), text));
+        let named = |name: &str| {
+            std::fs::read_to_string(own?.join(name)).ok().map(|text| (own.unwrap_or(notebook).join(name).display().to_string(), text))
+        };
         let prelude = document.get("evcxr").and_then(|section| section.get("prelude")).and_then(Item::as_str).map(str::to_string);
         let first = if lines.is_empty() { named("init.evcxr") } else { Some((file.clone(), lines)) };
         settings.first.extend(first);

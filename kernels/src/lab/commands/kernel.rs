@@ -11,8 +11,8 @@ use notebooks::ipynb::{KERNEL_DISPLAY_NAME, KERNEL_NAME};
 use crate::kernel::prepare::companion::wants_cuda;
 use crate::lab::failure::Failure;
 use crate::lab::machine::companion;
-use crate::lab::machine::papermill;
 use crate::lab::machine::kernelspec::{self, is_ours, read};
+use crate::lab::machine::papermill;
 use crate::lab::paths::Paths;
 
 /// What is asked for.

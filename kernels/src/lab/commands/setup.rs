@@ -11,7 +11,7 @@ use crate::kernel::prepare::unpack::checksum;
 use crate::lab::failure::Failure;
 use crate::lab::machine::copies::{self, Copy};
 use crate::lab::machine::steps::{Done, say, step};
-use crate::lab::machine::{companion, jupyter, kernelspec, papermill, model, python, resources};
+use crate::lab::machine::{companion, jupyter, kernelspec, model, papermill, python, resources};
 use crate::lab::paths::Paths;
 use crate::spawn;
 

@@ -15,7 +15,8 @@ fn files() -> [(PathBuf, String); 5] {
     let version = env!("CARGO_PKG_VERSION");
     let (module, about) = (format!("{NAME}.py"), PathBuf::from(format!("{NAME}-{version}.dist-info")));
     let within = |name: &str| about.join(name);
-    let record: Vec<String> = ["METADATA", "INSTALLER", "entry_points.txt", "RECORD"].map(|name| format!("{},,\n", within(name).display())).into();
+    let record: Vec<String> =
+        ["METADATA", "INSTALLER", "entry_points.txt", "RECORD"].map(|name| format!("{},,\n", within(name).display())).into();
     [
         (module.clone().into(), MODULE.into()),
         (
@@ -55,7 +56,9 @@ pub fn write(prefix: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 /// Whether each Python under the prefix has the package as [`write`] would make it.
 pub fn is_written(prefix: &Path) -> bool {
-    packages(prefix).iter().all(|folder| files().iter().all(|(name, text)| std::fs::read_to_string(folder.join(name)).is_ok_and(|found| found == *text)))
+    packages(prefix)
+        .iter()
+        .all(|folder| files().iter().all(|(name, text)| std::fs::read_to_string(folder.join(name)).is_ok_and(|found| found == *text)))
 }
 
 /// Removes the package; the modules that are gone.
