@@ -49,7 +49,7 @@ fn nothing_on_the_wire_stops_the_kernel() {
 
 #[test]
 fn every_front_end_runs_an_installed_kernel() {
-    assert_eq!(run("test_install.py"), (5, vec![]));
+    assert_eq!(run("test_install.py"), (8, vec![]));
 }
 
 #[test]

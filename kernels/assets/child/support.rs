@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
@@ -148,9 +148,22 @@ pub extern "C-unwind" fn finetuning_stop() {
     }
 }
 
+/// The number of the cell that runs, or ran last.
+static CELL: AtomicU64 = AtomicU64::new(0);
+
+/// Whether the code of this cell prints from a thread that an earlier cell has left running.
+#[unsafe(no_mangle)]
+pub extern "C" fn finetuning_is_old(cell: u64) -> bool {
+    // A function of an earlier cell, called by the running one, is none.
+    CELL.load(Ordering::Relaxed) != cell && threads().main != Some(std::thread::current().id())
+}
+
 /// A cell begins, on this thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn finetuning_begin() {
+    let state = std::env::var_os("FINETUNING_STATE").and_then(|folder| std::fs::read_to_string(Path::new(&folder).join("cell")).ok());
+    let number = state.and_then(|text| text.lines().next()?.parse().ok());
+    CELL.store(number.unwrap_or_default(), Ordering::Relaxed);
     let all = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten().map(|thread| thread.file_name());
     *threads() = Threads { main: Some(std::thread::current().id()), before: all.collect() };
     FINETUNING_STOPS.store(false, Ordering::SeqCst);

@@ -99,9 +99,10 @@ pub enum Command {
 }
 
 /// The connection file when the words ask for the kernel itself, as Jupyter does; a word that is no path may be a command.
+/// What stands behind it is for other kernels: `jupyter run` passes on its own words.
 pub fn connection_file(words: &[String]) -> Option<&Path> {
     match words {
-        [kernel, word] if kernel == "kernel" && !word.starts_with('-') && (word.contains('/') || word.ends_with(".json")) => {
+        [kernel, word, ..] if kernel == "kernel" && !word.starts_with('-') && (word.contains('/') || word.ends_with(".json")) => {
             Some(Path::new(word))
         }
         _ => None,
@@ -348,6 +349,7 @@ mod tests {
         };
         assert_eq!(file("kernel /run/kernel-1.json"), Some("/run/kernel-1.json".into()));
         assert_eq!(file("kernel a.json"), Some("a.json".into()));
+        assert_eq!(file("kernel a.json x.rs --kernel rust"), Some("a.json".into()));
         for line in ["kernel list", "kernel instal", "kernel --help", "kernel", "run a", "kernel install --user"] {
             assert_eq!(file(line), None, "{line}");
         }

@@ -4,16 +4,34 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+/// What can be done on the file system of a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Free bytes.
+    pub free: u64,
+    /// Whether programs and libraries can be loaded from it.
+    pub executes: bool,
+}
+
 /// Free bytes of the file system of a folder; `None` when the system does not say.
 pub fn free_disk(folder: &Path) -> Option<u64> {
+    place(folder).map(|place| place.free)
+}
+
+/// What can be done in a folder; `None` when the system does not say.
+pub fn place(folder: &Path) -> Option<Place> {
     let path = CString::new(folder.as_os_str().as_bytes()).ok()?;
     // SAFETY: the structure is plain numbers, for which zero is a value.
     let mut numbers: libc::statvfs = unsafe { std::mem::zeroed() };
     // SAFETY: the path ends with a zero byte, and both pointers are valid for the call.
     let result = unsafe { libc::statvfs(path.as_ptr(), &raw mut numbers) };
+    #[cfg(target_os = "linux")]
+    let executes = numbers.f_flag & libc::ST_NOEXEC == 0;
+    #[cfg(not(target_os = "linux"))]
+    let executes = true;
     // The width of the two fields differs between systems.
     #[allow(clippy::unnecessary_cast)]
-    (result == 0).then(|| numbers.f_bavail as u64 * numbers.f_frsize as u64)
+    (result == 0).then(|| Place { free: numbers.f_bavail as u64 * numbers.f_frsize as u64, executes })
 }
 
 /// The number of the user that this process acts for; 0 is the superuser.

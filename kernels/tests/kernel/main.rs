@@ -4,6 +4,7 @@
 
 mod border;
 mod client;
+mod commands;
 mod failures;
 mod gate;
 mod input;
@@ -12,6 +13,7 @@ mod order;
 mod process;
 mod reports;
 mod state;
+mod surroundings;
 
 use std::sync::{LazyLock, Mutex, MutexGuard};
 

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use evcxr::EvalOutputs;
+use jupyter_protocol::messaging::Header;
 use serde_json::{Map, Value, json};
 
 use crate::kernel::engine::assist;
@@ -20,7 +21,7 @@ use crate::kernel::messages::lost::{End, Lost};
 use crate::kernel::messages::panic::from_panic;
 use crate::kernel::messages::places::{Places, Source};
 use crate::kernel::messages::report;
-use crate::kernel::prepare::analysis;
+use crate::kernel::prepare::{analysis, path};
 use crate::kernel::protocol::wire::Request;
 use crate::kernel::rewrite::cell;
 use crate::syntax;
@@ -40,10 +41,13 @@ impl Engine {
         let rest = self.marks.cell(&rest);
         let mut end = if own.iter().any(|line| matches!(line, Directive::Clear | Directive::Restart)) { End::Cleared } else { End::Alive };
         shared.stdin.begin();
+        for text in std::mem::take(&mut self.untold) {
+            shared.iopub.stream("stderr", text + "\n", Some(&request.header));
+        }
         let rest = cell::kept_whole(&rest);
-        self.record.begin(&rest);
+        self.output.number(self.record.begin(&rest));
         let refused = completeness::refusal(number, code).map_or(Ok(()), Err);
-        if let Err(failure) = refused.and_then(|()| own.iter().try_for_each(|line| self.obey(line, request))) {
+        if let Err(failure) = refused.and_then(|()| own.iter().try_for_each(|line| self.obey(line, Some(&request.header)))) {
             let outcome = shared.interrupt.end();
             if outcome.killed {
                 end = End::Dead;
@@ -100,7 +104,7 @@ impl Engine {
     }
 
     /// Does what a line at the head of a cell asks of the kernel itself.
-    fn obey(&mut self, line: &Directive, request: &Request) -> Result<(), Failure> {
+    fn obey(&mut self, line: &Directive, parent: Option<&Header>) -> Result<(), Failure> {
         let shared = Arc::clone(&self.shared);
         let run = |engine: &mut Engine, code: &str| {
             let ran = catch_unwind(AssertUnwindSafe(|| engine.context.execute(code)));
@@ -112,14 +116,26 @@ impl Engine {
             }
         };
         let done = match line {
-            Directive::Shell(command) => return outside::run(command, &shared, &request.header),
+            Directive::Shell(command) => return outside::run(command, &shared, parent),
             Directive::Level(level) if !["0", "1", "2", "3"].contains(&level.as_str()) => {
                 Err(format!("`:opt {level}`: a level of optimization is 0, 1, 2 or 3"))
             }
             Directive::Level(level) => {
-                shared.iopub.stream("stdout", format!("Optimization: {level}\n"), Some(&request.header));
+                shared.iopub.stream("stdout", format!("Optimization: {level}\n"), parent);
                 let _ = self.context.set_opt_level(&analysis::optimization_level(level, &self.analysis));
                 Ok(())
+            }
+            Directive::Sccache if !path::offers("sccache") => {
+                let text = "sccache is not installed: the cells are compiled without it\nto install it: cargo install sccache\n";
+                shared.iopub.stream("stderr", text, parent);
+                Ok(())
+            }
+            Directive::Sccache => run(self, ":sccache 1"),
+            Directive::Dependency(line) => {
+                let ran = catch_unwind(AssertUnwindSafe(|| self.context.execute(line)));
+                shared.interrupt.compiling();
+                let ran = ran.unwrap_or_else(|_| Err(evcxr::Error::Message("evcxr panicked on this line".into())));
+                return ran.map(drop).map_err(|error| report::from_evcxr(&error, &Places::default(), &self.lost));
             }
             Directive::Clear => {
                 self.show = Show::default();
@@ -138,6 +154,23 @@ impl Engine {
                 .to_string()),
         };
         done.map_err(|text| Failure::new("CommandError", &text))
+    }
+
+    /// Runs what a file of the user's configuration wants to run before the first cell; a failure is told there.
+    pub fn run_first(&mut self, file: &str, code: &str) {
+        let (rest, own) = directive::directives(code);
+        let rest = cell::kept_whole(&self.marks.cell(&rest));
+        self.record.begin(&rest);
+        let obeyed = own.iter().try_for_each(|line| self.obey(line, None));
+        let ran = obeyed.and_then(|()| {
+            let shown = display::shown(&rest, false);
+            let ran = catch_unwind(AssertUnwindSafe(|| self.context.execute(&shown)));
+            let ran = ran.unwrap_or_else(|_| Err(evcxr::Error::Message("evcxr panicked on it".into())));
+            ran.map(drop).map_err(|error| report::from_evcxr(&error, &Places::default(), &self.lost))
+        });
+        if let Err(failure) = ran {
+            self.untold.push(format!("{file} did not run: {}: {}", failure.name, failure.value));
+        }
     }
 
     /// Notes what became of the variables, and closes the comms of a process that is gone.

@@ -1,6 +1,7 @@
 //! Lines of the cell process, as evcxr delivers them → stream, display and clear messages, live; the rest is remembered
 //! for the end of the cell: panics, the error of a `?`, and why the process ended.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ use crate::kernel::shared::Shared;
 /// How long an unfinished line of standard error waits for what follows it.
 const HOLD: Duration = Duration::from_millis(250);
 const NAMES: [&str; 2] = ["stdout", "stderr"];
+/// Of so many cells the threads are known.
+const REQUESTS: usize = 10_000;
 
 /// The reader of the cell process and what it remembers.
 #[derive(Clone)]
@@ -29,6 +32,8 @@ pub struct Output {
     cell: Arc<Mutex<Cell>>,
     shared: Arc<Shared>,
     barrier: Sender<Sender<()>>,
+    /// The requests of the last cells, by the numbers that their code knows.
+    requests: Arc<Mutex<VecDeque<(u64, Option<Header>)>>>,
 }
 
 /// What one cell left behind.
@@ -62,7 +67,8 @@ impl Output {
     /// Starts the reading thread.
     pub fn start(outputs: EvalContextOutputs, shared: &Arc<Shared>) -> Output {
         let (barrier, barriers) = bounded(1);
-        let output = Output { iopub: shared.iopub.clone(), cell: Arc::default(), shared: Arc::clone(shared), barrier };
+        let output =
+            Output { iopub: shared.iopub.clone(), cell: Arc::default(), shared: Arc::clone(shared), barrier, requests: Arc::default() };
         let reader = output.clone();
         std::thread::spawn(move || reader.read(&outputs, &barriers));
         output
@@ -71,6 +77,24 @@ impl Output {
     /// From now on, outputs belong to the request with this header.
     pub fn begin(&self, parent: &Header) {
         *self.lock() = Cell { parent: Some(parent.clone()), ..Cell::default() };
+    }
+
+    /// Threads of the cell that begins will know it by this number, for as long as they print.
+    pub fn number(&self, number: u64) {
+        let parent = self.lock().parent.clone();
+        let mut requests = lock(&self.requests);
+        requests.push_back((number, parent));
+        let long_ago = requests.len().saturating_sub(REQUESTS);
+        requests.drain(..long_ago);
+    }
+
+    /// Text of a thread that an earlier cell has left running.
+    fn old(&self, body: &Value) {
+        let cell: Option<u64> = body["cell"].as_str().and_then(|cell| cell.parse().ok());
+        let requests = lock(&self.requests);
+        let parent = requests.iter().find(|(number, _)| Some(*number) == cell).and_then(|(_, parent)| parent.as_ref());
+        let name = if body["name"] == "stderr" { "stderr" } else { "stdout" };
+        self.iopub.stream(name, body["text"].as_str().unwrap_or_default(), parent);
     }
 
     /// What the finished cell left behind, after all its output is published.
@@ -145,6 +169,9 @@ impl Output {
 
     fn record(&self, record: &Value) {
         let Some((kind, body)) = record.as_object().and_then(|fields| fields.iter().next()) else { return };
+        if kind == "old" {
+            return self.old(body);
+        }
         let mut cell = self.lock();
         self.release(&mut cell);
         match kind.as_str() {

@@ -20,7 +20,7 @@ const DRAIN: Duration = Duration::from_millis(300);
 ///
 /// # Errors
 /// The program could not start, failed, or was interrupted.
-pub fn run(line: &str, shared: &Shared, parent: &Header) -> Result<(), Failure> {
+pub fn run(line: &str, shared: &Shared, parent: Option<&Header>) -> Result<(), Failure> {
     let mut command = Command::new("sh");
     command.arg("-c").arg(line).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child =
@@ -32,9 +32,9 @@ pub fn run(line: &str, shared: &Shared, parent: &Header) -> Result<(), Failure> 
         ("stderr", Box::new(child.child().stderr.take().expect("piped"))),
     ];
     for (name, mut pipe) in pipes {
-        let (iopub, parent, done) = (shared.iopub.clone(), parent.clone(), done.clone());
+        let (iopub, parent, done) = (shared.iopub.clone(), parent.cloned(), done.clone());
         std::thread::spawn(move || {
-            read(&mut pipe, |text| iopub.stream(name, text, Some(&parent)));
+            read(&mut pipe, |text| iopub.stream(name, text, parent.as_ref()));
             drop(done);
         });
     }

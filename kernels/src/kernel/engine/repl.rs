@@ -11,6 +11,7 @@ use evcxr::{CommandContext, EvalContext};
 use crate::kernel::engine::output::Output;
 use crate::kernel::marks::{MARKS, Marks};
 use crate::kernel::messages::lost::Lost;
+use crate::kernel::prepare::settings::Settings;
 use crate::kernel::prepare::{analysis, companion, path, support, unpack};
 use crate::kernel::process::runner;
 use crate::kernel::rewrite::record::{self, Record};
@@ -85,6 +86,8 @@ pub struct Engine {
     pub record: Record,
     /// How results are shown, by `:fmt` and `:types`.
     pub show: Show,
+    /// What went wrong before the first cell, for its user to see.
+    pub untold: Vec<String>,
     pub shared: Arc<Shared>,
 }
 
@@ -96,15 +99,17 @@ impl Engine {
     pub fn start(shared: &Arc<Shared>) -> Result<Engine, String> {
         let root = path::root();
         unpack::unpack_std_source(&root)?;
-        let libraries = support::library_folder()?;
+        let libraries = support::library_folder(&root)?;
         let support = support::library(&root, &libraries)?;
         let companion = companion::ready(&root)?;
         let marks = Marks::read(&shared.session.marks())?;
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let program = program.to_str().ok_or_else(|| format!("{}: the path of this program is no UTF-8", program.display()))?;
         let folder = shared.session.state();
+        let notebook = std::env::current_dir().map_err(|error| format!("the notebook's folder: {error}"))?;
         let mut command = Command::new(program);
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        command.current_dir(&notebook);
         let mut paths = vec![companion.library.parent().unwrap_or(&root).to_path_buf(), libraries];
         let variable = if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
         paths.extend(std::env::var_os(variable).iter().flat_map(std::env::split_paths));
@@ -121,9 +126,14 @@ impl Engine {
             .env(runner::COMPANION, &companion.library);
         spawn::tie(&mut command);
         let analysis = analysis::manifest(&root, &companion)?;
-        let level = analysis::optimization_level("1", &analysis);
-        shared.session.configure(&level)?;
-        let (mut context, outputs) = EvalContext::with_subprocess_command(command).map_err(|error| error.to_string())?;
+        let settings = Settings::read(&notebook);
+        let level = analysis::optimization_level(settings.level.as_deref().unwrap_or("1"), &analysis);
+        shared.session.configure(&settings.file(&level))?;
+        // A configuration of evcxr in the notebook's folder would go before this one, and name another folder.
+        std::env::set_current_dir(shared.session.folder()).map_err(|error| format!("{}: {error}", shared.session.folder().display()))?;
+        let started = EvalContext::with_subprocess_command(command);
+        std::env::set_current_dir(&notebook).map_err(|error| format!("{}: {error}", notebook.display()))?;
+        let (mut context, outputs) = started.map_err(|error| error.to_string())?;
         marks.begin().map_err(|error| format!("{}: {error}", marks.begun().display()))?;
         shared.interrupt.attach(context.process_handle());
         let output = Output::start(outputs, shared);
@@ -139,10 +149,8 @@ impl Engine {
         for (name, value) in [("RUSTC_WORKSPACE_WRAPPER", program), (rustc::WRAPPER, "1"), (record::FOLDER, &folder.to_string_lossy())] {
             state.set_build_env(name, value);
         }
-        // Already so, unless the notebook's folder has a configuration of evcxr, which goes before ours.
-        state.set_opt_level(&level).map_err(|error| error.to_string())?;
         context.eval_with_state(&marks.prelude(&Show::default().prelude()), state).map_err(|error| error.to_string())?;
-        Ok(Engine {
+        let mut engine = Engine {
             context: CommandContext::with_eval_context(context),
             output,
             analysis,
@@ -150,8 +158,13 @@ impl Engine {
             marks,
             record: Record::at(folder),
             show: Show::default(),
+            untold: settings.wrong.into_iter().collect(),
             shared: Arc::clone(shared),
-        })
+        };
+        for (file, code) in settings.first {
+            engine.run_first(&file, &code);
+        }
+        Ok(engine)
     }
 
     /// Makes rust-analyzer read what the first cells will need.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use notebooks::scan;
+use notebooks::scan::{self, Kind};
 
 /// A line at the head of a cell that the kernel does itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,14 +17,22 @@ pub enum Directive {
     Quit,
     /// `:opt 3`
     Level(String),
+    /// `:sccache 1`
+    Sccache,
+    /// A `:dep` line below code.
+    Dependency(String),
 }
 
 /// The cell without the lines that the kernel does itself, and these lines; the numbers of the others stay.
 ///
 /// `:dep finetuning = …`, which the stock kernel needs and this one does not, is dropped.
 pub fn directives(code: &str) -> (String, Vec<Directive>) {
-    let (head, mut own) = (head_lines(code), Vec::new());
+    let (head, below, mut own) = (head_lines(code), dependencies_below(code), Vec::new());
     let lines = code.split('\n').enumerate().map(|(index, line)| {
+        if below.contains(&index) {
+            own.push(Directive::Dependency(dependency(line.trim())));
+            return "".into();
+        }
         if index >= head {
             // evcxr would take it for one of the shell.
             return if index == head && line.starts_with('!') { format!(" {line}").into() } else { Cow::from(line) };
@@ -38,6 +46,7 @@ pub fn directives(code: &str) -> (String, Vec<Directive>) {
             (":dep", rest) if is_companion(rest) => {}
             (":dep", _) => return dependency(line).into(),
             (":opt", level) if !level.trim().is_empty() => own.push(Directive::Level(level.trim().into())),
+            (":sccache", level) if level.trim() != "0" => own.push(Directive::Sccache),
             (":clear", _) => own.push(Directive::Clear),
             (":restart", _) => own.push(Directive::Restart),
             (":quit", _) => own.push(Directive::Quit),
@@ -50,7 +59,7 @@ pub fn directives(code: &str) -> (String, Vec<Directive>) {
     (code, own)
 }
 
-/// The Rust of a cell: the lines at its head that are for the kernel or the shell are empty.
+/// The Rust of a cell: the lines that are for the kernel or the shell are empty.
 pub fn rust(code: &str) -> String {
     without(code, |line| is_shell(line) || line.trim_start().starts_with(':'))
 }
@@ -60,21 +69,45 @@ pub fn with_dependencies(code: &str) -> String {
     without(code, |line| line.trim_start().starts_with(':') && !line.trim_start().starts_with(":dep"))
 }
 
-/// The cell with these lines of its head empty.
+/// The cell with these lines of its head empty, and with those below it that bring crates.
 fn without(code: &str, leave_out: impl Fn(&str) -> bool) -> String {
-    let head = head_lines(code);
-    let lines = code.split('\n').enumerate().map(|(index, line)| if index < head && leave_out(line) { "" } else { line });
+    let (head, below) = (head_lines(code), dependencies_below(code));
+    let goes = |index: usize, line: &str| below.contains(&index) || (index < head && leave_out(line));
+    let lines = code.split('\n').enumerate().map(|(index, line)| if goes(index, line) { "" } else { line });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The lines below the head of a cell that bring crates: `:dep name`, alone or with a value, which no Rust begins with.
+fn dependencies_below(code: &str) -> Vec<usize> {
+    if !code.contains("\n") || !code.contains(":dep ") {
+        return Vec::new();
+    }
+    let (head, mut start) = (head_lines(code), 0);
+    // Strings and comments of several lines.
+    let is_long = |token: &scan::Token| matches!(token.kind, Kind::Text | Kind::Comment) && token.text.contains('\n');
+    let long: Vec<_> = scan::tokens(code).filter(is_long).map(|token| token.start..token.start + token.text.len()).collect();
+    let brings = |line: &str| {
+        let rest = line.trim().strip_prefix(":dep ").map(str::trim).unwrap_or_default();
+        let name = rest.find(|char: char| !char.is_alphanumeric() && !"_-".contains(char)).unwrap_or(rest.len());
+        let value = rest[name..].trim_start().strip_prefix('=').map(str::trim_start);
+        name > 0 && (rest.len() == name || value.is_some_and(|value| value.starts_with(['"', '{'])))
+    };
+    let lines = code.split('\n').enumerate().filter(|(index, line)| {
+        let place = start;
+        start += line.len() + 1;
+        *index >= head && brings(line) && !long.iter().any(|token| token.contains(&place))
+    });
+    lines.map(|(index, _)| index).collect()
 }
 
 /// The cell with blanks in place of those lines at its head that do something, but for the one with the cursor (a byte).
 pub fn quiet(code: &str, cursor: usize) -> String {
-    let (head, mut start) = (head_lines(code), 0);
+    let (head, below, mut start) = (head_lines(code), dependencies_below(code), 0);
     let lines = code.split('\n').enumerate().map(|(index, line)| {
         let here = (start..=start + line.len()).contains(&cursor);
         start += line.len() + 1;
         let acts = line.trim_start().starts_with([':', '!']) && !line.trim_start().starts_with(":dep");
-        if index < head && acts && !here { " ".repeat(line.len()) } else { line.to_string() }
+        if ((index < head && acts) || below.contains(&index)) && !here { " ".repeat(line.len()) } else { line.to_string() }
     });
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -121,6 +154,11 @@ mod tests {
             dropped(":dep a = { git = \"https://x.y\", default_features = false } // note"),
             ":dep a = { git = \"https://x.y\", default-features = false }"
         );
+        let below = "let s = \"\n:dep x\n\"; /*\n:dep x\n*/\n  :dep itoa = \"1\" // note\n:dep either\nlet y\n:dep = 1;";
+        let found = ["  :dep itoa = \"1\"", ":dep either"].map(|line| Directive::Dependency(line.trim().into()));
+        assert_eq!(directives(below), ("let s = \"\n:dep x\n\"; /*\n:dep x\n*/\n\n\nlet y\n:dep = 1;".into(), found.to_vec()));
+        assert_eq!(rust(below), directives(below).0);
+        assert_eq!(directives(":sccache 1\n:sccache 0"), ("\n:sccache 0".into(), vec![Directive::Sccache]));
         // An expression of Rust, which evcxr would give to the shell.
         assert_eq!(directives("!true"), (" !true".into(), vec![]));
         assert_eq!(rust(":dep x\n!ls\n// c\n!false;\n!ls"), "\n\n// c\n!false;\n!ls");

@@ -16,6 +16,11 @@ const BORROWS: &str = "` contains a reference with a non-static lifetime so\ncan
 
 /// An error of evcxr; `places` are those of the source that it compiled last, `lost` knows what became of earlier variables.
 pub fn from_evcxr(error: &Error, places: &Places, lost: &Lost) -> Failure {
+    if is_about_space(error) {
+        let text = "the folder for temporary files, where cells are compiled, is full; all variables are kept\n\
+                    free some space and run the cell again, or use another folder: TMPDIR=/folder jupyter lab";
+        return Failure::new("DiskFull", text);
+    }
     match error {
         Error::CompilationErrors(errors) => {
             let failed: Vec<&CompilationError> = errors.iter().filter(|error| error.level() == "error").collect();
@@ -46,6 +51,16 @@ pub fn from_evcxr(error: &Error, places: &Places, lost: &Lost) -> Failure {
             Some(rest) => type_needed(rest.split('`').next().unwrap_or_default(), places),
             None => Failure::new("Error", text.trim()),
         },
+    }
+}
+
+/// Whether compiler or linker had no room for what they write.
+fn is_about_space(error: &Error) -> bool {
+    let full = |text: &str| text.contains("No space left on device");
+    match error {
+        Error::Message(text) => full(text),
+        Error::CompilationErrors(errors) => errors.iter().any(|error| error.code().is_none() && full(&error.json.to_string())),
+        _ => false,
     }
 }
 
@@ -178,4 +193,19 @@ fn without_display(error: &CompilationError, places: &Places) -> Option<Failure>
         .traceback
         .extend(remark("help", "end the cell with `;`, show a part of the value, or let its type have it: `#[derive(Debug)]`"));
     Some(failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_named_in_the_place_of_what_the_compiler_says_of_it() {
+        let failure = |text: &str| from_evcxr(&Error::Message(text.into()), &Places::default(), &Lost::default());
+        let full = failure(
+            "Compilation failed, but no parsable errors were found. STDERR:\n   Compiling ctx v1.0.0 (/tmp/x)\nNo space left on device (os error 28)",
+        );
+        assert!(full.name == "DiskFull" && full.value.ends_with("TMPDIR=/folder jupyter lab") && !full.value.contains("ctx"), "{full:?}");
+        assert_eq!(failure("something else").name, "Error");
+    }
 }

@@ -49,7 +49,7 @@ pub fn build(root: &Path, cuda: bool) -> Result<Companion, String> {
         cargo.arg("--target-dir").arg(build.parent().unwrap_or(build));
         spawn::run(&mut cargo, "cargo could not build the companion crate")?;
     }
-    link(&companion)?;
+    link(root, &companion)?;
     Ok(companion)
 }
 
@@ -58,12 +58,12 @@ pub fn ready(root: &Path) -> Result<Companion, String> {
     let companion = find(root, wants_cuda())?;
     match &companion.archive {
         Some(archive) if !archive.exists() => build(root, wants_cuda()),
-        _ => link(&companion).map(|()| companion),
+        _ => link(root, &companion).map(|()| companion),
     }
 }
 
 /// Makes the dynamic library: a crate that passes on the companion's public items, linked with all its dependencies.
-fn link(companion: &Companion) -> Result<(), String> {
+fn link(root: &Path, companion: &Companion) -> Result<(), String> {
     let Companion { library, archive: Some(archive), dependencies, .. } = companion else { return Ok(()) };
     let changed = |file: &Path| std::fs::metadata(file).and_then(|file| file.modified()).ok();
     if changed(library) >= changed(archive) && library.exists() {
@@ -82,7 +82,7 @@ fn link(companion: &Companion) -> Result<(), String> {
     let mut rustc = Command::new("rustc");
     rustc.args(["--crate-name", "finetuning", "--edition", "2024", "--crate-type", "dylib", "-Cprefer-dynamic", "-Cmetadata=notebook"]);
     rustc.arg("--extern").arg(with("companion=", archive)).arg("-L").arg(with("dependency=", dependencies));
-    spawn::output(rustc.arg("-o").arg(&linked).arg(&source), "rustc could not link the companion crate")?;
+    spawn::output(rustc.arg("-o").arg(&linked).arg(&source).current_dir(root), "rustc could not link the companion crate")?;
     std::fs::rename(&linked, library).map_err(|error| format!("{}: {error}", library.display()))
 }
 

@@ -13,4 +13,7 @@ pub mod companion;
 pub mod support;
 
 pub mod analysis;
+pub mod private;
+pub mod settings;
+
 pub mod session;

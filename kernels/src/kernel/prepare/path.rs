@@ -22,6 +22,11 @@ pub fn with_rustc() -> Option<OsString> {
     prepend(folders.into_iter().flatten(), &std::env::var_os("PATH").unwrap_or_default())
 }
 
+/// Whether a program of this name is on PATH.
+pub fn offers(program: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+}
+
 fn prepend(folders: impl Iterator<Item = PathBuf>, path: &OsStr) -> Option<OsString> {
     let mut paths: Vec<PathBuf> = std::env::split_paths(path).collect();
     let has_rustc = |folder: &PathBuf| folder.join("rustc").is_file();

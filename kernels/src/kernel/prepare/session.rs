@@ -1,20 +1,23 @@
 //! The temporary folder → a folder of one kernel, and the environment that its engine reads.
 
-use std::ffi::OsString;
-use std::os::unix::fs::PermissionsExt;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::kernel::marks::Marks;
-use crate::kernel::prepare::{path, unpack};
-use crate::system::process;
+use crate::kernel::prepare::{path, private, settings, unpack};
 
 /// A folder of one kernel, removed at its end; folders of kernels that were killed are removed by the next one.
 pub struct Session {
     folder: PathBuf,
+    /// Its lock, for as long as the kernel runs.
+    _alive: Option<File>,
 }
 
+/// Names libraries that the system loads into every program.
+const PRELOAD: &str = "LD_PRELOAD";
 /// Names the session's folder, in the environment of the kernel that has it.
 const VARIABLE: &str = "FINETUNING_SESSION";
 const NAME: &str = "finetuning-kernel-";
@@ -25,27 +28,21 @@ impl Session {
     /// # Errors
     /// Nothing can be written in the folder for temporary files.
     pub fn new() -> Result<Session, String> {
-        let temporary = std::env::temp_dir();
-        sweep(&temporary);
-        // Everyone can write there, and cells are loaded from it: nobody else may guess the name, make the folder or read it.
-        let mut private = tempfile::Builder::new();
-        private.permissions(PermissionsExt::from_mode(0o700));
-        let made = private.prefix(&format!("{NAME}{}-", std::process::id())).rand_bytes(16).tempdir_in(&temporary);
-        let failed = |error| format!("{}: {error}; the folder for temporary files is named by TMPDIR", temporary.display());
-        let made = made.map_err(failed)?;
+        let folder = private::make(NAME)?;
+        let failed = |error: std::io::Error| format!("{}: {error}; the folder for temporary files is named by TMPDIR", folder.display());
         for name in ["ctx", "comms", "state"] {
-            std::fs::create_dir(made.path().join(name)).map_err(failed)?;
+            std::fs::create_dir(folder.join(name)).map_err(failed)?;
         }
-        Marks::create(&made.path().join("marks")).map_err(failed)?;
-        Ok(Session { folder: made.keep() })
+        Marks::create(&folder.join("marks")).map_err(failed)?;
+        Ok(Session { folder, _alive: None })
     }
 
     /// The session that [`Session::enter`] gave to this process; a program that a cell starts has the variable, but not the
     /// session.
     pub fn entered() -> Option<Session> {
         let folder = PathBuf::from(std::env::var_os(VARIABLE)?);
-        let name = folder.file_name()?.to_str()?.strip_prefix(NAME)?;
-        (pid_of(name) == Some(std::process::id()) && folder.is_dir()).then_some(Session { folder })
+        let is_own = private::owner(&folder, NAME) == Some(std::process::id()) && folder.is_dir();
+        is_own.then(|| Session { _alive: private::hold(&folder), folder })
     }
 
     /// Runs this program anew in this process, with the environment that evcxr and rust-analyzer read; returns only when
@@ -57,6 +54,10 @@ impl Session {
         };
         let mut again = Command::new(&program);
         again.args(std::env::args_os().skip(1)).envs(self.variables(root));
+        if let Some(missing) = missing_preload(&std::env::var_os(PRELOAD).unwrap_or_default()) {
+            eprintln!("{PRELOAD} names {missing}, which is not there; the kernel and its cells run without {PRELOAD}");
+            again.env_remove(PRELOAD);
+        }
         let error = again.exec();
         self.remove();
         format!("{}: {error}", program.display())
@@ -68,6 +69,7 @@ impl Session {
             ("EVCXR_TMPDIR", self.folder.join("ctx").into()),
             ("EVCXR_CONFIG_DIR", self.folder.clone().into()),
         ];
+        variables.extend(evcxr::config_dir().map(|folder| (settings::FOLDER, folder.into())));
         variables.extend(path::with_rustc().map(|path| ("PATH", path)));
         // The source of std that this program carries: the same inference on every machine, with or without rust-src.
         if std::env::var_os("RUST_SRC_PATH").is_none() {
@@ -110,10 +112,9 @@ impl Session {
     ///
     /// # Errors
     /// The folder is gone or full.
-    pub fn configure(&self, optimization_level: &str) -> Result<(), String> {
+    pub fn configure(&self, settings: &str) -> Result<(), String> {
         let file = self.folder.join("evcxr.toml");
-        std::fs::write(&file, format!("[evcxr]\nopt_level = {}\n", toml_edit::Value::from(optimization_level)))
-            .map_err(|error| format!("{}: {error}", file.display()))
+        std::fs::write(&file, settings).map_err(|error| format!("{}: {error}", file.display()))
     }
 
     /// Removes the folder.
@@ -122,19 +123,11 @@ impl Session {
     }
 }
 
-/// The process that a session folder belongs to.
-fn pid_of(name: &str) -> Option<u32> {
-    name.split('-').next()?.parse().ok()
-}
-
-fn sweep(temporary: &Path) {
-    for entry in std::fs::read_dir(temporary).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.strip_prefix(NAME)).and_then(pid_of) else { continue };
-        if !process::exists(pid) {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
+/// The file among those of `LD_PRELOAD` that is not there: each program would say so, the compiler among them, whose words evcxr
+/// has to understand.
+fn missing_preload(files: &OsStr) -> Option<String> {
+    let files = files.to_string_lossy().into_owned();
+    files.split([':', ' ']).find(|file| file.contains('/') && !Path::new(file).exists()).map(str::to_string)
 }
 
 #[cfg(test)]
@@ -142,15 +135,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_folder_is_private_new_and_known_by_its_process() {
+    fn a_session_folder_is_new_and_known_by_its_process() {
         let (first, second) = (Session::new().unwrap(), Session::new().unwrap());
         assert_ne!(first.folder, second.folder);
-        assert_eq!(std::fs::metadata(&first.folder).unwrap().permissions().mode() & 0o777, 0o700);
-        let name = first.folder.file_name().unwrap().to_str().unwrap().strip_prefix(NAME).unwrap();
-        assert_eq!(pid_of(name), Some(std::process::id()));
+        assert_eq!(private::owner(&first.folder, NAME), Some(std::process::id()));
         // This process lives, so nobody sweeps them.
         assert!(first.folder.exists() && second.folder.exists());
         first.remove();
         second.remove();
+    }
+
+    #[test]
+    fn a_missing_file_to_preload_is_found_among_others() {
+        let here = std::env::current_exe().unwrap().display().to_string();
+        let missing = |files: &str| missing_preload(OsStr::new(files));
+        assert_eq!(missing(&format!("libfirst.so:{here}")), None);
+        assert_eq!(missing(&format!("{here} /no/such.so")), Some("/no/such.so".into()));
     }
 }

@@ -11,8 +11,11 @@ use crate::spawn;
 const SOURCE: &str = include_str!("../../../assets/child/support.rs");
 
 /// The folder of libstd, for processes that load cells.
-pub fn library_folder() -> Result<PathBuf, String> {
-    let folder = spawn::output(Command::new("rustc").args(["--print", "target-libdir"]), "rustc does not say where its library is")?;
+pub fn library_folder(root: &Path) -> Result<PathBuf, String> {
+    let mut rustc = Command::new("rustc");
+    // A toolchain that the notebook's folder names is not that of the cells.
+    rustc.args(["--print", "target-libdir"]).current_dir(root);
+    let folder = spawn::output(&mut rustc, "rustc does not say where its library is")?;
     Ok(folder.trim().into())
 }
 
@@ -35,7 +38,7 @@ pub fn library(root: &Path, library_folder: &Path) -> Result<PathBuf, String> {
     std::fs::write(&code, SOURCE).map_err(failed)?;
     let mut rustc = Command::new("rustc");
     rustc.args(["--crate-name", "support", "--edition", "2024", "--crate-type", "cdylib", "-Cprefer-dynamic", "-Copt-level=1", "-o"]);
-    spawn::output(rustc.arg(&made).arg(&code), "rustc could not build the support library")?;
+    spawn::output(rustc.arg(&made).arg(&code).current_dir(root), "rustc could not build the support library")?;
     std::fs::rename(&made, &library).map_err(failed)?;
     Ok(library)
 }

@@ -1,8 +1,8 @@
 //! Raw output bytes of the cell process → text, and what the kernel's own parts say in between, wherever in a line it begins.
 //!
 //! A mark is one line, `\x02K`, the secret of the session, and what is said: a record `{json}`, `X` with the text of an error,
-//! `C` with a kind and a content, `T` with a token of evcxr's, `B` or `E` where the display of a result begins or ends. Who
-//! only prints does not know the secret, so all else is text of the user, whatever it looks like. Two more are known by
+//! `C` with a kind and a content, `T` with a token of evcxr's, `S` with what a thread of an earlier cell prints, `B` or `E` where
+//! the display of a result begins or ends. Who only prints does not know the secret, so all else is text of the user, whatever it looks like. Two more are known by
 //! their place: evcxr's content block, whose first word in a cell is exchanged for a secret one before it is compiled
 //! and which a library may print while a result is displayed, and evcxr's question, which is none until the cell waits.
 
@@ -183,6 +183,11 @@ impl Scanner {
                 Some(ControlFrame::Record(said.into()))
             }
             "X" => Some(ControlFrame::Record(json!({ "error": unescape(text) }).to_string())),
+            "S" => {
+                let (cell, rest) = text.split_once(' ')?;
+                let (name, text) = rest.split_once(' ')?;
+                Some(ControlFrame::Record(json!({ "old": { "cell": cell, "name": name, "text": unescape(text) } }).to_string()))
+            }
             "C" => text.split_once(' ').map(|(kind, content)| ControlFrame::Content(kind.into(), unescape(content))),
             "T" => TOKENS.iter().any(|token| text.starts_with(token)).then(|| ControlFrame::Token(text.into())),
             _ => {
@@ -281,9 +286,9 @@ mod tests {
     fn marks_are_found_at_every_split() {
         let cell = marks().cell("EVCXR_BEGIN_CONTENT text/html\n<b>\né</b>\nEVCXR_END_CONTENT\n");
         let library = "EVCXR_BEGIN_CONTENT text/plain\nx é\nEVCXR_END_CONTENT\n";
-        let says = ["{\"run\":true}", "Xno\\nfile", "TEVCXR_ERROR_OCCURRED", "B", "E"].map(mark);
-        let [run, error, token, begin, end] = says;
-        let whole = format!("a é{run}b{error}{token}{cell}{library}{begin}{library}{end}{library}EVCXR_INPUT_REQUEST:name\nend\n");
+        let says = ["{\"run\":true}", "Xno\\nfile", "S7 stderr a b\\n", "TEVCXR_ERROR_OCCURRED", "B", "E"].map(mark);
+        let [run, error, old, token, begin, end] = says;
+        let whole = format!("a é{run}b{error}{old}{token}{cell}{library}{begin}{library}{end}{library}EVCXR_INPUT_REQUEST:name\nend\n");
         let expected = scanner().push(whole.as_bytes());
         let content = |kind: &str, content: &str| ControlFrame::Content(kind.into(), content.into());
         let after = [
@@ -295,7 +300,8 @@ mod tests {
             ControlFrame::Question("EVCXR_INPUT_REQUEST:name".into()),
             text("end\n"),
         ];
-        assert_eq!(expected[4..], after);
+        assert_eq!(expected[5..], after);
+        assert_eq!(expected[4], ControlFrame::Record(json!({ "old": { "cell": "7", "name": "stderr", "text": "a b\n" } }).to_string()));
         assert_eq!(expected[3], ControlFrame::Record("{\"error\":\"no\\nfile\"}".into()));
         for split in 0..whole.len() {
             let mut scanner = scanner();

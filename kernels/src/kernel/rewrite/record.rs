@@ -78,10 +78,11 @@ impl Record {
         std::env::var_os(FOLDER).map(|folder| Record(folder.into()))
     }
 
-    /// A cell begins.
-    pub fn begin(&self, cell: &str) {
+    /// A cell begins; its number.
+    pub fn begin(&self, cell: &str) -> u64 {
         let number = self.cell().0 + 1;
         let _ = std::fs::write(self.0.join(CELL), format!("{number}\n{cell}"));
+        number
     }
 
     /// How many cells have begun, and the text of the last one.

@@ -15,9 +15,18 @@ use crate::kernel::rewrite::libraries::Libraries;
 use crate::kernel::rewrite::record::{Living, Record};
 use crate::kernel::rewrite::source::{Build, Candidate, candidates};
 use crate::kernel::rewrite::statics;
+use crate::system::process;
 
 /// Set in the environment of cargo: this program is to act as rustc.
 pub const WRAPPER: &str = "FINETUNING_WRAPPER";
+
+/// Set there as well when evcxr asks for a wrapper of its own, as after `:cache 200`.
+const OF_EVCXR: &str = "EVCXR_RUSTC_WRAPPER";
+/// Set there for those crates that evcxr is to keep.
+const CACHES: &str = "EVCXR_CACHE_ENABLED";
+
+/// The number of the cell, for its code to know.
+const NUMBER: &str = "FINETUNING_CELL";
 
 /// The crate that evcxr makes of a cell.
 const CRATE: &str = "ctx";
@@ -30,14 +39,25 @@ const STACK: usize = 256 << 20;
 /// How often statics are found that a constant reads: one may be made of another.
 const ROUNDS: usize = 4;
 
-/// Acts as the compiler that the first argument names.
-pub fn run() -> ! {
+/// Acts as the compiler that the first argument names; comes back when evcxr's own wrapper is to do it, which keeps what
+/// dependencies were compiled to.
+pub fn run() {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let Some((program, words)) = words.split_first() else {
+    // In the place of evcxr's wrapper, this program is called with itself as the compiler of a cell.
+    let twice = words.first().is_some_and(|first| std::env::current_exe().is_ok_and(|program| program == Path::new(first)));
+    let Some((program, words)) = words[usize::from(twice)..].split_first() else {
         eprintln!("a compiler and its arguments are expected");
         std::process::exit(1)
     };
     let is_cell = words.windows(2).any(|pair| pair[0] == "--crate-name" && pair[1] == CRATE);
+    if !is_cell && std::env::var_os(OF_EVCXR).is_some() {
+        // evcxr knows a crate again by the words of this call alone, whatever was written into its files.
+        let is_published = |word: &str| word.contains("/registry/src/") || word.contains("/git/checkouts/");
+        if !words.iter().filter_map(|word| word.to_str()).any(|word| word.ends_with(".rs") && is_published(word)) {
+            process::forget_variables(&[CACHES]);
+        }
+        return;
+    }
     if !is_cell {
         let error = Command::new(program).args(words).exec();
         eprintln!("{}: {error}", program.display());
@@ -127,6 +147,9 @@ impl Call<'_> {
 
     fn run(&self, source: &OsStr, more: &[OsString]) -> std::io::Result<Output> {
         let mut command = Command::new(self.program);
+        if let Some(record) = Record::of_environment() {
+            command.env(NUMBER, record.cell().0.to_string());
+        }
         for word in self.words {
             match word.to_str() {
                 Some(SOURCE) => command.arg(source),

@@ -3,7 +3,8 @@
 //! In: the program and a folder for it to work in. Out: each message of a cell as it arrives, then how the cell ended.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -13,9 +14,9 @@ use jupyter_protocol::{
 };
 use jupyter_zmq_client as zmq;
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::kernel::prepare::private;
 use crate::spawn::{self, Running};
 
 /// How long a kernel may take until it answers for the first time.
@@ -63,12 +64,35 @@ pub struct Execution {
 /// A running kernel; it is ended when this is dropped.
 pub struct Kernel {
     process: Running,
-    folder: TempDir,
+    folder: Private,
     connection: ConnectionInfo,
     shell: zmq::ClientShellConnection,
     stdin: zmq::ClientStdinConnection,
     iopub: zmq::ClientIoPubConnection,
     runtime: Runtime,
+}
+
+/// The client's folder, with the key to its kernel; removed at its end.
+struct Private {
+    path: PathBuf,
+    _alive: Option<File>,
+}
+
+impl Private {
+    fn new() -> Result<Private, String> {
+        let path = private::make("finetuning-client-")?;
+        Ok(Private { _alive: private::hold(&path), path })
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
 }
 
 impl Kernel {
@@ -80,7 +104,7 @@ impl Kernel {
     pub fn start(program: &Path, folder: &Path, variables: &[(&str, &OsStr)]) -> Result<Kernel, String> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(text)?;
         let key = random_hex()?;
-        let private = tempfile::Builder::new().prefix("finetuning-client-").tempdir().map_err(text)?;
+        let private = Private::new()?;
         // The ports are held until the kernel is about to bind them.
         let (ports, held) = runtime.block_on(zmq::peek_ports_with_listeners([127, 0, 0, 1].into(), 5)).map_err(text)?;
         let connection = ConnectionInfo {

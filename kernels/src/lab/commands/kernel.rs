@@ -1,8 +1,8 @@
 //! `cargo lab kernel install | uninstall | list`: the kernel, offered to every Jupyter front end of this machine.
 //!
 //! In: where to and under which name. Out: a kernelspec folder (`kernel.json` and logos) that starts this program, for
-//! JupyterLab, Notebook, VS Code, nbclient, papermill and the console alike. Only specs of this program are replaced or
-//! removed.
+//! JupyterLab, Notebook, VS Code, nbclient, papermill and the console alike, and a package by which papermill can write
+//! parameters in Rust. Only specs of this program are replaced or removed.
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use crate::kernel::prepare::companion::wants_cuda;
 use crate::lab::failure::Failure;
 use crate::lab::machine::companion;
 use crate::lab::machine::kernelspec::{self, is_ours, read};
+use crate::lab::machine::papermill;
 use crate::lab::paths::Paths;
 
 /// What is asked for.
@@ -46,10 +47,16 @@ pub fn run(paths: &Paths, request: Request) -> Result<(), Failure> {
                 kernelspec::write(&folder, display_name, cuda)?;
                 println!("installed: {}", folder.display());
             }
+            for prefix in pythons(to.as_deref()) {
+                papermill::write(&prefix)?.iter().for_each(|module| println!("installed: {} (for papermill)", module.display()));
+            }
         }
         Request::Uninstall { from, name, cuda } => {
             for folder in remove(&kernels_folder(from.as_deref())?, &offers(name, cuda))? {
                 println!("removed: {}", folder.display());
+            }
+            for module in pythons(from.as_deref()).iter().flat_map(|prefix| papermill::remove(prefix)) {
+                println!("removed: {}", module.display());
             }
         }
         Request::List => {
@@ -81,6 +88,15 @@ fn kernels_folder(prefix: Option<&Path>) -> Result<PathBuf, Failure> {
             .ok_or_else(|| Failure::new("there is no home folder to install into", "cargo lab kernel install --prefix FOLDER"))?,
     };
     Ok(data.join("kernels"))
+}
+
+/// Where the Pythons live whose papermill is to know Rust: under the prefix, or that of this user and that of the terminal.
+fn pythons(prefix: Option<&Path>) -> Vec<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|text| !text.is_empty()).map(PathBuf::from);
+    match prefix {
+        Some(prefix) => vec![prefix.into()],
+        None => [variable("HOME").map(|home| home.join(".local")), variable("VIRTUAL_ENV")].into_iter().flatten().collect(),
+    }
 }
 
 /// Jupyter's data folder of this user, as jupyter_core finds it.

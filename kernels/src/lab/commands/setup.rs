@@ -11,7 +11,7 @@ use crate::kernel::prepare::unpack::checksum;
 use crate::lab::failure::Failure;
 use crate::lab::machine::copies::{self, Copy};
 use crate::lab::machine::steps::{Done, say, step};
-use crate::lab::machine::{companion, jupyter, kernelspec, model, python, resources};
+use crate::lab::machine::{companion, jupyter, kernelspec, model, papermill, python, resources};
 use crate::lab::paths::Paths;
 use crate::spawn;
 
@@ -70,6 +70,7 @@ fn configure(paths: &Paths) -> Result<Done, Failure> {
         return Ok(Done::Fresh);
     }
     kernelspec::write(&jupyter::kernelspec_folder(paths), KERNEL_DISPLAY_NAME, false)?;
+    papermill::write(&paths.lab.join("venv"))?;
     let path = jupyter::settings_file(paths);
     let write = std::fs::create_dir_all(path.parent().expect("a file in a folder"))
         .and_then(|()| std::fs::write(&path, format!("{:#}\n", jupyter::settings())));

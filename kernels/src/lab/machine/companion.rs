@@ -50,7 +50,7 @@ pub fn build(root: &Path, cuda: bool) -> Result<Done, Failure> {
     }
     let built = companion::build(root, cuda).map_err(fix)?;
     let _ = std::fs::write(record, lock);
-    let folder = support::library_folder().map_err(fix)?;
+    let folder = support::library_folder(root).map_err(fix)?;
     support::library(root, &folder).map_err(fix)?;
     unpack::unpack_std_source(root).map_err(fix)?;
     analysis::manifest(root, &built).map_err(fix)?;

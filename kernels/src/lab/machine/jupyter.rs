@@ -13,7 +13,7 @@ use notebooks::ipynb::{KERNEL_DISPLAY_NAME, KERNEL_NAME};
 use serde_json::{Value, json};
 
 use crate::lab::failure::Failure;
-use crate::lab::machine::{kernelspec, python};
+use crate::lab::machine::{kernelspec, papermill, python};
 use crate::lab::paths::Paths;
 use crate::spawn::{self, Running};
 use crate::system::machine;
@@ -40,10 +40,10 @@ pub fn settings_file(paths: &Paths) -> PathBuf {
     paths.lab.join("venv/share/jupyter/lab/settings/overrides.json")
 }
 
-/// Whether kernelspec and settings are there and as they should be.
+/// Whether kernelspec, settings and papermill's package are there and as they should be.
 pub fn is_installed(paths: &Paths) -> bool {
     let set = std::fs::read_to_string(settings_file(paths)).is_ok_and(|text| serde_json::from_str::<Value>(&text).ok() == Some(settings()));
-    set && kernelspec::is_written(&kernelspec_folder(paths), KERNEL_DISPLAY_NAME, false)
+    set && kernelspec::is_written(&kernelspec_folder(paths), KERNEL_DISPLAY_NAME, false) && papermill::is_written(&paths.lab.join("venv"))
 }
 
 /// Whether Jupyter knows our kernel, as whoever set it up wrote it.

@@ -10,6 +10,7 @@ pub mod resources;
 
 pub mod companion;
 pub mod kernelspec;
+pub mod papermill;
 pub mod python;
 
 pub mod model;

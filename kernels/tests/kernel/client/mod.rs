@@ -98,10 +98,15 @@ pub fn plain(traceback: &Value) -> String {
 impl Client {
     /// Starts a kernel with the crate `companion.rs` in the place of the companion.
     pub fn start() -> Client {
-        RUNTIME.block_on(Client::connect())
+        Client::start_with(|_| {})
     }
 
-    async fn connect() -> Client {
+    /// Starts one in other surroundings.
+    pub fn start_with(change: impl FnOnce(&mut Command)) -> Client {
+        RUNTIME.block_on(Client::connect(change))
+    }
+
+    async fn connect(change: impl FnOnce(&mut Command)) -> Client {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kernel-{}", std::process::id()));
         std::fs::create_dir_all(folder.join("deps")).unwrap();
         let library = folder.join(format!("{}finetuning{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
@@ -122,15 +127,12 @@ impl Client {
         std::fs::write(&file, serde_json::to_vec(&info).unwrap()).unwrap();
         std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         drop(listeners);
-        let kernel = Command::new(env!("CARGO_BIN_EXE_lab"))
-            .arg("kernel")
-            .arg(&file)
-            .env("FINETUNING_COMPANION", &library)
-            .env("FINETUNING_COMPANION_SOURCE", source)
-            .env("FINETUNING_HISTORY", folder.join(format!("history-{}.jsonl", ports[0])))
-            .env("JPY_PARENT_PID", std::process::id().to_string())
-            .spawn()
-            .unwrap();
+        let mut kernel = Command::new(env!("CARGO_BIN_EXE_lab"));
+        kernel.arg("kernel").arg(&file).env("FINETUNING_COMPANION", &library).env("FINETUNING_COMPANION_SOURCE", source);
+        kernel.env("FINETUNING_HISTORY", folder.join(format!("history-{}.jsonl", ports[0])));
+        kernel.env("JPY_PARENT_PID", std::process::id().to_string());
+        change(&mut kernel);
+        let kernel = kernel.spawn().unwrap();
         let identity = zmq::peer_identity_for_session(&session).unwrap();
         let started = Instant::now();
         // The sockets are there when the kernel has bound them.
@@ -341,6 +343,14 @@ impl Client {
     /// Sends shutdown_request on the control channel.
     pub fn shutdown(&mut self, restart: bool) -> Value {
         self.ask_control("shutdown_request", json!({ "restart": restart }))
+    }
+
+    /// The text of a stream that has come for a request after its end.
+    pub fn late(&self, id: &str, name: &str) -> String {
+        let belongs = |message: &&JupyterMessage| message.parent_header.as_ref().is_some_and(|parent| parent.msg_id == id);
+        let contents = self.early.iter().filter(belongs).filter(|message| message.message_type() == "stream");
+        let contents = contents.map(|message| serde_json::to_value(&message.content).unwrap());
+        contents.filter(|content| content["name"] == name).map(|content| content["text"].as_str().unwrap().to_string()).collect()
     }
 
     /// Waits for the end of the process.
