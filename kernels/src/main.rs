@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use finetuning_kernel::{kernel, lab};
 
 fn main() -> ExitCode {
+    lab::compiler_hook();
     kernel::runtime_hook();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let Some(connection) = lab::connection_file(&arguments) else { return lab::main() };

@@ -8,6 +8,7 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use clap_complete::Shell;
 
+use crate::lab::commands::export;
 use crate::lab::commands::grade::TRUST;
 use crate::lab::commands::kernel::{self, Request};
 use crate::lab::failure::Failure;
@@ -33,7 +34,9 @@ cargo lab grade [folder ...]  who solved which exercise; --help says what is tru
   --run                       run the learners' notebooks and believe the run alone
   --csv, --markdown           the table in that form
 cargo lab book [folder]       the lessons as pages that need no server, with search and charts (default: .lab/book)
-cargo lab export <notebook>   write a cargo project that prints what the notebook prints; a folder may follow
+cargo lab export <notebook>   write a cargo project that prints what the notebook prints, and build it; a folder may follow
+  --path                      with the companion in its folder here, and not in its repository
+  --no-build                  only write it
 cargo lab bench               measure the kernel beside stock evcxr_jupyter
   --quick                     without the companion crate, which the stock kernel compiles for minutes
 cargo lab kernel install      offer the kernel to every Jupyter of this user, as `rust`
@@ -89,10 +92,7 @@ pub enum Command {
     Book {
         folder: Option<PathBuf>,
     },
-    Export {
-        notebook: String,
-        folder: Option<PathBuf>,
-    },
+    Export(export::Request),
     Kernel(Request),
     /// Help, or a script for a shell.
     Print(String),
@@ -186,7 +186,9 @@ fn grammar() -> clap::Command {
         .subcommand(
             command("export", "write a cargo project that prints what the notebook prints")
                 .arg(notebook)
-                .arg(Arg::new("folder").value_parser(value_parser!(PathBuf)).help("where to write it (default: beside the current place)")),
+                .arg(Arg::new("folder").value_parser(value_parser!(PathBuf)).help("where to write it (default: beside the current place)"))
+                .arg(flag("path", "with the companion in its folder here, and not in its repository"))
+                .arg(flag("no-build", "only write it")),
         )
         .subcommand(command("bench", "measure the kernel").arg(flag("quick", "without the companion crate")))
         .subcommand(kernels)
@@ -232,10 +234,12 @@ pub fn parse(words: &[String]) -> Result<Command, Failure> {
             },
         },
         Some(("book", found)) => Command::Book { folder: found.get_one("folder").cloned() },
-        Some(("export", found)) => Command::Export {
+        Some(("export", found)) => Command::Export(export::Request {
             notebook: found.get_one::<String>("notebook").cloned().unwrap_or_default(),
             folder: found.get_one("folder").cloned(),
-        },
+            path: found.get_flag("path"),
+            build: !found.get_flag("no-build"),
+        }),
         Some(("bench", found)) => Command::Bench { quick: found.get_flag("quick") },
         Some(("kernel", found)) => Command::Kernel(kernel(found)),
         Some((_, found)) => {
@@ -320,8 +324,11 @@ mod tests {
         assert!(matches!(words("grade --help"), Ok(Command::Print(text)) if text.contains("What is trusted")));
         assert_eq!(words("book"), Ok(Command::Book { folder: None }));
         assert_eq!(words("book site"), Ok(Command::Book { folder: Some("site".into()) }));
-        assert_eq!(words("export 1"), Ok(Command::Export { notebook: "1".into(), folder: None }));
-        assert_eq!(words("export a.ipynb b"), Ok(Command::Export { notebook: "a.ipynb".into(), folder: Some("b".into()) }));
+        let export = |notebook: &str, folder: Option<&str>, path, build| {
+            Ok(Command::Export(export::Request { notebook: notebook.into(), folder: folder.map(PathBuf::from), path, build }))
+        };
+        assert_eq!(words("export 1"), export("1", None, false, true));
+        assert_eq!(words("export a.ipynb b --path --no-build"), export("a.ipynb", Some("b"), true, false));
         assert_eq!(words("bench --quick"), Ok(Command::Bench { quick: true }));
         assert_eq!(words("--help"), Ok(Command::Print(HELP.into())));
         assert!(matches!(words("run --help"), Ok(Command::Print(text)) if text.contains("cargo lab run") && text.contains("--write")));

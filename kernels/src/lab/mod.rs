@@ -9,6 +9,8 @@
 pub(crate) mod failure;
 pub(crate) mod paths;
 
+mod repository;
+
 mod client;
 mod machine;
 mod project;
@@ -27,6 +29,13 @@ use cli::Command;
 use commands::{bench, book, build, check, clean, doctor, export, grade, kernel, open, reset, run, serve, setup};
 use paths::Paths;
 
+/// Becomes the compiler of an exported project, when cargo started this program as one; call it first.
+pub fn compiler_hook() {
+    if let Some(build) = std::env::var_os(project::served::BUILT) {
+        project::served::run(build.as_ref());
+    }
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -44,7 +53,7 @@ pub fn main() -> ExitCode {
         Command::Grade { folders, run, form } => grade::grade(&paths, &folders, run, form),
         Command::Book { folder } => book::book(&paths, folder.as_deref()),
         Command::Bench { quick } => bench::bench(&paths, quick),
-        Command::Export { notebook, folder } => export::export(&paths, &notebook, folder.as_deref()),
+        Command::Export(request) => export::export(&paths, &request),
         Command::Kernel(request) => kernel::run(&paths, request),
         Command::Print(text) => {
             print!("{text}");

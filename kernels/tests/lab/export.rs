@@ -16,7 +16,7 @@ fn ok(output: Output) -> String {
 }
 
 fn export(notebook: &Path, folder: &Path) -> Output {
-    Command::new(LAB).arg("export").arg(notebook).arg(folder).output().unwrap()
+    Command::new(LAB).arg("export").arg(notebook).arg(folder).arg("--no-build").output().unwrap()
 }
 
 /// rustc for an exported project.

@@ -11,18 +11,31 @@ use crate::kernel::engine::evaluate::Evaluation;
 use crate::kernel::engine::repl::Engine;
 use crate::kernel::lock::lock;
 use crate::kernel::messages::errors::Failure;
+use crate::kernel::prepare::{companion, path};
 use crate::kernel::protocol::wire::Request;
 use crate::kernel::shared::{Job, Shared};
 use crate::system::machine;
 
+/// What a cell says while it waits for the companion.
+const COMPILES: &str = "the companion crate is compiled for this compiler, once: about ten minutes on two cores, and it needs the network";
+
 /// Starts evcxr and works until the queue closes.
 pub fn work(shared: &Arc<Shared>, jobs: &Receiver<Job>) {
+    let mut first = None;
+    if companion::is_missing(&path::root()) {
+        // The cell that has to wait for it shows what compiles.
+        first = jobs.recv().ok();
+        if let Some(Job::Execute(request)) = &first {
+            *lock(&shared.running) = Some(Arc::clone(&request.header));
+            shared.iopub.stream("stderr", format!("{COMPILES}\n"), Some(&request.header));
+        }
+    }
     let mut engine = catch_unwind(|| Engine::start(shared)).unwrap_or_else(|_| Err("evcxr panicked while it started".into()));
     // The end of the kernel stops a start that is on its way.
     if let Some(error) = engine.as_ref().err().filter(|_| !shared.is_ending()) {
         eprintln!("the kernel cannot evaluate cells: {error}");
     }
-    let mut first = jobs.try_recv().ok();
+    first = first.or_else(|| jobs.try_recv().ok());
     if let (Ok(engine), None) = (&mut engine, &first) {
         engine.warm_up();
     }

@@ -12,6 +12,7 @@ use crate::kernel::engine::output::Output;
 use crate::kernel::marks::{MARKS, Marks};
 use crate::kernel::messages::lost::Lost;
 use crate::kernel::prepare::settings::Settings;
+use crate::kernel::prepare::package::Package;
 use crate::kernel::prepare::{analysis, companion, path, support, unpack};
 use crate::kernel::process::runner;
 use crate::kernel::rewrite::record::{self, Record};
@@ -19,6 +20,8 @@ use crate::kernel::rewrite::rustc;
 use crate::kernel::shared::Shared;
 use crate::spawn;
 
+/// Names the folder with the lessons' models and data, for the companion.
+const ASSETS: &str = "FINETUNING_ASSETS";
 /// Items that every cell sees. An expression is shown through a trait, which saves evcxr a failing build; the tokens that evcxr's
 /// code prints, and the error of a `?`, which it prints by `eprintln!("{}", error)` with exactly this name, are known by these
 /// words and become marks. The first `?` of a session makes evcxr compile twice, so it stands here.
@@ -124,6 +127,10 @@ impl Engine {
             .env(record::FOLDER, &folder)
             .env(runner::SUPPORT, support)
             .env(runner::COMPANION, &companion.library);
+        if Package::own().is_some() && std::env::var_os(ASSETS).is_none() {
+            // The companion knows the folder that it was compiled in, which is on another machine.
+            command.env(ASSETS, root.join("notebooks"));
+        }
         spawn::tie(&mut command);
         let analysis = analysis::manifest(&root, &companion)?;
         let settings = Settings::read(&notebook);

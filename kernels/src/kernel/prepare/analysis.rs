@@ -13,6 +13,7 @@ use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value};
 
 use crate::kernel::prepare::companion::Companion;
 use crate::kernel::prepare::fresh;
+use crate::kernel::prepare::package::{Package, Source};
 use crate::kernel::prepare::unpack::checksum;
 use crate::spawn;
 
@@ -35,16 +36,6 @@ pub fn manifest(root: &Path, companion: &Companion) -> Result<PathBuf, String> {
     Ok(folder.join("finetuning"))
 }
 
-/// A crate as cargo resolved it.
-struct Crate {
-    name: String,
-    library: String,
-    edition: String,
-    source: String,
-    features: Vec<String>,
-    dependencies: Vec<String>,
-}
-
 /// The features of the companion, but that of CUDA: what belongs to a feature that is off is no type here.
 fn features(root: &Path) -> Vec<String> {
     let manifest = std::fs::read_to_string(root.join("lib/Cargo.toml")).unwrap_or_default();
@@ -54,7 +45,11 @@ fn features(root: &Path) -> Vec<String> {
     names.filter(|name| !["default", "cuda"].contains(&name.as_str())).collect()
 }
 
-fn crates(root: &Path) -> Option<Vec<Crate>> {
+/// The crates whose types reach cells: those of the package, else as cargo resolved them.
+pub fn crates(root: &Path) -> Option<Vec<Source>> {
+    if let Some(package) = Package::own() {
+        return Some(package.crates.clone());
+    }
     let run = |program: &str, words: &[&str]| spawn::output(Command::new(program).args(words).current_dir(root), program).ok();
     // Crates of other platforms are not on this machine.
     let host = run("rustc", &["--print", "host-tuple"])?;
@@ -70,11 +65,11 @@ fn crates(root: &Path) -> Option<Vec<Crate>> {
         let is_library =
             |target: &Json| array(&target["kind"]).iter().any(|kind| ["lib", "rlib"].contains(&kind.as_str().unwrap_or_default()));
         let target = array(&package["targets"]).into_iter().find(is_library)?;
-        Some(Crate {
+        Some(Source {
             name: text(&package["name"]),
             library: text(&target["name"]),
             edition: text(&package["edition"]),
-            source: text(&target["src_path"]),
+            source: text(&target["src_path"]).into(),
             features: array(&node["features"]).iter().map(text).filter(|feature| feature != "default").collect(),
             dependencies: array(&node["deps"])
                 .iter()
@@ -86,12 +81,12 @@ fn crates(root: &Path) -> Option<Vec<Crate>> {
     Some(found.collect())
 }
 
-fn write(folder: &Path, companion: &Companion, features: &[String], crates: &[Crate]) -> std::io::Result<()> {
-    let own = Crate {
+fn write(folder: &Path, companion: &Companion, features: &[String], crates: &[Source]) -> std::io::Result<()> {
+    let own = Source {
         name: "finetuning".into(),
         library: "finetuning".into(),
         edition: "2024".into(),
-        source: companion.source.to_string_lossy().into_owned(),
+        source: companion.source.clone(),
         features: features.to_vec(),
         dependencies: crates.iter().map(|found| found.name.clone()).collect(),
     };
@@ -100,7 +95,7 @@ fn write(folder: &Path, companion: &Companion, features: &[String], crates: &[Cr
         manifest["workspace"] = Item::Table(Table::new());
         manifest["package"] =
             section([("name", found.name.as_str().into()), ("version", "0.0.0".into()), ("edition", found.edition.as_str().into())]);
-        manifest["lib"] = section([("name", found.library.as_str().into()), ("path", found.source.as_str().into())]);
+        manifest["lib"] = section([("name", found.library.as_str().into()), ("path", found.source.to_string_lossy().into_owned().into())]);
         let features = found.features.iter().map(|feature| (feature.as_str(), Array::new().into()));
         manifest["features"] = section(features.chain([("default", found.features.iter().collect::<Array>().into())]));
         manifest["dependencies"] = section(found.dependencies.iter().map(|name| (name.as_str(), on_folder(Path::new("..").join(name)))));
@@ -143,7 +138,7 @@ mod tests {
         let found = crates(&crate::kernel::prepare::path::root()).unwrap();
         for name in PASSED_ON {
             let found = found.iter().find(|found| found.name == name).unwrap_or_else(|| panic!("{name}"));
-            assert!(Path::new(&found.source).exists(), "{}", found.source);
+            assert!(found.source.exists(), "{}", found.source.display());
         }
         let features = features(&crate::kernel::prepare::path::root());
         for name in ["course", "documents", "quality"] {

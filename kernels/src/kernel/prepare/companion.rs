@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::kernel::prepare::fresh;
+use crate::kernel::prepare::package::Package;
 use crate::spawn;
+
+/// The file of the dynamic library.
+pub const NAME: &str = if cfg!(target_os = "macos") { "libfinetuning.dylib" } else { "libfinetuning.so" };
 
 /// Set in kernels whose companion is built for CUDA.
 pub const CUDA: &str = "FINETUNING_CUDA";
@@ -39,6 +43,10 @@ pub fn build(root: &Path, cuda: bool) -> Result<Companion, String> {
         let build = archive.parent().expect("a library lies in a folder");
         let mut cargo = cargo();
         cargo.args(["build", "--lib"]).current_dir(root);
+        if Package::own().is_some() {
+            // The other members of the workspace are not compiled anew with a package.
+            cargo.args(["--package", "finetuning", "--package", "finetuning-compute", "--package", "finetuning-unify"]);
+        }
         if cuda {
             check_nvcc()?;
             cargo.args(["--features", "finetuning/cuda"]);
@@ -51,6 +59,11 @@ pub fn build(root: &Path, cuda: bool) -> Result<Companion, String> {
     }
     link(root, &companion)?;
     Ok(companion)
+}
+
+/// Whether a kernel would have to compile the companion before its first cell.
+pub fn is_missing(root: &Path) -> bool {
+    find(root, wants_cuda()).is_ok_and(|found| found.archive.is_some_and(|archive| !archive.exists()))
 }
 
 /// The companion, linked anew if cargo has built it since, and built if it never was.
@@ -98,16 +111,26 @@ pub fn find(root: &Path, cuda: bool) -> Result<Companion, String> {
     let folder = program.parent().unwrap_or(Path::new("/"));
     // A test program lies one folder deeper.
     let build = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    let source = root.join("lib/src/lib.rs");
+    let build = match Package::own().filter(|_| !cuda).map(Package::rebuilt) {
+        // A package brings it, made for this compiler.
+        Some(None) => {
+            let library = build.join("companion").join(NAME);
+            return Ok(Companion { library, archive: None, dependencies: build.join("deps"), source });
+        }
+        Some(Some(folder)) => &folder.join("debug"),
+        None => build,
+    };
     // The build for CUDA has a folder of its own beside it.
     let build = match build.file_name().filter(|_| cuda) {
         Some(profile) => build.with_file_name("cuda").join(profile),
         _ => build.to_path_buf(),
     };
     Ok(Companion {
-        library: build.join("companion").join(format!("{}finetuning{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)),
+        library: build.join("companion").join(NAME),
         archive: Some(build.join("libfinetuning.rlib")),
         dependencies: build.join("deps"),
-        source: root.join("lib/src/lib.rs"),
+        source,
     })
 }
 

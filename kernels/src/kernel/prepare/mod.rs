@@ -6,6 +6,7 @@
 //! Imports: marks, spawn, system.
 
 pub mod fresh;
+pub mod package;
 pub mod path;
 pub mod unpack;
 

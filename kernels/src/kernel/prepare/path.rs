@@ -3,11 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-/// The repository: `FINETUNING_ROOT`, or the one this program was built in.
+use crate::kernel::prepare::package::Package;
+
+/// The repository: `FINETUNING_ROOT`, the tree of the package that this program belongs to, or the one this program was built in.
 pub fn root() -> PathBuf {
-    match std::env::var_os("FINETUNING_ROOT") {
-        Some(root) => root.into(),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a crate folder lies in the workspace").into(),
+    match (std::env::var_os("FINETUNING_ROOT"), Package::own()) {
+        (Some(root), _) => root.into(),
+        (None, Some(package)) => package.root.clone(),
+        (None, None) => Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a crate folder lies in the workspace").into(),
     }
 }
 

@@ -1,11 +1,15 @@
 //! What a notebook's `:dep` lines ask for, and where it lies → the manifest of its project.
 
+use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value};
 
 /// The workspace's own manifest: its profile makes the program as fast as the cells.
 const WORKSPACE: &str = include_str!("../../../../Cargo.toml");
+
+/// The companion's crates that compute; the workspace compiles them as its own.
+const COMPANION: [&str; 2] = ["finetuning", "finetuning-compute"];
 
 /// A crate and how it is asked for: a version, or a table as in a manifest.
 pub type Dependency = (String, Value);
@@ -36,6 +40,72 @@ pub fn on_folder(name: &str, folder: &Path) -> Dependency {
     (name.into(), table([("path", folder.to_string_lossy().into_owned().into())]))
 }
 
+/// A dependency on a crate in a repository, at a commit if one is known.
+pub fn on_repository(name: &str, address: &str, commit: Option<&str>) -> Dependency {
+    let mut wish = table([("git", address.into())]);
+    if let (Some(table), Some(commit)) = (wish.as_inline_table_mut(), commit) {
+        table.insert("rev", commit.into());
+    }
+    (name.into(), wish)
+}
+
+/// cargo's settings for this machine alone: the crate of a repository is taken from a folder.
+pub fn patch(address: &str, name: &str, folder: &Path) -> String {
+    let mut settings = DocumentMut::new();
+    let mut crates = Table::new();
+    crates.insert(name, Item::Value(on_folder(name, folder).1));
+    let mut addresses = Table::new();
+    addresses.set_implicit(true);
+    addresses.insert(address, Item::Table(crates));
+    settings.insert("patch", Item::Table(addresses));
+    settings.to_string()
+}
+
+/// The names of all packages in a lock file.
+pub fn locked(lock: &str) -> HashSet<String> {
+    packages(lock, false)
+}
+
+/// The names of those that come from elsewhere: they are the same in every project.
+pub fn fetched(lock: &str) -> HashSet<String> {
+    packages(lock, true)
+}
+
+fn packages(lock: &str, fetched: bool) -> HashSet<String> {
+    let lock: DocumentMut = lock.parse().unwrap_or_default();
+    let packages = lock.get("package").and_then(Item::as_array_of_tables).into_iter().flatten();
+    packages.filter(|package| !fetched || package.contains_key("source")).filter_map(|package| Some(package.get("name")?.as_str()?.to_string())).collect()
+}
+
+/// The level at which the workspace compiles its own crates, the companion among them.
+pub fn workspace_level() -> i64 {
+    let workspace: DocumentMut = WORKSPACE.parse().expect("cargo has read it");
+    workspace["profile"]["dev"]["opt-level"].as_integer().unwrap_or(2)
+}
+
+/// The workspace's profile for a project with these packages: what it says of others goes, and the companion, which is no member here,
+/// is compiled as there.
+fn profile(packages: &HashSet<String>) -> DocumentMut {
+    let mut profile: DocumentMut = WORKSPACE.parse().expect("cargo has read it");
+    profile.retain(|key, _| key == "profile");
+    let level = workspace_level();
+    if let Some(of) = profile["profile"]["dev"]["package"].as_table_mut() {
+        of.retain(|name, _| name == "*" || packages.contains(name));
+        for name in COMPANION.into_iter().filter(|name| packages.contains(*name)) {
+            let mut table = Table::new();
+            table.insert("opt-level", Item::Value(level.into()));
+            of.insert(name, Item::Table(table));
+        }
+        // The remarks of the workspace speak of its other crates.
+        of.iter_mut().for_each(|(_, item)| {
+            if let Some(table) = item.as_table_mut() {
+                table.decor_mut().set_prefix("");
+            }
+        });
+    }
+    profile
+}
+
 /// A dependency on a version with features.
 pub fn on_version(name: &str, version: &str, features: &[&str]) -> Dependency {
     (name.into(), table([("version", version.into()), ("features", features.iter().copied().collect::<Array>().into())]))
@@ -57,8 +127,9 @@ fn package_name(manifest: &Path) -> Result<String, String> {
     name.map(String::from).ok_or_else(|| format!("{}: it names no package", manifest.display()))
 }
 
-/// The text of the manifest of a project in `folder`, of a notebook in `home`; both absolute and without links.
-pub fn manifest(name: &str, dependencies: &[Dependency], home: &Path, folder: &Path) -> String {
+/// The text of the manifest of a project in `folder`, of a notebook in `home`; both absolute and without links. `packages` are all that
+/// cargo builds for it, as far as they are known.
+pub fn manifest(name: &str, dependencies: &[Dependency], packages: &HashSet<String>, home: &Path, folder: &Path) -> String {
     let mut manifest = DocumentMut::new();
     let mut package = Table::new();
     for (key, value) in [("name", Value::from(name)), ("version", "0.1.0".into()), ("edition", "2024".into()), ("publish", false.into())] {
@@ -73,9 +144,7 @@ pub fn manifest(name: &str, dependencies: &[Dependency], home: &Path, folder: &P
     let mut workspace = Table::new();
     workspace.decor_mut().set_prefix("\n# A project of its own, wherever it lies.\n");
     manifest.insert("workspace", Item::Table(workspace));
-    let mut profile: DocumentMut = WORKSPACE.parse().expect("cargo has read it");
-    profile.retain(|key, _| key == "profile");
-    format!("{manifest}{profile}")
+    format!("{manifest}{}", profile(packages))
 }
 
 /// A wish whose path, which the notebook gives from its own folder, is seen from the project's.
@@ -134,7 +203,13 @@ mod tests {
         for folder in ["/no-such/a\"b", "/no-such/a\\b", "/no-such/a\u{200b}b", "/no-such/it's", "/no-such/é\tü"] {
             let text = format!("{{ path = {} }}", Value::from(folder));
             let found = dependencies(&[("odd".into(), text)], Path::new("/nb")).unwrap();
-            let written = manifest("x", &[found, vec![on_folder("own", Path::new(folder))]].concat(), Path::new("/nb"), Path::new("/x"));
+            let written = manifest(
+                "x",
+                &[found, vec![on_folder("own", Path::new(folder))]].concat(),
+                &HashSet::new(),
+                Path::new("/nb"),
+                Path::new("/x"),
+            );
             let read: DocumentMut = written.parse().unwrap_or_else(|error| panic!("{error}\n{written}"));
             for name in ["odd", "own"] {
                 let path = read["dependencies"][name]["path"].as_str().unwrap();
@@ -146,6 +221,26 @@ mod tests {
         }
         let error = dependencies(&[("odd".into(), "{ path = \"a }".into())], Path::new("/nb")).unwrap_err();
         assert!(error.starts_with(":dep odd = { path = \"a }: "), "{error}");
+    }
+
+    #[test]
+    fn the_companion_is_compiled_as_in_the_workspace_and_no_other_crate_is_named() {
+        let packages = HashSet::from(["finetuning", "finetuning-compute", "half"].map(String::from));
+        let text = manifest("x", &[], &packages, Path::new("/nb"), Path::new("/x"));
+        let read: DocumentMut = text.parse().unwrap();
+        let of = &read["profile"]["dev"]["package"];
+        let levels: Vec<_> = of.as_table().unwrap().iter().map(|(name, item)| (name, item["opt-level"].as_integer().unwrap())).collect();
+        assert_eq!(levels, [("*", 1), ("half", 3), ("finetuning", 2), ("finetuning-compute", 2)], "{text}");
+        assert!(!text.contains("rust-analyzer"), "{text}");
+    }
+
+    #[test]
+    fn a_repository_is_named_in_the_manifest_and_its_folder_in_the_settings_alone() {
+        let address = "https://example.org/a b.git";
+        let (name, wish) = on_repository("finetuning", address, Some("0123"));
+        assert_eq!((name.as_str(), wish["git"].as_str(), wish["rev"].as_str()), ("finetuning", Some(address), Some("0123")));
+        let settings: DocumentMut = patch(address, "finetuning", Path::new("/r/lib")).parse().unwrap();
+        assert_eq!(settings["patch"][address]["finetuning"]["path"].as_str(), Some("/r/lib"));
     }
 
     #[test]

@@ -25,8 +25,8 @@ pub struct Program {
     pub waits: bool,
 }
 
-/// What stands around the cells; values are shown as in the kernel, where a type's own `evcxr_display` goes first.
-const TAIL: &str = r#"
+/// What stands around the cells, each with the word that needs it.
+const FAILURE: &str = r#"
 /// Whatever `?` finds.
 struct Failure(String);
 
@@ -41,7 +41,8 @@ impl std::fmt::Debug for Failure {
         f.write_str(&self.0)
     }
 }
-
+"#;
+const SHELL_LINE: &str = r#"
 /// Runs a line that the notebook gives to the shell.
 fn shell_line(line: &str) {
     let _ = std::io::Write::flush(&mut std::io::stdout());
@@ -49,7 +50,9 @@ fn shell_line(line: &str) {
         eprintln!("{line}: {error}");
     }
 }
-
+"#;
+/// Values are shown as in the kernel, where a type's own `evcxr_display` goes first.
+const SHOW_VALUE: &str = r#"
 /// Prints the value of a cell.
 trait ShowValue {
     fn evcxr_display(&self);
@@ -64,6 +67,11 @@ impl<T: std::fmt::Debug + ?Sized> ShowValue for T {
     }
 }
 "#;
+/// What the kernel does for its cells' speed.
+const KEEP_MEMORY: &str = "\
+// As in the kernel: memory that is freed stays in the program for the next pass.
+finetuning::compute::memory::keep_memory(true);
+";
 
 /// One piece of a cell.
 struct Piece<'a> {
@@ -81,11 +89,11 @@ enum Role {
     Value,
 }
 
-/// Writes the program; `folder` is the notebook's folder as seen from the program's.
+/// Writes the program; `folder` is where its files lie as seen from its own folder, if it has some.
 ///
 /// # Errors
 /// A cell that is no Rust, with its place.
-pub fn program(title: &str, cells: &[NotebookCell], folder: &str) -> Result<Program, String> {
+pub fn program(title: &str, cells: &[NotebookCell], folder: Option<&str>) -> Result<Program, String> {
     let mut program = Program::default();
     let mut sources = Vec::new();
     for (place, cell) in cells.iter().enumerate() {
@@ -140,10 +148,23 @@ pub fn program(title: &str, cells: &[NotebookCell], folder: &str) -> Result<Prog
         body += "\n\n";
     }
     let (asynchronous, attribute) = if program.waits { ("async ", "#[tokio::main]\n") } else { ("", "") };
+    // Cells that neither ask nor return cannot fail.
+    let fails = body.contains('?') || body.contains("return");
+    let (result, end) = if fails { (" -> std::result::Result<(), Failure>", "Ok(())\n") } else { ("", "") };
+    let mut start = String::new();
+    if let Some(folder) = folder {
+        start += &format!(
+            "// Where the files lie that the cells read.\nlet _ = std::env::set_current_dir(concat!(env!(\"CARGO_MANIFEST_DIR\"), {:?}));\n",
+            format!("/{folder}")
+        );
+    }
+    if body.contains("finetuning") || items.contains("finetuning") {
+        start += KEEP_MEMORY;
+    }
+    let helpers = [(fails, FAILURE), (body.contains("shell_line("), SHELL_LINE), (body.contains(".evcxr_display()"), SHOW_VALUE)];
+    let helpers: String = helpers.into_iter().filter(|(needed, _)| *needed).map(|(_, text)| text).collect();
     program.text = format!(
-        "//! {title}\n\n#![allow(unused)]\n\n{items}\n\n{attribute}{asynchronous}fn main() -> std::result::Result<(), Failure> {{\n\
-        // The notebook's folder, where its cells read and write, if it is on this machine.\n\
-        let _ = std::env::set_current_dir(concat!(env!(\"CARGO_MANIFEST_DIR\"), {folder:?}));\n\n{body}{}Ok(())\n}}\n{TAIL}",
+        "//! {title}\n\n#![allow(unused)]\n\n{items}\n\n{attribute}{asynchronous}fn main(){result} {{\n{start}\n{body}{}{end}}}\n{helpers}",
         "}\n".repeat(blocks)
     );
     Ok(program)
@@ -274,7 +295,7 @@ mod tests {
             ":dep regex = \"1\"\n:dep é\n:dep ./tools\n!echo \"a\"\nuse std::fmt::Debug;\nfn f() -> i32 { 1 }\nlet é = f(); // one\né + 1 // two",
             "use std::fmt::Debug;\nfor _ in 0..2 {}",
         ];
-        let program = program("t", &cells(&sources), "/..").unwrap();
+        let program = program("t", &cells(&sources), None).unwrap();
         let any = || "\"*\"".to_string();
         assert_eq!(program.dependencies, [("regex".into(), "\"1\"".into()), ("é".into(), any()), ("./tools".into(), any())]);
         assert!(program.text.contains("shell_line(\"echo \\\"a\\\"\");"), "{}", program.text);
@@ -287,14 +308,32 @@ mod tests {
 
     #[test]
     fn a_second_definition_begins_a_block() {
-        let program = program("t", &cells(&["fn f() -> i32 { 1 }", "f()", "fn f() -> i32 { 2 }\nf()"]), "").unwrap();
+        let program = program("t", &cells(&["fn f() -> i32 { 1 }", "f()", "fn f() -> i32 { 2 }\nf()"]), None).unwrap();
         let body = program.text.split_once("fn main").unwrap().1;
-        assert!(body.contains("{\nfn f() -> i32 { 2 }\n(f()).evcxr_display();\n\n}\nOk(())"), "{body}");
+        assert!(body.contains("{\nfn f() -> i32 { 2 }\n(f()).evcxr_display();\n\n}\n}\n"), "{body}");
+    }
+
+    #[test]
+    fn only_the_helpers_that_are_used_come_along() {
+        let parts = ["struct Failure", "fn shell_line", "trait ShowValue", "keep_memory", "set_current_dir"];
+        for (source, folder, used) in [
+            ("println!(\"{}\", 1);", None, vec![]),
+            ("let n: i32 = \"1\".parse()?;", None, vec![0]),
+            ("!ls", None, vec![1]),
+            ("1 + 1", None, vec![2]),
+            ("use finetuning::*;", Some("files"), vec![3, 4]),
+        ] {
+            let text = program("t", &cells(&[source]), folder).unwrap().text;
+            let found: Vec<usize> = (0..parts.len()).filter(|part| text.contains(parts[*part])).collect();
+            assert_eq!(found, used, "{text}");
+            assert_eq!(text.contains("Ok(())"), used.contains(&0), "{text}");
+        }
+        assert!(program("t", &[], Some("files")).unwrap().text.contains("env!(\"CARGO_MANIFEST_DIR\"), \"/files\")"));
     }
 
     #[test]
     fn a_cell_that_is_no_rust_is_named() {
-        let error = program("t", &cells(&["1", "let x = 1;\nlet = 2;"]), "").unwrap_err();
+        let error = program("t", &cells(&["1", "let x = 1;\nlet = 2;"]), None).unwrap_err();
         assert!(error.starts_with("cell 2, line 2: "), "{error}");
     }
 }
