@@ -41,7 +41,8 @@ impl Snapshot {
     /// The names that evcxr knows now.
     pub fn of(context: &CommandContext) -> Snapshot {
         let variables = context.variables_and_types().map(|(name, kind)| (name.to_string(), kind.to_string())).collect();
-        let items = context.defined_item_names().filter(|name| !name.starts_with("evcxr") && !["println", "eprintln"].contains(name));
+        let items =
+            context.defined_item_names().filter(|name| !name.starts_with("evcxr") && !["print", "println", "eprintln"].contains(name));
         Snapshot { variables, items: items.map(str::to_string).collect() }
     }
 
