@@ -18,20 +18,29 @@ impl VariableStore {
     }
 
     pub fn put_variable<T: 'static, const KEY: u64>(&mut self, name: &str, value: T) {
-        self.variables.insert(name.to_owned(), Box::new(Kept::<T, KEY>(value)));
+        let value = Box::new(Kept::<T, KEY>(value));
+        crate::evcxr_show::stores(true);
+        self.variables.insert(name.to_owned(), value);
+        crate::evcxr_show::stores(false);
     }
 
     pub fn check_variable<T: 'static, const KEY: u64>(&mut self, name: &str) -> bool {
-        let same = self.variables.get(name).is_none_or(|value| value.is::<Kept<T, KEY>>());
-        if !same {
+        let kept = self.variables.get(name);
+        let same = kept.is_some_and(|value| value.is::<Kept<T, KEY>>());
+        if kept.is_some() && !same {
             ::std::eprintln!("`{name}` is lost: its type, or a type inside it, was changed since it was made");
+        }
+        if !same {
             crate::evcxr_show::mark("T", &::std::format!("{VARIABLE_CHANGED_TYPE}{name}"));
         }
         same
     }
 
     pub fn take_variable<T: 'static, const KEY: u64>(&mut self, name: &str) -> T {
-        match self.variables.remove(name).map(|value| value.downcast::<Kept<T, KEY>>()) {
+        crate::evcxr_show::stores(true);
+        let kept = self.variables.remove(name);
+        crate::evcxr_show::stores(false);
+        match kept.map(|value| value.downcast::<Kept<T, KEY>>()) {
             Some(Ok(value)) => value.0,
             Some(_) => ::std::panic!("Variable changed type"),
             None => ::std::panic!("Variable '{name}' has gone missing"),
@@ -39,7 +48,7 @@ impl VariableStore {
     }
 
     pub fn lazy_arc<T: 'static, F: FnOnce() -> T>(&mut self, name: &str, create: F) -> std::sync::Arc<T> {
-        let name = ::std::format!("{name} {:?}", std::any::TypeId::of::<T>());
+        let name = ::std::format!("{name} {:?} {}", std::any::TypeId::of::<T>(), crate::evcxr_show::stopped());
         let kept = self.variables.entry(name).or_insert_with(|| Box::new(std::sync::Arc::new(create())));
         match kept.downcast_ref::<std::sync::Arc<T>>() {
             Some(value) => std::sync::Arc::clone(value),

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
@@ -32,6 +32,14 @@ struct Work {
 /// Whether the loops of the running cell are to end.
 #[unsafe(no_mangle)]
 pub static FINETUNING_STOPS: AtomicBool = AtomicBool::new(false);
+
+/// Whether a cell takes its variables, or hands them back.
+#[unsafe(no_mangle)]
+pub static FINETUNING_STORES: AtomicBool = AtomicBool::new(false);
+
+/// How many threads stand still for ever, each perhaps with the lock of a runtime.
+#[unsafe(no_mangle)]
+pub static FINETUNING_STOPPED: AtomicUsize = AtomicUsize::new(0);
 
 /// How long the companion's own loops may take to end as they like, before those of the cell do.
 const GRACE: Duration = Duration::from_millis(400);
@@ -143,7 +151,8 @@ pub extern "C-unwind" fn finetuning_stop() {
         let threads = threads();
         threads.main == Some(std::thread::current().id()) || number.is_some_and(|number| !threads.before.contains(&number))
     };
-    if is_own {
+    // What is dropped on the way out may have loops of its own.
+    if is_own && !std::thread::panicking() {
         std::panic::resume_unwind(Box::new("KeyboardInterrupt"));
     }
 }
@@ -171,6 +180,20 @@ pub extern "C" fn finetuning_begin() {
     (now.runs, now.cell) = (true, now.cell + 1);
     drop(now);
     CHANGED.notify_all();
+}
+
+/// A thread stands still for ever. Returns if it has left free what every cell needs: the variables, the memory, both outputs,
+/// the environment, and what a new thread takes.
+#[unsafe(no_mangle)]
+pub extern "C" fn finetuning_probe() {
+    while FINETUNING_STORES.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
+    let _ = std::io::stdout().flush();
+    let _ = std::io::stderr().flush();
+    drop((vec![std::env::var_os("PATH"); 1 << 10], threads(), work()));
+    let _ = std::thread::spawn(|| drop(vec![0_u8; 1 << 20])).join();
+    FINETUNING_STOPPED.fetch_add(1, Ordering::SeqCst);
 }
 
 /// A cell has ended: writes out what it printed without a newline, unless a thread holds standard output.

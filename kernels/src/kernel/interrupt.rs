@@ -2,8 +2,9 @@
 //!
 //! While a cell compiles, rustc is killed and nothing is lost; so is a program of a `!` line. While the cell runs, a flag
 //! file asks the companion's loops to return an error, which keeps every variable; a little later the programs that the cell
-//! has started are ended, so that it does not wait for them. A cell that has not ended [`PATIENCE`] later, or a second
-//! request, kills the process that holds the variables. Loops that look at the flag leave a sign of life in a second file,
+//! has started are ended, so that it does not wait for them. [`GIVING_UP`] before a cell has had its [`PATIENCE`], or at a
+//! second request, its thread is made to stand still for ever where that is safe, and only what it has taken is lost. The last
+//! resort, or a third request, is to kill the process that holds the variables. Loops that look at the flag leave a sign of life in a second file,
 //! and a cell with a fresh one is given [`PATIENCE_WITH_HEARTBEAT`].
 
 use std::path::{Path, PathBuf};
@@ -14,8 +15,16 @@ use std::time::{Duration, Instant};
 use crate::spawn;
 use crate::system::process;
 
+/// Names the flag file, in the environment of the cells.
+pub const FLAG: &str = "FINETUNING_INTERRUPT";
+/// What stands in it when the cell is to be given up.
+pub const GIVE_UP: &[u8] = b"give up";
+
 /// How long a running cell may take to notice the flag.
 const PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long giving a cell up may take.
+const GIVING_UP: Duration = Duration::from_millis(2000);
 
 /// After how long the programs of a running cell are told to stop, and ended.
 const PROGRAMS_TOLD: Duration = Duration::from_millis(300);
@@ -39,7 +48,9 @@ struct State {
     cell: u64,
     /// When the user first asked to stop.
     asked: Option<Instant>,
-    /// Whether the user asked again.
+    /// When the user asked again.
+    again: Option<Instant>,
+    /// Whether the user asked once more.
     insists: bool,
     killed: bool,
     /// Whether programs of the cell were told to stop.
@@ -159,8 +170,14 @@ impl Interrupt {
         }
         let first = state.asked.is_none();
         let asked = *state.asked.get_or_insert_with(Instant::now);
-        state.insists |= asked.elapsed() > SAME_PRESS;
-        if let Err(error) = std::fs::write(&self.flag, b"") {
+        if state.again.is_some_and(|again| again.elapsed() > SAME_PRESS) {
+            state.insists = true;
+        } else if asked.elapsed() > SAME_PRESS {
+            state.again.get_or_insert_with(Instant::now);
+        }
+        // The word to give the cell up stays.
+        let written = std::fs::OpenOptions::new().append(true).create(true).open(&self.flag);
+        if let Err(error) = written {
             eprintln!("cannot write the interrupt flag {}: {error}", self.flag.display());
         }
         let cell = state.cell;
@@ -181,12 +198,16 @@ impl Interrupt {
             let child = state.pid();
             match (state.phase, state.outside) {
                 (_, Some(group)) => process::kill_group(group),
-                (Phase::Running, None) if state.insists || self.is_out_of_patience(asked.elapsed()) => {
+                (Phase::Running, None) if state.insists || self.time_left(&state, asked).is_zero() => {
                     state.killed = true;
                     child.into_iter().for_each(process::kill_group);
                     return;
                 }
                 (Phase::Running, None) if asked.elapsed() > PROGRAMS_TOLD => {
+                    if self.time_left(&state, asked) < GIVING_UP {
+                        // Read by `runner::watch`.
+                        let _ = std::fs::write(&self.flag, GIVE_UP);
+                    }
                     let end = if asked.elapsed() > PROGRAMS_ENDED { process::kill } else { process::interrupt };
                     let all = child.map(|child| spawn::descendants(child, None)).unwrap_or_default();
                     let own: Vec<u32> = all.into_iter().filter(|process| !state.before.contains(process)).collect();
@@ -201,11 +222,13 @@ impl Interrupt {
         }
     }
 
-    /// Whether a running cell that was asked so long ago has had its time.
-    fn is_out_of_patience(&self, asked: Duration) -> bool {
+    /// How long a running cell still has.
+    fn time_left(&self, state: &State, asked: Instant) -> Duration {
         let beat = std::fs::metadata(&self.heartbeat).and_then(|file| file.modified()).ok();
         let fresh = beat.is_some_and(|beat| beat.elapsed().unwrap_or_default() < PATIENCE_WITH_HEARTBEAT);
-        asked > if fresh { PATIENCE_WITH_HEARTBEAT } else { PATIENCE }
+        let patience = if fresh { PATIENCE_WITH_HEARTBEAT } else { PATIENCE };
+        let left = patience.saturating_sub(asked.elapsed());
+        state.again.map_or(left, |again| left.min(GIVING_UP.saturating_sub(again.elapsed())))
     }
 
     /// Ends the process of the cells, at shutdown.
@@ -248,12 +271,18 @@ mod tests {
     fn a_sign_of_life_buys_time() {
         let home = tempfile::tempdir().unwrap();
         let interrupt = Interrupt::new(home.path().join("interrupt"));
-        let out = |seconds| interrupt.is_out_of_patience(Duration::from_secs(seconds));
+        let (mut state, now) = (State::default(), Instant::now());
+        let out = |seconds| interrupt.time_left(&State::default(), now.checked_sub(Duration::from_secs(seconds)).unwrap()).is_zero();
         assert_eq!((out(3), out(5)), (false, true));
         let file = std::fs::File::create(interrupt.heartbeat()).unwrap();
         assert_eq!((out(5), out(29), out(31)), (false, false, true));
         file.set_modified(std::time::SystemTime::now() - Duration::from_secs(60)).unwrap();
         assert!(out(5));
+        // A second request leaves no more than it takes to give the cell up.
+        state.again = Some(now);
+        assert!((GIVING_UP / 2..=GIVING_UP).contains(&interrupt.time_left(&state, now)));
+        state.again = now.checked_sub(GIVING_UP);
+        assert!(interrupt.time_left(&state, now).is_zero());
         interrupt.begin();
         assert!(!interrupt.heartbeat().exists());
     }
@@ -266,8 +295,12 @@ mod tests {
         interrupt.running();
         interrupt.request();
         interrupt.request();
-        assert!(!interrupt.lock().insists);
+        assert!(interrupt.lock().again.is_none());
         interrupt.lock().asked = Instant::now().checked_sub(SAME_PRESS * 2);
+        interrupt.request();
+        interrupt.request();
+        assert!(interrupt.lock().again.is_some() && !interrupt.lock().insists);
+        interrupt.lock().again = Instant::now().checked_sub(SAME_PRESS * 2);
         interrupt.request();
         assert!(interrupt.lock().insists);
         interrupt.end();

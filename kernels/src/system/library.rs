@@ -1,6 +1,7 @@
 //! The path of a dynamic library → functions in it, which live as long as the process.
 
 use std::ffi::{OsStr, c_void};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use libloading::Library;
 use libloading::os::unix;
@@ -49,17 +50,18 @@ impl Loaded {
 /// A compiled cell.
 pub struct Cell(extern "C" fn(*mut c_void) -> *mut c_void);
 
-/// The variables of the cells; each cell takes it and hands back the next one.
-pub struct Variables(*mut c_void);
+/// The variables of the cells; each cell takes it and hands back the next one. A thread that never comes back from a cell
+/// leaves it as it was.
+pub struct Variables(AtomicPtr<c_void>);
 
 impl Variables {
     /// None yet: the first cell makes the store.
     pub fn new() -> Variables {
-        Variables(std::ptr::null_mut())
+        Variables(AtomicPtr::new(std::ptr::null_mut()))
     }
 
-    /// Runs a cell.
-    pub fn run(&mut self, cell: &Cell) {
-        self.0 = (cell.0)(self.0);
+    /// Runs a cell; no other one may run.
+    pub fn run(&self, cell: &Cell) {
+        self.0.store((cell.0)(self.0.load(Ordering::SeqCst)), Ordering::SeqCst);
     }
 }

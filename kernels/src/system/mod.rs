@@ -7,4 +7,5 @@ pub mod descriptor;
 pub mod library;
 pub mod machine;
 pub mod process;
+pub mod standstill;
 pub mod terminal;

@@ -35,3 +35,56 @@ fn an_interrupt_leaves_the_threads_of_earlier_cells_alone() {
     let cell = "let before = turns.load(Ordering::SeqCst); std::thread::sleep(std::time::Duration::from_millis(100)); turns.load(Ordering::SeqCst) > before";
     assert_eq!(kernel.run(cell).result(), "true");
 }
+
+/// What stands in the way of a cell that only waits, or computes without a call.
+const STUCK: [&str; 7] = [
+    "let (sender, receiver) = std::sync::mpsc::channel::<i32>(); println!(\"started\"); receiver.recv().unwrap(); drop(sender);",
+    "let listener = std::net::TcpListener::bind(\"127.0.0.1:0\").unwrap(); println!(\"started\"); let guest = listener.accept().unwrap().1;",
+    "let held = std::sync::Mutex::new(1); let first = held.lock().unwrap(); println!(\"started\"); let second = held.lock().unwrap(); drop(second); drop(first);",
+    "println!(\"started\"); loop {}",
+    "println!(\"started\"); let most = (0_u64..).map(|n| n ^ (n << 1)).max();",
+    "println!(\"started\"); (0_u64..).for_each(|n| println!(\"{n}\"));",
+    // Its threads are an earlier cell's: they go on.
+    "println!(\"started\"); STUCK_POOL.0.send(|| std::thread::sleep(std::time::Duration::from_millis(5500))).unwrap(); STUCK_POOL.1.lock().unwrap().recv().unwrap();",
+];
+
+#[test]
+fn what_waits_or_calls_nothing_is_stopped_for_good_and_what_it_does_not_name_is_kept() {
+    let mut kernel = kernel();
+    kernel.run("let untouched = vec![1, 2, 3];\nuse std::sync::{LazyLock, Mutex, mpsc};\nstatic STUCK_POOL: LazyLock<(mpsc::Sender<fn()>, Mutex<mpsc::Receiver<u8>>)> = LazyLock::new(|| {\n    let (jobs, work) = mpsc::channel::<fn()>();\n    let (tell, done) = mpsc::channel();\n    std::thread::spawn(move || for job in work { job(); tell.send(1).unwrap(); });\n    (jobs, Mutex::new(done))\n});").expect_ok();
+    kernel.run("LazyLock::force(&STUCK_POOL);").expect_ok();
+    for cell in STUCK {
+        kernel.run("let named = String::from(\"named\");").expect_ok();
+        let run = kernel.run_and_interrupt(&format!("let size = named.len(); {cell}"), 1);
+        let (error, text) = (run.error(), client::plain(&run.error()["traceback"]));
+        assert_eq!(error["ename"], "KeyboardInterrupt", "{cell}: {error}");
+        assert!(text.contains("stopped for good") && text.contains("`named`") && !text.contains("untouched"), "{cell}: {text}");
+        // The next cell prints, and finds all that the stopped one did not name.
+        assert_eq!(kernel.run("println!(\"{}\", untouched.len()); let more = vec![7; 1000];").stdout(), "3\n", "{cell}");
+        assert_eq!(kernel.run("more.len()").result(), "1000", "{cell}");
+        let text = client::plain(&kernel.run("named.len()").error()["traceback"]);
+        assert!(text.contains(&format!("`named` was lost when cell {} was stopped", run.number())), "{cell}: {text}");
+    }
+}
+
+#[test]
+fn programs_input_and_threads_work_after_a_thread_was_stopped_for_good() {
+    let mut kernel = kernel();
+    let run = kernel.run_and_interrupt("println!(\"started\"); std::sync::mpsc::channel::<i32>().1.recv().ok(); loop {}", 1);
+    assert!(client::plain(&run.error()["traceback"]).contains("stopped for good"), "{}", run.error());
+    let run =
+        kernel.run_and_interrupt("println!(\"started\"); let slept = std::process::Command::new(\"sleep\").arg(\"600\").output();", 1);
+    assert!(run.error()["evalue"].as_str().unwrap().contains("all variables are kept"), "{}", run.error());
+    let read = "let mut line = String::new(); std::io::stdin().read_line(&mut line).unwrap(); line.trim().len()";
+    assert_eq!(kernel.run_and_answer(read, &[("", "four")]).result(), "4");
+    let program = "String::from_utf8(std::process::Command::new(\"head\").arg(\"-n1\").stdin(std::process::Stdio::inherit()).output().unwrap().stdout).unwrap()";
+    assert_eq!(kernel.run_and_answer(program, &[("", "five5")]).result(), "\"five5\\n\"");
+    let run = kernel.run_and_interrupt_question(
+        "let reader = std::thread::spawn(|| std::io::stdin().read_line(&mut String::new()).is_err()); reader.join().unwrap()",
+    );
+    assert_eq!(run.error()["ename"], "KeyboardInterrupt");
+    assert_eq!(kernel.run("std::thread::spawn(|| 1 + 1).join().unwrap()").result(), "2");
+    // Loops are looked at as before.
+    let run = kernel.run_and_interrupt("println!(\"started\"); let mut turns = 0_u64; loop { turns = turns.wrapping_add(1); }", 1);
+    assert!(!client::plain(&run.error()["traceback"]).contains("stopped for good"), "{}", run.error());
+}

@@ -231,10 +231,10 @@ fn an_interrupt_of_a_polling_loop_keeps_variables() {
 }
 
 #[test]
-fn a_second_interrupt_kills_and_says_so() {
+fn a_cell_that_holds_what_others_need_is_killed_and_says_so() {
     let mut kernel = kernel();
     kernel.run("let lost = 11; fn stays() -> i32 { 12 }").expect_ok();
-    let run = kernel.run_and_interrupt("println!(\"started\"); loop {}", 2);
+    let run = kernel.run_and_interrupt("println!(\"started\"); let out = std::io::stdout().lock(); loop {}", 2);
     assert_eq!(run.error()["ename"], "KeyboardInterrupt");
     assert!(client::plain(&run.error()["traceback"]).contains("all variables are lost"));
     assert_eq!(kernel.run("lost").error()["ename"], "E0425");

@@ -16,7 +16,7 @@ use crate::kernel::lock::lock;
 use crate::kernel::messages::completeness;
 use crate::kernel::messages::directive::{self, Directive};
 use crate::kernel::messages::display;
-use crate::kernel::messages::errors::{Failure, KEPT};
+use crate::kernel::messages::errors::{self, Failure, GONE, KEPT};
 use crate::kernel::messages::lost::{End, Lost};
 use crate::kernel::messages::panic::from_panic;
 use crate::kernel::messages::places::{Places, Source};
@@ -24,6 +24,7 @@ use crate::kernel::messages::report;
 use crate::kernel::prepare::{analysis, path};
 use crate::kernel::protocol::wire::Request;
 use crate::kernel::rewrite::cell;
+use crate::kernel::shared::Snapshot;
 use crate::syntax;
 
 /// What a piece of code led to.
@@ -81,6 +82,10 @@ impl Engine {
         if outcome.killed || matches!(&result, Err(evcxr::Error::SubprocessTerminated(_))) {
             end = End::Dead;
         }
+        if cell.given_up && end != End::Dead {
+            let (failure, end) = self.given_up();
+            return Evaluation { result: Err(failure), end };
+        }
         let result = match (result, shared.stdin.refusal()) {
             // What a cell did without its answer follows from this.
             (_, Some(refusal)) if end != End::Dead => Err(refusal),
@@ -101,6 +106,20 @@ impl Engine {
             end = End::Stopped;
         }
         Evaluation { result, end }
+    }
+
+    /// The thread of a cell stands still: evcxr learns by a cell of its own which variables it has taken.
+    fn given_up(&mut self) -> (Failure, End) {
+        self.shared.interrupt.begin();
+        let ran = catch_unwind(AssertUnwindSafe(|| self.context.execute("();")));
+        if self.shared.interrupt.end().killed || !matches!(ran, Ok(Ok(_))) {
+            return (Failure::new("KeyboardInterrupt", &format!("the cell did not stop, so its process was ended: {GONE}")), End::Dead);
+        }
+        let (before, now) = (self.shared.snapshot(), Snapshot::of(&self.context));
+        let mut lost: Vec<String> =
+            before.names().filter(|name| now.names().all(|kept| kept != *name)).map(|name| format!("`{name}`")).collect();
+        lost.sort();
+        (errors::given_up(&lost), End::GivenUp)
     }
 
     /// Does what a line at the head of a cell asks of the kernel itself.
@@ -268,9 +287,8 @@ fn failure_of_run(cell: &Cell, outcome: Outcome, places: impl FnOnce() -> Places
 }
 
 fn failure_of_build(error: &evcxr::Error, cell: &Cell, outcome: Outcome, places: &Places, lost: &Lost) -> Failure {
-    let kept = "all variables are lost\nfunctions, types and `use` lines are kept";
     if outcome.killed {
-        return Failure::new("KeyboardInterrupt", &format!("the cell did not stop, so its process was ended: {kept}"));
+        return Failure::new("KeyboardInterrupt", &format!("the cell did not stop, so its process was ended: {GONE}"));
     }
     if let evcxr::Error::SubprocessTerminated(text) = error {
         let reason = cell.exit.as_deref().or_else(|| text.lines().find_map(exit_record)).unwrap_or("for an unknown reason");
@@ -281,7 +299,7 @@ fn failure_of_build(error: &evcxr::Error, cell: &Cell, outcome: Outcome, places:
             }
             reason => format!("the process of the cells ended ({reason})"),
         };
-        return Failure::new("Killed", &format!("{reason}: {kept}"));
+        return Failure::new("Killed", &format!("{reason}: {GONE}"));
     }
     if outcome.interrupted {
         return Failure::new("KeyboardInterrupt", "stopped while compiling; nothing was lost");

@@ -48,6 +48,8 @@ pub struct Cell {
     passed_on: Option<Value>,
     /// Where the lines of the running cell's source come from, once a panic has asked.
     places: Option<Places>,
+    /// Whether the thread of the cell was made to stand still.
+    pub given_up: bool,
     /// The panic that ended the cell.
     pub panic: Option<Value>,
     error_text: Option<String>,
@@ -194,6 +196,7 @@ impl Output {
                 self.print_panic(&mut cell, body);
                 cell.passed_on = Some(body.clone());
             }
+            "stopped" => cell.given_up = true,
             "panicked" => cell.panic = Some(cell.panics.pop().or_else(|| cell.passed_on.take()).unwrap_or_default()),
             "error" => cell.error_text = body.as_str().map(str::to_string),
             "failed" => cell.error = Some(cell.error_text.take().unwrap_or_else(|| "the cell returned an error".into())),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use evcxr::{CommandContext, EvalContext};
 
 use crate::kernel::engine::output::Output;
+use crate::kernel::interrupt;
 use crate::kernel::marks::{MARKS, Marks};
 use crate::kernel::messages::lost::Lost;
 use crate::kernel::prepare::settings::Settings;
@@ -119,7 +120,7 @@ impl Engine {
         command
             .env(variable, std::env::join_paths(paths).map_err(|error| error.to_string())?)
             .env("FINETUNING_KERNEL", "1")
-            .env("FINETUNING_INTERRUPT", shared.interrupt.flag())
+            .env(interrupt::FLAG, shared.interrupt.flag())
             .env("FINETUNING_HEARTBEAT", shared.interrupt.heartbeat())
             .env("FINETUNING_COMMS", shared.comms.folder())
             .env(MARKS, shared.session.marks())

@@ -20,6 +20,22 @@ pub const OFF: &str = "\x1b[0m";
 /// What becomes of the variables when a cell fails or is stopped.
 pub const KEPT: &str = "the variables of earlier cells are kept; new ones of this cell are not";
 
+/// What becomes of them when their process ends.
+pub const GONE: &str = "all variables are lost\nfunctions, types and `use` lines are kept";
+
+/// A cell whose thread was made to stand still, with the variables that it had taken.
+pub fn given_up(lost: &[String]) -> Failure {
+    let used = if lost.is_empty() {
+        "all variables of earlier cells are kept, since it used none of them".to_string()
+    } else {
+        format!("the variables that it used are lost: {}\nthe other variables of earlier cells are kept", lost.join(", "))
+    };
+    let text = format!(
+        "the cell did not end, so its thread was stopped for good\n{used}\na lock, a file or a port that it holds stays held; to free all: :restart"
+    );
+    Failure::new("KeyboardInterrupt", &text)
+}
+
 impl Failure {
     /// A failure whose traceback is its name and text.
     pub fn new(name: &str, value: &str) -> Failure {

@@ -15,6 +15,8 @@ pub enum End {
     Alive,
     /// It failed or was stopped, with its process alive.
     Stopped,
+    /// Its thread was stopped for good, and with it what it had taken.
+    GivenUp,
     /// Its process ended.
     Dead,
     /// It asked for a new process, by `:clear` or `:restart`.
@@ -37,6 +39,9 @@ impl Lost {
         for name in before.map(str::to_string).chain(own).filter(|name| !after.contains(name.as_str())) {
             let story = match end {
                 End::Dead => format!("`{name}` was lost when the process of the cells ended in cell {number}: run the cell that makes it"),
+                End::GivenUp => {
+                    format!("`{name}` was lost when cell {number} was stopped, which used it: run the cell that makes it again")
+                }
                 End::Cleared => {
                     format!("`{name}` was cleared by cell {number}, as `:clear` and `:restart` do: run the cell that makes it again")
                 }
@@ -104,6 +109,15 @@ mod tests {
         let mut lost = Lost::default();
         lost.note(["v"].into_iter(), [].into_iter(), 3, ":clear", End::Cleared);
         assert!(lost.story("cannot find value `v` in this scope").unwrap().starts_with("`v` was cleared by cell 3"));
+    }
+
+    #[test]
+    fn what_a_stopped_cell_used_is_lost_with_it() {
+        let mut lost = Lost::default();
+        lost.note(["v", "w"].into_iter(), ["w"].into_iter(), 8, "v.len(); loop {}", End::GivenUp);
+        assert!(
+            lost.story("cannot find value `v` in this scope").unwrap().starts_with("`v` was lost when cell 8 was stopped, which used it")
+        );
     }
 
     #[test]

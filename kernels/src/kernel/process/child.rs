@@ -20,8 +20,9 @@ use crate::kernel::marks::{Marks, RECORD};
 use crate::kernel::messages::screen::{HEIGHT, WIDTH};
 use crate::kernel::process::frames::{ControlFrame, Scanner};
 use crate::kernel::process::lines::{self, ANSWER, REFUSE, REFUSED, escape, escape_json};
+use crate::kernel::process::runner::NEXT;
 use crate::spawn::{self, Running};
-use crate::system::{descriptor, terminal};
+use crate::system::{descriptor, standstill, terminal};
 
 /// Set in the runner, not in the supervisor.
 pub const RUNNER: &str = "FINETUNING_RUNNER";
@@ -177,7 +178,7 @@ fn waits(runner: u32) -> Option<bool> {
         &["22", "63", "72", "73", "95", "98", "207", "260"]
     };
     let call = |process: u32, thread: &str| std::fs::read_to_string(format!("/proc/{process}/task/{thread}/syscall"));
-    let main = call(runner, &runner.to_string()).ok()?;
+    let main = call(runner, &thread_of_cells(runner)).ok()?;
     let input = |process: u32| std::fs::read_link(format!("/proc/{process}/fd/0")).ok();
     let own = input(runner).filter(|input| input.to_string_lossy().starts_with("pipe:"));
     let reads = |process: u32| {
@@ -188,6 +189,18 @@ fn waits(runner: u32) -> Option<bool> {
     let of_programs =
         || is_foreground && spawn::descendants(runner, None).into_iter().any(|program| input(program) == own && reads(program));
     Some(own.is_some() && (reads(runner) || of_programs()))
+}
+
+/// The thread that runs cells: the first one, or the one that took its place when it was made to stand still.
+fn thread_of_cells(runner: u32) -> String {
+    let name = |thread: &str| std::fs::read_to_string(format!("/proc/{runner}/task/{thread}/comm")).unwrap_or_default();
+    let first = runner.to_string();
+    if name(&first).trim_end() != standstill::NAME {
+        return first;
+    }
+    let threads = std::fs::read_dir(format!("/proc/{runner}/task")).into_iter().flatten().flatten();
+    let mut threads = threads.filter_map(|thread| thread.file_name().into_string().ok());
+    threads.find(|thread| name(thread).trim_end() == NEXT).unwrap_or(first)
 }
 
 /// Writes lines for evcxr until the runner has ended; returns the exit code.

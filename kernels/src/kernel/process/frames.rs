@@ -31,6 +31,9 @@ pub enum ControlFrame {
 /// The runner begins and has ended a cell.
 pub const RUN: &str = "{\"run\":true}";
 pub const DONE: &str = "{\"done\":true}";
+/// The thread of the cell stands still for ever, which is a panic for evcxr.
+pub const STOPPED: &str = "{\"stopped\":true}";
+pub const PANIC: &str = "TEVCXR_PANIC_NOTIFICATION";
 /// The last line of evcxr's content block.
 const END: &[u8] = b"\nEVCXR_END_CONTENT\n";
 /// The first word of evcxr's question.

@@ -2,7 +2,7 @@
 //!
 //! In: evcxr's instructions on stdin. Out: lines for evcxr with all that the cells wrote, and what the kernel's own parts say
 //! between them, which is known by a secret.
-//! Imports: lock, marks, messages, rewrite, spawn, system.
+//! Imports: interrupt, lock, marks, messages, rewrite, spawn, system.
 
 pub mod lines;
 

@@ -43,7 +43,7 @@ pub fn candidates(source: &str, build: Build) -> Vec<Candidate> {
         return vec![Candidate { source: edits.apply(source), ..Candidate::default() }];
     }
     let items = Items::of(&file, crates(&dependencies, &living, &mut new));
-    let Variables { edits: of_variables, mut lost } = variables::variables(source, &file, &items, &living, &mut new);
+    let Variables { edits: of_variables, untouched, mut lost } = variables::variables(source, &file, &items, &living, &mut new);
     edits.add(&of_variables);
     lost.sort();
     lost.dedup();
@@ -51,6 +51,7 @@ pub fn candidates(source: &str, build: Build) -> Vec<Candidate> {
     // Where a library finds what another one has by its name.
     if let Some(cell) = cell.filter(|_| cfg!(target_os = "linux")) {
         let mut all = polls::edits(&file);
+        all.add(&untouched);
         all.add(&displays::edits(&file));
         all.add(&statics::edits(&file, &statics::Known { items: &items, number, cell: &cell, living: &living }, &mut new));
         if !all.is_empty() {
