@@ -1,5 +1,7 @@
 //! What is said when a cell fails: what is missing, where it panicked, who moved a variable, which cell no longer fits.
 
+use std::time::Instant;
+
 use serde_json::json;
 
 use super::client::{Client, Run, plain};
@@ -32,6 +34,9 @@ fn an_incomplete_cell_says_what_is_open_and_where() {
 #[test]
 fn a_cell_too_deep_or_too_long_is_refused_and_the_kernel_lives() {
     let mut kernel = kernel();
+    let started = Instant::now();
+    assert_eq!(kernel.run("vec![1]").result(), "[1]");
+    let (ordinary, started) = (started.elapsed(), Instant::now());
     let sum = vec!["1"; 3000].join(" + ");
     let brackets = format!("{}1{}", "(".repeat(20_000), ")".repeat(20_000));
     for cell in [&sum, &brackets, &format!("_ = {}", "!".repeat(30_000)), &format!("1{}", ".clone()".repeat(3000)), &"Vec<".repeat(9000)] {
@@ -44,6 +49,7 @@ fn a_cell_too_deep_or_too_long_is_refused_and_the_kernel_lives() {
         assert_eq!(kernel.ask("is_complete_request", json!({ "code": cell }))["status"], "complete");
     }
     assert_eq!(kernel.run(&format!("\"{}\".len()", "a".repeat(1 << 20))).error()["ename"], "TooLarge");
+    assert!(started.elapsed() < 60 * ordinary, "{:?}, and {ordinary:?} for a cell that is compiled", started.elapsed());
     // What is allowed returns.
     assert_eq!(kernel.run(&vec!["1"; 300].join(" + ")).result(), "300");
 }

@@ -33,8 +33,11 @@ pub struct Output {
     shared: Arc<Shared>,
     barrier: Sender<Sender<()>>,
     /// The requests of the last cells, by the numbers that their code knows.
-    requests: Arc<Mutex<VecDeque<(u64, Option<Header>)>>>,
+    requests: Arc<Mutex<Requests>>,
 }
+
+/// The requests of cells by number, the newest last.
+type Requests = VecDeque<(u64, Option<Header>)>;
 
 /// What one cell left behind.
 #[derive(Default)]

@@ -52,11 +52,15 @@ pub fn run(paths: &Paths, request: Request) -> Result<(), Failure> {
             }
         }
         Request::Uninstall { from, name, cuda } => {
-            for folder in remove(&kernels_folder(from.as_deref())?, &offers(name, cuda))? {
+            let kernels = kernels_folder(from.as_deref())?;
+            for folder in remove(&kernels, &offers(name, cuda))? {
                 println!("removed: {}", folder.display());
             }
-            for module in pythons(from.as_deref()).iter().flat_map(|prefix| papermill::remove(prefix)) {
-                println!("removed: {}", module.display());
+            // One that stays needs it.
+            if found(&[kernels.parent().unwrap_or(&kernels).into()]).is_empty() {
+                for module in pythons(from.as_deref()).iter().flat_map(|prefix| papermill::remove(prefix)) {
+                    println!("removed: {}", module.display());
+                }
             }
         }
         Request::List => {
