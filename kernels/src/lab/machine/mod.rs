@@ -8,9 +8,12 @@ pub mod steps;
 
 pub mod resources;
 
+pub mod archive;
 pub mod companion;
 pub mod kernelspec;
 pub mod python;
+
+pub mod package;
 
 pub mod model;
 
