@@ -37,6 +37,8 @@ cargo lab book [folder]       the lessons as pages that need no server, with sea
 cargo lab export <notebook>   write a cargo project that prints what the notebook prints, and build it; a folder may follow
   --path                      with the companion in its folder here, and not in its repository
   --no-build                  only write it
+cargo lab bundle <file>       all that a machine without a network needs, in one file
+cargo lab wheel <folder>      a wheel for pip with the kernel and the companion, ready to run
 cargo lab bench               measure the kernel beside stock evcxr_jupyter
   --quick                     without the companion crate, which the stock kernel compiles for minutes
 cargo lab kernel install      offer the kernel to every Jupyter of this user, as `rust`
@@ -93,6 +95,8 @@ pub enum Command {
         folder: Option<PathBuf>,
     },
     Export(export::Request),
+    Bundle(PathBuf),
+    Wheel(PathBuf),
     Kernel(Request),
     /// Help, or a script for a shell.
     Print(String),
@@ -123,6 +127,10 @@ fn port() -> Arg {
 
 fn lessons() -> Arg {
     Arg::new("lessons").value_name("lesson").action(ArgAction::Append).num_args(0..).help("a number, a name or a path")
+}
+
+fn place(name: &'static str) -> Arg {
+    Arg::new(name).required(true).value_parser(value_parser!(PathBuf)).help("where to write it")
 }
 
 /// All that the command line may say.
@@ -190,6 +198,8 @@ fn grammar() -> clap::Command {
                 .arg(flag("path", "with the companion in its folder here, and not in its repository"))
                 .arg(flag("no-build", "only write it")),
         )
+        .subcommand(command("bundle", "all for a machine without a network").arg(place("file")))
+        .subcommand(command("wheel", "a wheel with the kernel and the companion").arg(place("folder")))
         .subcommand(command("bench", "measure the kernel").arg(flag("quick", "without the companion crate")))
         .subcommand(kernels)
         .subcommand(
@@ -240,6 +250,8 @@ pub fn parse(words: &[String]) -> Result<Command, Failure> {
             path: found.get_flag("path"),
             build: !found.get_flag("no-build"),
         }),
+        Some(("bundle", found)) => Command::Bundle(found.get_one::<PathBuf>("file").cloned().unwrap_or_default()),
+        Some(("wheel", found)) => Command::Wheel(found.get_one::<PathBuf>("folder").cloned().unwrap_or_default()),
         Some(("bench", found)) => Command::Bench { quick: found.get_flag("quick") },
         Some(("kernel", found)) => Command::Kernel(kernel(found)),
         Some((_, found)) => {
@@ -327,6 +339,8 @@ mod tests {
         let export = |notebook: &str, folder: Option<&str>, path, build| {
             Ok(Command::Export(export::Request { notebook: notebook.into(), folder: folder.map(PathBuf::from), path, build }))
         };
+        assert_eq!(words("bundle a.pyz"), Ok(Command::Bundle("a.pyz".into())));
+        assert_eq!(words("wheel dist"), Ok(Command::Wheel("dist".into())));
         assert_eq!(words("export 1"), export("1", None, false, true));
         assert_eq!(words("export a.ipynb b --path --no-build"), export("a.ipynb", Some("b"), true, false));
         assert_eq!(words("bench --quick"), Ok(Command::Bench { quick: true }));

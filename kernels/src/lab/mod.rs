@@ -26,7 +26,7 @@ use std::process::ExitCode;
 pub use cli::connection_file;
 
 use cli::Command;
-use commands::{bench, book, build, check, clean, doctor, export, grade, kernel, open, reset, run, serve, setup};
+use commands::{bench, book, build, bundle, check, clean, doctor, export, grade, kernel, open, reset, run, serve, setup, wheel};
 use paths::Paths;
 
 /// Becomes the compiler of an exported project, when cargo started this program as one; call it first.
@@ -54,6 +54,8 @@ pub fn main() -> ExitCode {
         Command::Book { folder } => book::book(&paths, folder.as_deref()),
         Command::Bench { quick } => bench::bench(&paths, quick),
         Command::Export(request) => export::export(&paths, &request),
+        Command::Bundle(file) => bundle::bundle(&paths, &file),
+        Command::Wheel(folder) => wheel::wheel(&paths, &folder),
         Command::Kernel(request) => kernel::run(&paths, request),
         Command::Print(text) => {
             print!("{text}");

@@ -137,3 +137,38 @@ fn every_lesson_becomes_a_program_that_compiles_and_two_print_the_same() {
         assert_eq!(printed.len(), shown.len(), "{}", lesson.name);
     }
 }
+
+#[test]
+fn an_export_is_built_of_what_set_up_has_made_and_runs_from_any_folder() {
+    ok(Command::new(LAB).arg("setup").output().unwrap());
+    let folder = Folder::new("");
+    std::fs::write(folder.join("rows.jsonl"), "{\"question\": \"a\", \"answer\": \"b\"}\n").unwrap();
+    let (file, project) = (folder.join("rows.ipynb"), folder.join("elsewhere/project"));
+    let source = "use finetuning::*;\nlet rows = load_dataset(\"rows.jsonl\")?;\nprintln!(\"{} row\", rows.len());";
+    std::fs::write(&file, notebook(&[source]).write()).unwrap();
+    ok(Command::new(LAB).arg("export").arg(&file).arg(&project).output().unwrap());
+    let build = Path::new(LAB).parent().unwrap();
+    let library = |build: &Path, hash_of: &str| {
+        let start = format!("lib{hash_of}-");
+        let found = std::fs::read_dir(build.join("deps")).unwrap().flatten().map(|entry| entry.path());
+        let mut found = found.filter(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            name.starts_with(&start) && name.ends_with(".rlib")
+        });
+        std::fs::read(found.next().unwrap_or_else(|| panic!("{start}"))).unwrap()
+    };
+    // The companion was copied: rustc writes the name of the crate's build into what it compiles.
+    let served = library(&project.join("target/debug"), "finetuning");
+    assert!(served == std::fs::read(build.join("libfinetuning.rlib")).unwrap(), "the companion was compiled once more");
+    // Nothing is left to do, and no network is asked.
+    let again = cargo(&project, &["build"]);
+    assert!(again.status.success(), "{again:?}");
+    assert!(!String::from_utf8_lossy(&again.stderr).contains("Compiling"), "{again:?}");
+    std::fs::remove_file(folder.join("rows.jsonl")).unwrap();
+    let manifest = project.join("Cargo.toml");
+    let printed = ok(cargo(Path::new("/"), &["run", "--quiet", "--manifest-path", manifest.to_str().unwrap()]));
+    assert_eq!(printed, "1 row\n");
+    let main = std::fs::read_to_string(project.join("src/main.rs")).unwrap();
+    assert!(main.contains("keep_memory(true)") && !main.contains("fn shell_line") && !main.contains("trait ShowValue"), "{main}");
+    assert!(std::fs::read_to_string(project.join("README.md")).unwrap().contains("cargo run"));
+}

@@ -6,6 +6,7 @@ mod export;
 mod grade;
 mod launcher;
 mod notebook;
+mod package;
 mod run;
 
 use std::path::Path;

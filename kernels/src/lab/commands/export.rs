@@ -156,8 +156,9 @@ impl Project {
             std::fs::copy(self.home.join(file), to)?;
         }
         let local = self.dependencies(manifest::on_folder("finetuning", &library)).map_err(Wrong::Cell)?;
-        let text =
-            |wishes: &[manifest::Dependency], packages: &HashSet<String>| manifest::manifest(&self.name, wishes, packages, &self.home, folder);
+        let text = |wishes: &[manifest::Dependency], packages: &HashSet<String>| {
+            manifest::manifest(&self.name, wishes, packages, &self.home, folder)
+        };
         let mut packages = HashSet::new();
         if self.uses_companion() {
             // cargo says what belongs to it, from the folder and without a network.

@@ -35,6 +35,14 @@ fn spec(display_name: &str, cuda: bool) -> Result<Value, Failure> {
     }))
 }
 
+/// A kernelspec that starts a module of the Python that Jupyter runs in; Jupyter knows that Python by this word.
+pub fn of_module(display_name: &str, module: &str) -> Value {
+    json!({
+        "argv": ["python", "-m", module, "{connection_file}"], "display_name": display_name, "language": "rust",
+        "interrupt_mode": "message", "env": {}, "metadata": { OURS: env!("CARGO_PKG_VERSION") },
+    })
+}
+
 /// The first folder of PATH with a rustc in it.
 fn rust_folder() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;

@@ -8,10 +8,13 @@ pub mod steps;
 
 pub mod resources;
 
+pub mod archive;
 pub mod companion;
 pub mod kernelspec;
 pub mod papermill;
 pub mod python;
+
+pub mod package;
 
 pub mod model;
 

@@ -14,6 +14,8 @@ use crate::system::machine;
 
 /// The packages, with their exact versions.
 const REQUIREMENTS: &str = include_str!("../../../assets/requirements.txt");
+/// The packages as files, in `.lab`, where a bundle brought them.
+const WHEELS: &str = "wheels";
 /// The oldest Python that JupyterLab of that version runs on.
 const OLDEST: (u32, u32) = (3, 9);
 const INSTALL_PYTHON: &str = if cfg!(target_os = "macos") { "brew install python" } else { "sudo apt install python3 python3-venv" };
@@ -97,27 +99,40 @@ pub fn prepare(paths: &Paths) -> Result<Done, Failure> {
         let fix = if words.contains("ensurepip") { INSTALL_VENV.to_string() } else { "rm -rf .lab/venv && cargo lab".into() };
         return Err(Failure::new(format!("Python could not make the environment: {}", last_line(&words)), fix));
     }
-    let requirements = paths.lab.join("requirements.txt");
-    std::fs::write(&requirements, REQUIREMENTS).map_err(|error| format!("{}: {error}", requirements.display()))?;
-    let mut pip = Command::new(venv_python(paths));
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        "--no-input",
-        "--prefer-binary",
-        "--retries",
-        "2",
-        "--progress-bar",
-        "off",
-        "--requirement",
-    ]);
-    if let Err(words) = logged(pip.arg(&requirements), &log)? {
+    let mut pip = pip(paths, "install")?;
+    let wheels = paths.lab.join(WHEELS);
+    if wheels.is_dir() {
+        // Python compiles what it imports when it does; all at once takes as long as the rest.
+        pip.args(["--no-compile", "--no-index", "--find-links"]).arg(wheels);
+    }
+    if let Err(words) = logged(&mut pip, &log)? {
         return Err(pip_failure(&words));
     }
     std::fs::write(stamp_file(paths), stamp_text(paths)).map_err(|error| format!("{}: {error}", stamp_file(paths).display()))?;
     Ok(Done::Made("installed".into()))
+}
+
+/// Fetches the packages as files into a folder, for a machine without a network; the version of Python that they are for.
+pub fn wheelhouse(paths: &Paths, folder: &Path) -> Result<String, Failure> {
+    let mut pip = pip(paths, "download")?;
+    pip.arg("--dest").arg(folder);
+    if let Err(words) = logged(&mut pip, &paths.lab.join("pip.log"))? {
+        return Err(pip_failure(&words));
+    }
+    let (major, minor) =
+        ask(&venv_python(paths)).ok_or_else(|| Failure::new("the environment's Python does not run", "cargo lab setup"))?.version;
+    Ok(format!("{major}.{minor}"))
+}
+
+/// pip of the environment, on all packages.
+fn pip(paths: &Paths, verb: &str) -> Result<Command, Failure> {
+    let requirements = paths.lab.join("requirements.txt");
+    std::fs::write(&requirements, REQUIREMENTS).map_err(|error| format!("{}: {error}", requirements.display()))?;
+    let mut pip = Command::new(venv_python(paths));
+    let words =
+        ["--disable-pip-version-check", "--no-input", "--prefer-binary", "--retries", "2", "--progress-bar", "off", "--requirement"];
+    pip.args(["-m", "pip", verb]).args(words).arg(&requirements);
+    Ok(pip)
 }
 
 /// Keeps the user's settings for other Pythons away from a command.

@@ -74,7 +74,10 @@ pub fn fetched(lock: &str) -> HashSet<String> {
 fn packages(lock: &str, fetched: bool) -> HashSet<String> {
     let lock: DocumentMut = lock.parse().unwrap_or_default();
     let packages = lock.get("package").and_then(Item::as_array_of_tables).into_iter().flatten();
-    packages.filter(|package| !fetched || package.contains_key("source")).filter_map(|package| Some(package.get("name")?.as_str()?.to_string())).collect()
+    packages
+        .filter(|package| !fetched || package.contains_key("source"))
+        .filter_map(|package| Some(package.get("name")?.as_str()?.to_string()))
+        .collect()
 }
 
 /// The level at which the workspace compiles its own crates, the companion among them.

@@ -209,10 +209,7 @@ mod tests {
         assert_eq!(std::fs::read_to_string(out.join("libfinetuning_compute-new.rmeta")).unwrap(), "types");
         let list = std::fs::read_to_string(out.join("finetuning_compute-new.d")).unwrap();
         let made = out.join("libfinetuning_compute-new.rlib");
-        let expected = format!(
-            "{}: /the\\ root/lib/a\\ b.rs /abs.rs\n\n/the\\ root/lib/a\\ b.rs:\n# env-dep:X=1:2\n",
-            made.display()
-        );
+        let expected = format!("{}: /the\\ root/lib/a\\ b.rs /abs.rs\n\n/the\\ root/lib/a\\ b.rs:\n# env-dep:X=1:2\n", made.display());
         assert_eq!(list, expected);
     }
 }
