@@ -171,7 +171,7 @@ pub extern "C" fn finetuning_is_old(cell: u64) -> bool {
 #[unsafe(no_mangle)]
 pub extern "C" fn finetuning_begin() {
     let state = std::env::var_os("FINETUNING_STATE").and_then(|folder| std::fs::read_to_string(Path::new(&folder).join("cell")).ok());
-    let number = state.and_then(|text| text.lines().next()?.parse().ok());
+    let number = state.and_then(|text| text.split_whitespace().next()?.parse().ok());
     CELL.store(number.unwrap_or_default(), Ordering::Relaxed);
     let all = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten().map(|thread| thread.file_name());
     *threads() = Threads { main: Some(std::thread::current().id()), before: all.collect() };

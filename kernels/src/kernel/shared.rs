@@ -17,6 +17,7 @@ use crate::kernel::protocol::history::History;
 use crate::kernel::protocol::iopub::IoPub;
 use crate::kernel::protocol::stdin::Stdin;
 use crate::kernel::protocol::wire::Request;
+use crate::kernel::rewrite::calls;
 
 /// Work for the engine.
 pub enum Job {
@@ -155,7 +156,7 @@ impl Shared {
             Ok(marks) => marks.of_cell(&generated),
             Err(_) => generated,
         };
-        Places::new(&generated, lock(&self.sources).clone())
+        Places::new(&calls::as_compiled(&generated), lock(&self.sources).clone())
     }
 
     /// The names that the last cell left behind.

@@ -56,7 +56,7 @@ async fn tell_of_waiting(shared: Arc<Shared>) {
     tokio::time::sleep(Interrupt::NOTICE).await;
     let running = lock(&shared.running).clone();
     if let Some(header) = running.filter(|_| shared.interrupt.is_waited_for()) {
-        let text = "\n[the cell is asked to stop and ends its step first; interrupt again to end it now, which loses all variables]\n";
+        let text = "\n[the cell is asked to stop and ends its step first; interrupt again to end it now, which loses the variables that it uses]\n";
         shared.iopub.stream("stderr", text, Some(&header));
     }
 }

@@ -14,6 +14,8 @@ fn loops_and_sleeps_stop_and_keep_the_variables_of_earlier_cells() {
         "println!(\"started\"); for i in 0.. { kept[0] = 7; if i % 100_000 == 0 { print!(\".\"); } }",
         "println!(\"started\"); let mut loss = 0.0_f64; while loss < 1e300 { loss = (loss + 1.0).sqrt(); }",
         "println!(\"started\"); long(u64::MAX)",
+        // Printing without a loop of its own.
+        "println!(\"started\"); (0_u64..).for_each(|n| println!(\"{n}\"));",
         // In threads that the cell waits for.
         "println!(\"started\"); std::thread::scope(|scope| { scope.spawn(|| loop { std::hint::spin_loop() }); });",
     ] {
@@ -37,13 +39,12 @@ fn an_interrupt_leaves_the_threads_of_earlier_cells_alone() {
 }
 
 /// What stands in the way of a cell that only waits, or computes without a call.
-const STUCK: [&str; 7] = [
+const STUCK: [&str; 6] = [
     "let (sender, receiver) = std::sync::mpsc::channel::<i32>(); println!(\"started\"); receiver.recv().unwrap(); drop(sender);",
     "let listener = std::net::TcpListener::bind(\"127.0.0.1:0\").unwrap(); println!(\"started\"); let guest = listener.accept().unwrap().1;",
     "let held = std::sync::Mutex::new(1); let first = held.lock().unwrap(); println!(\"started\"); let second = held.lock().unwrap(); drop(second); drop(first);",
     "println!(\"started\"); loop {}",
-    "println!(\"started\"); let most = (0_u64..).map(|n| n ^ (n << 1)).max();",
-    "println!(\"started\"); (0_u64..).for_each(|n| println!(\"{n}\"));",
+    "println!(\"started\"); let all = std::iter::repeat(1_u64).fold(0, |sum, n| sum ^ (sum << 1) ^ n);",
     // Its threads are an earlier cell's: they go on.
     "println!(\"started\"); STUCK_POOL.0.send(|| std::thread::sleep(std::time::Duration::from_millis(5500))).unwrap(); STUCK_POOL.1.lock().unwrap().recv().unwrap();",
 ];
@@ -87,4 +88,34 @@ fn programs_input_and_threads_work_after_a_thread_was_stopped_for_good() {
     // Loops are looked at as before.
     let run = kernel.run_and_interrupt("println!(\"started\"); let mut turns = 0_u64; loop { turns = turns.wrapping_add(1); }", 1);
     assert!(!client::plain(&run.error()["traceback"]).contains("stopped for good"), "{}", run.error());
+}
+
+#[test]
+fn the_cells_that_made_what_is_lost_are_offered_and_run_again_only_when_asked() {
+    let mut kernel = kernel();
+    kernel.run(":clear").expect_ok();
+    let first = kernel.run("println!(\"made\"); let mut again_list = vec![1];").number();
+    kernel.run("fn again_double(n: i32) -> i32 { 2 * n }").expect_ok();
+    let second = kernel.run("// grows\nagain_list.push(again_double(3));").number();
+    kernel.run("let again_other = again_list.len();").expect_ok();
+    kernel.run("println!(\"{}\", again_list.len());").expect_ok();
+    let third = kernel.run("let again_alone = 5;").number();
+    // Stopped for good: only what it named is lost.
+    let run = kernel.run_and_interrupt("println!(\"started\"); let n = again_list.len(); loop {}", 1);
+    let text = client::plain(&run.error()["traceback"]);
+    let offer =
+        format!(":rerun\n  [{first}] println!(\"made\"); let mut again_list = vec![1];\n  [{second}] again_list.push(again_double(3));");
+    assert!(text.ends_with(&offer), "{text}");
+    assert_eq!(kernel.run(":rerun\nagain_list.clone()").result(), "[1, 6]");
+    assert_eq!(kernel.run(":rerun").stdout(), "nothing is lost, so no cell runs again\n");
+    // A process that ended: all variables are.
+    let run = kernel.run("std::process::exit(3)");
+    let text = client::plain(&run.error()["traceback"]);
+    assert!(text.contains(&format!("[{first}] ")) && text.contains(&format!("[{third}] let again_alone = 5;")), "{text}");
+    assert!(!text.contains("println!(\"{}\""), "{text}");
+    let run = kernel.run(":rerun");
+    run.expect_ok();
+    assert_eq!(run.stdout().matches("made\n").count(), 1, "{}", run.stdout());
+    assert_eq!(kernel.run("(again_list, again_other, again_alone)").result(), "([1, 6], 2, 5)");
+    assert!(kernel.run(":help").of("execute_result")[0]["data"]["text/plain"].as_str().unwrap().contains("\n:rerun "));
 }

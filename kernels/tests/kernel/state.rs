@@ -132,6 +132,54 @@ fn what_evcxr_keeps_one_of_is_there_twice() {
 }
 
 #[test]
+fn a_method_that_its_own_cell_no_longer_has_is_gone() {
+    let mut kernel = kernel();
+    kernel.run("struct Placed;").expect_ok();
+    kernel.run_in_place("first", "impl Placed { fn kept(&self) -> i32 { 1 } fn gone(&self) -> i32 { 2 } }").expect_ok();
+    kernel.run_in_place("second", "impl Placed { fn other(&self) -> i32 { Placed.gone() } }").expect_ok();
+    // Another cell still needs it.
+    let run = kernel.run_in_place("first", "impl Placed { fn kept(&self) -> i32 { 3 } }\nlet used = 1;");
+    assert_eq!(run.error()["ename"], "E0599", "{}", run.error());
+    kernel.run_in_place("second", "impl Placed { fn other(&self) -> i32 { 4 } }").expect_ok();
+    kernel.run_in_place("first", "impl Placed { fn kept(&self) -> i32 { 3 } }").expect_ok();
+    assert_eq!(kernel.run("Placed.kept() + Placed.other()").result(), "7");
+    assert_eq!(kernel.run("Placed.gone()").error()["ename"], "E0599");
+    kernel.run_in_place("first", "impl Placed { fn gone(&self) -> i32 { 5 } }").expect_ok();
+    assert_eq!(kernel.run("Placed.gone()").result(), "5");
+}
+
+#[test]
+fn a_macro_that_makes_items_makes_them_for_later_cells() {
+    let mut kernel = kernel();
+    kernel.run("macro_rules! made_unit { ($name:ident, $n:expr) => { #[derive(Debug)] struct $name { n: i32 } impl $name { fn new() -> $name { $name { n: $n } } } } }").expect_ok();
+    assert_eq!(last(&mut kernel, &["made_unit!(MadeBar, 3);", "let made_bar = MadeBar::new();", "made_bar.n"]), "3");
+    assert_eq!(
+        last(&mut kernel, &["made_unit!(MadeBar, 4);\nmade_unit!(MadeOther, 5);", "(MadeBar::new(), MadeOther::new().n)"]),
+        "(MadeBar { n: 4 }, 5)"
+    );
+    // Functions, constants and statics, in braces, from the cell's own macro and through another.
+    let cell = "macro_rules! made_all { ($($name:ident = $n:literal),*) => { $(fn $name() -> i32 { $n })* made_count!(MADE_COUNT); } }\nmacro_rules! made_count { ($name:ident) => { pub static $name: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(7); } }\nmade_all! { made_one = 1, made_two = 2 }\nmade_one() + made_two()";
+    assert_eq!(kernel.run(cell).result(), "3");
+    assert_eq!(
+        last(
+            &mut kernel,
+            &[
+                "use std::sync::atomic::Ordering;\nMADE_COUNT.fetch_add(made_two(), Ordering::SeqCst);",
+                "made_one() + MADE_COUNT.load(Ordering::SeqCst)"
+            ]
+        ),
+        "8"
+    );
+    // A macro of statements is one.
+    let cell = "macro_rules! made_let { ($name:ident) => { let $name = 6; } }\nmade_let!(made_six);\nmade_six";
+    assert_eq!(kernel.run(cell).result(), "6");
+    // What is wrong is said of the cell.
+    let run = kernel.run("\nmade_unit!(MadeWrong, \"x\");");
+    let text = crate::client::plain(&run.error()["traceback"]);
+    assert!(run.error()["ename"] == "E0308" && text.contains(&format!("cell {}, line 2", run.number())), "{text}");
+}
+
+#[test]
 fn variables_of_the_users_own_types_outlive_a_new_dependency() {
     let mut kernel = Client::start();
     let folder = tempfile::tempdir().unwrap();
@@ -152,5 +200,14 @@ fn variables_of_the_users_own_types_outlive_a_new_dependency() {
     // One runtime for all cells.
     kernel.run(":offline 1\n:dep tokio = { version = \"1\", features = [\"rt\", \"rt-multi-thread\"] }").expect_ok();
     assert_eq!(last(&mut kernel, &["tokio::spawn(async { 42 }).await?", "tokio::spawn(async { 43 }).await?"]), "43");
+    // A future that never ends takes its runtime with it; the next cell has a new one.
+    let run = kernel.run_and_interrupt("println!(\"started\"); std::future::pending::<()>().await;", 1);
+    assert!(crate::client::plain(&run.error()["traceback"]).contains("stopped for good"), "{}", run.error());
+    assert_eq!(last(&mut kernel, &["tokio::spawn(async { 44 }).await?", "tokio::spawn(async { 45 }).await? + own.x"]), "48");
+    // Items of a macro of a crate.
+    kernel.run(":offline 1\n:dep bitflags = \"2\"").expect_ok();
+    let flags = "bitflags::bitflags! {\n    #[derive(Debug, Clone, Copy)]\n    struct OutlivedFlags: u32 {\n        const A = 1;\n        const B = 4;\n    }\n}";
+    assert_eq!(last(&mut kernel, &[flags, "let flags = OutlivedFlags::A | OutlivedFlags::B;", "flags.bits()"]), "5");
+    assert_eq!(last(&mut kernel, &[&flags.replace("= 4", "= 8"), "OutlivedFlags::B.bits()"]), "8");
     kernel.shutdown(false);
 }

@@ -7,9 +7,12 @@ use evcxr::{CommandContext, EvalOutputs};
 use serde_json::{Map, Value, json};
 
 use crate::kernel::messages::{cursor, directive};
-use crate::kernel::process::lines::unescape;
+use crate::kernel::process::lines::{escape, unescape};
 use crate::kernel::protocol::wire::Request;
 use crate::kernel::shared::Snapshot;
+
+/// The kernel's own command, beside evcxr's in `:help`.
+const COMMAND: [&str; 2] = [":rerun", "Run the cells again that made variables which an interrupt or a crash has lost"];
 
 const KEYWORDS: [&str; 36] = [
     "as", "async", "await", "break", "const", "continue", "crate", "dyn", "else", "enum", "extern", "false", "fn", "for", "if", "impl",
@@ -110,6 +113,17 @@ pub fn inspect_from(snapshot: &Snapshot, request: &Request) -> Value {
     match snapshot.variables.iter().find(|(name, _)| name == word) {
         Some((name, kind)) => json!({ "status": "ok", "found": true, "data": { "text/plain": format!("{name}: {kind}") }, "metadata": {} }),
         None => json!({ "status": "ok", "found": false, "data": {}, "metadata": {} }),
+    }
+}
+
+/// Adds the kernel's own command to evcxr's list.
+pub fn help(outputs: &mut EvalOutputs) {
+    let [name, what] = COMMAND;
+    if let Some(text) = outputs.content_by_mime_type.get_mut("text/plain") {
+        text.push_str(&escape(&format!("{name:<17} {what}\n")));
+    }
+    if let Some(html) = outputs.content_by_mime_type.get_mut("text/html") {
+        *html = html.replace("</table>", &format!("<tr><td>{name}</td><td>{what}</td></tr>\n</table>"));
     }
 }
 

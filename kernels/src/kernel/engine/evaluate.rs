@@ -45,8 +45,12 @@ impl Engine {
         for text in std::mem::take(&mut self.untold) {
             shared.iopub.stream("stderr", text + "\n", Some(&request.header));
         }
-        let rest = cell::kept_whole(&rest);
-        self.output.number(self.record.begin(&rest));
+        let earlier: Vec<String> = lock(&shared.sources).iter().map(|source| source.text.to_string()).collect();
+        let rest = cell::kept_whole(&rest, &earlier);
+        // JupyterLab and VS Code say which cell of the notebook it is.
+        let identity = request.metadata["cellId"].as_str().filter(|_| code == request.text("code")).map(str::to_string);
+        let run = self.record.begin(&rest, identity.as_ref().and_then(|identity| self.runs.get(identity).copied()));
+        self.output.number(run);
         let refused = completeness::refusal(number, code).map_or(Ok(()), Err);
         if let Err(failure) = refused.and_then(|()| own.iter().try_for_each(|line| self.obey(line, Some(&request.header)))) {
             let outcome = shared.interrupt.end();
@@ -71,6 +75,9 @@ impl Engine {
             }
         };
         let built = result.is_ok();
+        if let Some(identity) = identity.filter(|_| built) {
+            self.runs.insert(identity, run);
+        }
         if let Some(took) = result.as_ref().ok().and_then(|outputs| outputs.timing) {
             shared.iopub.stream("stdout", format!("Took {} ms\n", took.as_millis()), Some(&request.header));
         }
@@ -89,13 +96,18 @@ impl Engine {
         let result = match (result, shared.stdin.refusal()) {
             // What a cell did without its answer follows from this.
             (_, Some(refusal)) if end != End::Dead => Err(refusal),
-            (Ok(outputs), _) => match failure_of_run(&cell, outcome, || shared.places()) {
+            (Ok(mut outputs), _) => match failure_of_run(&cell, outcome, || shared.places()) {
                 Some(failure) => Err(failure),
                 None if outcome.stopped_programs => Err(Failure::new(
                     "KeyboardInterrupt",
                     "the programs that the cell had started were ended, and the cell went on to its end; all variables are kept",
                 )),
-                None => Ok(outputs),
+                None => {
+                    if directive::asks(code, ":help") {
+                        assist::help(&mut outputs);
+                    }
+                    Ok(outputs)
+                }
             },
             (Err(error), _) => Err(failure_of_build(&error, &cell, outcome, &places.unwrap_or_default(), &self.lost)),
         };
@@ -168,6 +180,8 @@ impl Engine {
                 let _ = run(self, "();");
                 Ok(())
             }
+            // Done by `Engine::rerun`.
+            Directive::Rerun => Ok(()),
             Directive::Quit => Err("`:quit` would end the kernel while the notebook still talks to it\n\
                  to end or restart it: the menu Kernel of the notebook, or Ctrl-D in a console; to lose all variables: :clear"
                 .to_string()),
@@ -178,8 +192,8 @@ impl Engine {
     /// Runs what a file of the user's configuration wants to run before the first cell; a failure is told there.
     pub fn run_first(&mut self, file: &str, code: &str) {
         let (rest, own) = directive::directives(code);
-        let rest = cell::kept_whole(&self.marks.cell(&rest));
-        self.record.begin(&rest);
+        let rest = cell::kept_whole(&self.marks.cell(&rest), &[]);
+        self.record.begin(&rest, None);
         let obeyed = own.iter().try_for_each(|line| self.obey(line, None));
         let ran = obeyed.and_then(|()| {
             let shown = display::shown(&rest, false);
@@ -197,6 +211,15 @@ impl Engine {
         let before = self.shared.snapshot();
         self.shared.set_snapshot(&self.context);
         self.lost.note(before.names(), self.shared.snapshot().names(), number, code, end);
+        let now = self.shared.snapshot();
+        match end {
+            End::Dead | End::GivenUp => {
+                let is_gone = |name: &&str| now.names().all(|kept| kept != *name);
+                self.again.lose(before.names().filter(is_gone).map(str::to_string));
+            }
+            End::Cleared => self.again.clear(),
+            End::Alive | End::Stopped => {}
+        }
         if end != End::Alive {
             for id in self.shared.comms.end() {
                 self.shared.iopub.send("comm_close", json!({ "comm_id": id, "data": {} }), Some(&request.header));

@@ -11,5 +11,6 @@ pub mod progress;
 pub mod repl;
 
 pub mod evaluate;
+pub mod rerun;
 
 pub mod queue;

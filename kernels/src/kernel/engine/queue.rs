@@ -11,6 +11,7 @@ use crate::kernel::engine::evaluate::Evaluation;
 use crate::kernel::engine::repl::Engine;
 use crate::kernel::lock::lock;
 use crate::kernel::messages::errors::Failure;
+use crate::kernel::messages::lost::End;
 use crate::kernel::prepare::{companion, path};
 use crate::kernel::protocol::wire::Request;
 use crate::kernel::shared::{Job, Shared};
@@ -117,7 +118,12 @@ impl Engine {
             iopub.send("execute_input", json!({ "code": code, "execution_count": number }), parent);
         }
         self.output.begin(&request.header);
-        let Evaluation { result, end } = self.evaluate(request, number, code);
+        let failed = self.rerun(request, code);
+        let Evaluation { result, end } = failed.unwrap_or_else(|| self.evaluate(request, number, code));
+        self.settle(request, number, code, end);
+        if !silent {
+            self.made(number, code, end);
+        }
         let failure = match result {
             Ok(outputs) if silent || outputs.is_empty() => None,
             Ok(outputs) => {
@@ -128,12 +134,14 @@ impl Engine {
                 iopub.send("execute_result", content, parent);
                 None
             }
-            Err(failure) => {
+            Err(mut failure) => {
+                if matches!(end, End::Dead | End::GivenUp) {
+                    failure.traceback.extend(self.again.offer());
+                }
                 iopub.send("error", failure.content(), parent);
                 Some(failure)
             }
         };
-        self.settle(request, number, code, end);
         let mut behind = Vec::new();
         match &failure {
             Some(failure) => {

@@ -1,5 +1,6 @@
 //! evcxr with the companion in it, and the process of the cells: started, and warmed up.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use evcxr::{CommandContext, EvalContext};
 use crate::kernel::engine::output::Output;
 use crate::kernel::interrupt;
 use crate::kernel::marks::{MARKS, Marks};
+use crate::kernel::messages::again::Again;
 use crate::kernel::messages::lost::Lost;
 use crate::kernel::prepare::settings::Settings;
 use crate::kernel::prepare::package::Package;
@@ -86,6 +88,10 @@ pub struct Engine {
     /// The manifest of the companion for rust-analyzer.
     pub analysis: PathBuf,
     pub lost: Lost,
+    /// The number of the last good run of a cell, by its identity in the notebook.
+    pub runs: HashMap<String, u64>,
+    /// What would make lost variables again.
+    pub again: Again,
     pub marks: Marks,
     pub record: Record,
     /// How results are shown, by `:fmt` and `:types`.
@@ -163,6 +169,8 @@ impl Engine {
             output,
             analysis,
             lost: Lost::default(),
+            again: Again::default(),
+            runs: HashMap::new(),
             marks,
             record: Record::at(folder),
             show: Show::default(),

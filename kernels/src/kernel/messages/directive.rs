@@ -13,6 +13,8 @@ pub enum Directive {
     Clear,
     /// `:restart`
     Restart,
+    /// `:rerun`
+    Rerun,
     /// `:quit`
     Quit,
     /// `:opt 3`
@@ -49,6 +51,7 @@ pub fn directives(code: &str) -> (String, Vec<Directive>) {
             (":sccache", level) if level.trim() != "0" => own.push(Directive::Sccache),
             (":clear", _) => own.push(Directive::Clear),
             (":restart", _) => own.push(Directive::Restart),
+            (":rerun", _) => own.push(Directive::Rerun),
             (":quit", _) => own.push(Directive::Quit),
             _ if is_shell(line) => own.push(Directive::Shell(text.trim_start_matches('!').trim().into())),
             _ => return line.into(),
@@ -57,6 +60,11 @@ pub fn directives(code: &str) -> (String, Vec<Directive>) {
     });
     let code = lines.collect::<Vec<Cow<str>>>().join("\n");
     (code, own)
+}
+
+/// Whether a line at the head of a cell is this command.
+pub fn asks(code: &str, command: &str) -> bool {
+    code.lines().take(head_lines(code)).any(|line| line.trim() == command)
 }
 
 /// The Rust of a cell: the lines that are for the kernel or the shell are empty.
@@ -144,10 +152,10 @@ mod tests {
         assert_eq!(dropped(":dep finetuning2 = \"1\""), ":dep finetuning2 = \"1\"");
         assert_eq!(dropped("let s = \"\n:dep finetuning\";"), "let s = \"\n:dep finetuning\";");
         assert_eq!(directives("// fast\n:opt 3\n1"), ("// fast\n\n1".into(), vec![Directive::Level("3".into())]));
-        let own = vec![Directive::Shell("ls -l".into()), Directive::Clear, Directive::Quit];
+        let own = vec![Directive::Shell("ls -l".into()), Directive::Clear, Directive::Rerun, Directive::Quit];
         assert_eq!(
-            directives("! ls -l\n:clear\n  :quit\n:vars\n!x"),
-            ("\n\n\n:vars\n".into(), [own, vec![Directive::Shell("x".into())]].concat())
+            directives("! ls -l\n:clear\n:rerun\n  :quit\n:vars\n!x"),
+            ("\n\n\n\n:vars\n".into(), [own, vec![Directive::Shell("x".into())]].concat())
         );
         assert_eq!(directives("1;\n!true"), ("1;\n!true".into(), vec![]));
         assert_eq!(

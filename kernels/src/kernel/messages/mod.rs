@@ -4,6 +4,7 @@
 //! pictures. Nothing here knows sockets or processes.
 //! Imports: syntax.
 
+pub mod again;
 pub mod completeness;
 pub mod cursor;
 pub mod depth;

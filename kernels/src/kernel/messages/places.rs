@@ -90,17 +90,21 @@ impl Places {
                 let lines = generated.get(*at..*at + piece.lines.len()).unwrap_or_default();
                 !lines.is_empty() && lines.iter().zip(&piece.lines).all(|(line, own)| line.trim_start().starts_with(own.trim()))
             };
+            let free = |at: &usize| (*at..*at + piece.lines.len()).all(|line| !places.lines.contains_key(&line));
+            let mut stands_below = false;
             let found = if piece.is_item {
                 let known = starts.get(piece.lines[0].trim()).into_iter().flatten().copied();
                 // A comment may stand behind an item of one line.
                 let or_any = (0..generated.len()).filter(|_| piece.lines.len() == 1);
-                let free = |at: &usize| (*at..*at + piece.lines.len()).all(|line| !places.lines.contains_key(&line));
                 known.chain(or_any).find(|at| fits(at) && free(at))
             } else {
-                (next..generated.len()).find(fits)
+                let below = (next..generated.len()).find(fits);
+                stands_below = below.is_some();
+                // A call of a macro that makes items stands among these.
+                below.or_else(|| (0..next).filter(|_| piece.lines[0].contains('!')).find(|at| fits(at) && free(at)))
             };
             let Some(at) = found else { continue };
-            if !piece.is_item {
+            if stands_below {
                 next = at + piece.lines.len();
             }
             let before = generated[at].chars().take_while(|char| char.is_whitespace()).count();

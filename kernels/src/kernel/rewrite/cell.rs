@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 
 use notebooks::scan;
-use ra_ap_syntax::SyntaxKind;
 use ra_ap_syntax::ast::{self, AstNode, HasName};
+use ra_ap_syntax::{SyntaxKind, SyntaxNode};
 
 use crate::kernel::rewrite::condition;
 use crate::kernel::rewrite::edits::Edits;
-use crate::kernel::rewrite::lazies;
+use crate::kernel::rewrite::{calls, lazies, tokens};
 use crate::syntax::{self, Statements};
 
 /// A part of an import that brings one name, or all.
@@ -24,8 +24,8 @@ struct Leaf {
     name: Option<String>,
 }
 
-/// The text; a cell that is no Rust is left as it is.
-pub fn kept_whole(cell: &str) -> String {
+/// The text; a cell that is no Rust is left as it is. `earlier` are the cells whose macros it may call, the newest last.
+pub fn kept_whole(cell: &str, earlier: &[String]) -> String {
     let head = scan::head_lines(cell);
     let blank: Vec<String> =
         cell.split('\n').enumerate().map(|(line, text)| if line < head { " ".repeat(text.len()) } else { text.into() }).collect();
@@ -39,7 +39,22 @@ pub fn kept_whole(cell: &str) -> String {
     imports(&items, &mut edits);
     twins(&items, &mut edits);
     lazies::edits(statements.list(), &mut edits);
+    calls::keep(statements.list(), &|name| definition(name, statements.list().syntax(), earlier), &mut edits);
     if edits.is_empty() { cell.into() } else { edits.apply(cell) }
+}
+
+/// The macro with a name, of this cell or the newest that has it.
+fn definition(name: &str, cell: &SyntaxNode, earlier: &[String]) -> Option<ast::MacroRules> {
+    let find = |node: &SyntaxNode| {
+        let all = node.descendants().filter_map(ast::MacroRules::cast);
+        all.filter(|own| own.name().is_some_and(|own| own.text() == name)).last()
+    };
+    let of = |text: &String| {
+        // Most cells have none, and need not be read.
+        let has_one = text.contains("macro_rules!") && text.contains(name);
+        has_one.then(|| tokens::items_of_cell(text)).flatten().and_then(|cell| find(cell.syntax()))
+    };
+    find(cell).or_else(|| earlier.iter().rev().find_map(of))
 }
 
 /// Of items with one name, those whose condition does not hold go.
@@ -115,7 +130,11 @@ fn leaves(whole: usize, import: &ast::Use) -> Vec<Leaf> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::kept_whole as kept_whole_after;
+
+    fn kept_whole(cell: &str) -> String {
+        kept_whole_after(cell, &[])
+    }
 
     #[test]
     fn statics_of_macros_are_written_out() {

@@ -18,6 +18,18 @@ struct Unit {
     node: SyntaxNode,
 }
 
+/// The cell of a block that its own cell no longer has.
+const GONE: &str = "gone";
+
+/// The running cell takes the place of an earlier one: what that had, and this one has not, is gone.
+pub fn replace(earlier: u64, living: &Living, new: &mut Living) {
+    for block in living.names(BLOCK, &earlier.to_string()) {
+        if new.get(BLOCK, block).is_none() {
+            new.set(BLOCK, block, GONE);
+        }
+    }
+}
+
 /// Notes the blocks of the cell with this number.
 pub fn note(number: u64, cell: &ast::StmtList, new: &mut Living) {
     for block in cell.statements().filter_map(|statement| ast::Impl::cast(item_of(&statement)?)) {
@@ -31,9 +43,17 @@ pub fn edits(file: &ast::SourceFile, living: &Living, new: &Living) -> Edits {
         let name = block.to_string();
         new.get(BLOCK, &name).or_else(|| living.get(BLOCK, &name)).and_then(|number| number.parse().ok()).unwrap_or(0)
     };
-    let mut units: Vec<Unit> = Vec::new();
+    let is_gone = |block: u64| {
+        let name = block.to_string();
+        new.get(BLOCK, &name).or_else(|| living.get(BLOCK, &name)) == Some(GONE)
+    };
+    let (mut units, mut edits): (Vec<Unit>, Edits) = (Vec::new(), Edits::default());
     for block in file.items().filter_map(|item| if let ast::Item::Impl(block) = item { Some(block) } else { None }) {
         let (header, text) = (header(&block), text_hash(&block));
+        if is_gone(text) {
+            edits.replace(tokens::range(block.syntax()), "");
+            continue;
+        }
         let mut unit = |name: Option<String>, node: &SyntaxNode| {
             units.push(Unit { what: (header, name), block: text, cell: cell(text), node: node.clone() });
         };
@@ -55,7 +75,6 @@ pub fn edits(file: &ast::SourceFile, living: &Living, new: &Living) -> Edits {
             }
         }
     }
-    let mut edits = Edits::default();
     for (place, unit) in units.iter().enumerate() {
         let superseded = units.iter().enumerate().any(|(other_place, other)| {
             other.what == unit.what && (other.cell > unit.cell || (other.block == unit.block && other_place > place))
@@ -89,6 +108,10 @@ fn is_conditional(node: &impl HasAttrs) -> bool {
 mod tests {
     use super::*;
 
+    fn block_of(text: &str) -> ast::Impl {
+        tokens::parse(text).syntax().descendants().find_map(ast::Impl::cast).unwrap()
+    }
+
     #[test]
     fn the_newest_cell_counts() {
         let (first, second) = ("impl P { fn a() { 1 } fn b() { 1 } }", "impl P {\n fn a() { 2 }\n}");
@@ -109,6 +132,14 @@ mod tests {
         note(5, &tokens::items_of_cell(first).unwrap(), &mut new);
         let left = edits(&tokens::parse(&source), &living, &new).apply(&source);
         assert!(left.contains("fn a() { 1 }") && !left.contains("fn a() { 2 }"), "{left}");
+        // A cell in the place of an earlier one: a method that it no longer has is gone.
+        let mut living = living.clone();
+        living.set(BLOCK, &text_hash(&block_of(first)).to_string(), "1");
+        let mut new = Living::default();
+        note(6, &tokens::items_of_cell(second).unwrap(), &mut new);
+        replace(1, &living, &mut new);
+        let left = edits(&tokens::parse(&format!("{first}\n{second}")), &living, &new).apply(&format!("{first}\n{second}"));
+        assert_eq!(left.trim(), second);
         // Twice in one cell stays the error that it is.
         let twice = "impl P { fn a() { 1 } } impl P { fn a() { 2 } }";
         assert_eq!(edits(&tokens::parse(twice), &Living::default(), &Living::default()).apply(twice), twice);

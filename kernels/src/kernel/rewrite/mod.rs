@@ -12,6 +12,7 @@ mod edits;
 mod tokens;
 
 mod condition;
+pub mod calls;
 mod lazies;
 
 pub mod cell;

@@ -40,6 +40,11 @@ impl Living {
         self.0.get(&(kind.to_string(), name.to_string())).map(String::as_str)
     }
 
+    /// The names of this kind with this value.
+    pub fn names<'a>(&'a self, kind: &'a str, value: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |((own, _), found)| own == kind && *found == value).map(|((_, name), _)| name.as_str())
+    }
+
     /// Notes a value; the later one counts.
     pub fn set(&mut self, kind: &str, name: &str, value: &str) {
         self.0.insert((kind.to_string(), name.to_string()), value.to_string());
@@ -78,17 +83,25 @@ impl Record {
         std::env::var_os(FOLDER).map(|folder| Record(folder.into()))
     }
 
-    /// A cell begins; its number.
-    pub fn begin(&self, cell: &str) -> u64 {
+    /// A cell begins, in the place of an earlier one; its number among all that have begun.
+    pub fn begin(&self, cell: &str, replaced: Option<u64>) -> u64 {
         let number = self.cell().0 + 1;
-        let _ = std::fs::write(self.0.join(CELL), format!("{number}\n{cell}"));
+        let replaced = replaced.map(|number| format!(" {number}")).unwrap_or_default();
+        let _ = std::fs::write(self.0.join(CELL), format!("{number}{replaced}\n{cell}"));
         number
+    }
+
+    /// The number of the cell in whose place the last one began.
+    pub fn replaced(&self) -> Option<u64> {
+        let text = std::fs::read_to_string(self.0.join(CELL)).unwrap_or_default();
+        text.lines().next()?.split_once(' ')?.1.parse().ok()
     }
 
     /// How many cells have begun, and the text of the last one.
     pub fn cell(&self) -> (u64, String) {
         let text = std::fs::read_to_string(self.0.join(CELL)).unwrap_or_default();
-        let (number, cell) = text.split_once('\n').unwrap_or_default();
+        let (numbers, cell) = text.split_once('\n').unwrap_or_default();
+        let number = numbers.split(' ').next().unwrap_or_default();
         (number.parse().unwrap_or(0), cell.to_string())
     }
 
@@ -160,9 +173,10 @@ mod tests {
     fn what_is_proposed_lives_once_it_is_loaded() {
         let folder = tempfile::tempdir().unwrap();
         let record = Record::at(folder.path());
-        record.begin("let a = 1;\nb");
-        record.begin("c");
-        assert_eq!(record.cell(), (2, "c".into()));
+        assert_eq!(record.begin("let a = 1;\nb", None), 1);
+        assert_eq!(record.replaced(), None);
+        record.begin("c", Some(1));
+        assert_eq!((record.cell(), record.replaced()), ((2, "c".into()), Some(1)));
         let mut new = Living::default();
         new.set(STATIC, "f\tN", "one");
         assert!(!record.proposes_statics());

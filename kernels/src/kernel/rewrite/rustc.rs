@@ -71,8 +71,13 @@ pub fn run() {
     }
     let build = |record: &Record| {
         let source = std::fs::read_to_string(SOURCE).ok()?;
-        let build =
-            Build { links: call.links, cell: record.cell(), living: record.living(), dependencies: dependencies::dependencies(words) };
+        let build = Build {
+            links: call.links,
+            cell: record.cell(),
+            replaced: record.replaced(),
+            living: record.living(),
+            dependencies: dependencies::dependencies(words),
+        };
         let work = move || catch_unwind(AssertUnwindSafe(|| candidates(&source, build))).ok();
         std::thread::Builder::new().stack_size(STACK).spawn(work).ok()?.join().ok()?
     };

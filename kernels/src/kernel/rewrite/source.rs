@@ -7,7 +7,7 @@ use crate::kernel::rewrite::dependencies::Dependency;
 use crate::kernel::rewrite::items::{Crate, Items};
 use crate::kernel::rewrite::record::{CRATE, Living};
 use crate::kernel::rewrite::variables::{self, Variables};
-use crate::kernel::rewrite::{displays, impls, macros, polls, statics, tokens};
+use crate::kernel::rewrite::{calls, displays, impls, macros, polls, statics, tokens};
 
 /// What a build is about.
 pub struct Build {
@@ -15,6 +15,8 @@ pub struct Build {
     pub links: bool,
     /// The number and the text of the cell.
     pub cell: (u64, String),
+    /// The number of the cell that it takes the place of.
+    pub replaced: Option<u64>,
     pub living: Living,
     pub dependencies: Vec<Dependency>,
 }
@@ -32,12 +34,14 @@ pub struct Candidate {
 /// The sources to try one after the other: all changes, then without those that change a line of the user, so that a
 /// message has its place.
 pub fn candidates(source: &str, build: Build) -> Vec<Candidate> {
-    let Build { links, cell: (number, cell), living, dependencies } = build;
+    let Build { links, cell: (number, cell), replaced, living, dependencies } = build;
     let (file, cell) = (tokens::parse(source), tokens::items_of_cell(&cell).or_else(|| tokens::items_of_cell("")));
     let (mut edits, mut new) = (macros::edits(&file), Living::default());
     if let Some(cell) = &cell {
         impls::note(number, cell, &mut new);
+        replaced.iter().for_each(|earlier| impls::replace(*earlier, &living, &mut new));
     }
+    edits.add(&calls::edits(source, &file));
     edits.add(&impls::edits(&file, &living, &new));
     if !links {
         return vec![Candidate { source: edits.apply(source), ..Candidate::default() }];

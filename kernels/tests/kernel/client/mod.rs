@@ -170,6 +170,15 @@ impl Client {
         self.run_with(code, json!({}))
     }
 
+    /// Runs a cell of a notebook, which has an identity there.
+    pub fn run_in_place(&mut self, identity: &str, code: &str) -> Run {
+        let mut message = self.message("execute_request", json!({ "code": code, "silent": false, "store_history": true }));
+        message.metadata = json!({ "cellId": identity });
+        let id = message.header.msg_id.clone();
+        RUNTIME.block_on(self.shell.send(message)).unwrap();
+        self.wait(&id)
+    }
+
     /// Runs a cell with other fields of the request than the usual ones.
     pub fn run_with(&mut self, code: &str, fields: Value) -> Run {
         let id = self.send_cell(code, fields);
