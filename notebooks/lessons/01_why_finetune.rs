@@ -223,7 +223,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // => contains "found:"
 
     // %% [markdown]
-    // - With a right sentence even the assistant can answer. With a wrong one, both go wrong with it.
+    // - A right sentence helps: the guide repeats it, the assistant mixes it with inventions. With a wrong one, both go wrong.
     // - Retrieval and finetuning work together: the search brings the facts, the finetuned model the manner. It serves
     //   the better, the more rows of training had a note before the question.
     //
@@ -262,7 +262,7 @@ pub fn lesson() -> finetuning::Result<()> {
     //
     // ## Cost
     //
-    // The seconds of an answer, times what the machine costs. The two prices are examples: put yours there.
+    // The seconds of an answer, times what the machine costs. The two prices, and 0.10 for the training, are examples: put yours there.
 
     // %% id=cost covers=10
     let started = std::time::Instant::now();
@@ -293,7 +293,7 @@ pub fn lesson() -> finetuning::Result<()> {
 
     // %% [markdown]
     // A service can be away. The cell starts one on this machine, asks it, stops it, and asks again: what does the same
-    // call say then? The local model is not impressed.
+    // call say then? The local model goes on.
 
     // %% id=uptime covers=11
     let service: Server = serve("builtin:base")?;
@@ -374,13 +374,13 @@ pub fn lesson() -> finetuning::Result<()> {
     // %% [markdown]
     // ## Exercise 1.3
     //
-    // Write a prompt for the assistant that leads at least 3 of 5 hidden questions off topic back, with the words
+    // This one needs the real model. Write a prompt for the assistant that leads at least 3 of 5 hidden questions off topic back, with the words
     // "back to the course", and still answers 2 about the course. The check takes a function from a question to a reply,
     // and keeps your best score.
 
     // %% exercise=1.3
     {
-        let runner: BasicModelRunner = BasicModelRunner::new(available(&[MODEL, "builtin:base"])?)?;
+        let runner: BasicModelRunner = BasicModelRunner::new(available(&["builtin:smol", "builtin:base"])?)?;
         check("1.3", move |question: &str| -> Result<String> {
             runner.ask_messages(&[Message::system("You are a guide."), Message::user(question)])
         })?;
@@ -388,7 +388,7 @@ pub fn lesson() -> finetuning::Result<()> {
 
     // %% solution=1.3
     {
-        let runner: BasicModelRunner = BasicModelRunner::new(available(&[MODEL, "builtin:base"])?)?;
+        let runner: BasicModelRunner = BasicModelRunner::new(available(&["builtin:smol", "builtin:base"])?)?;
         let role: Message = Message::system("You are the guide of a course on finetuning language models.");
         let mut shown: Vec<Message> = vec![role];
         for other in ["Who won the game?", "How do I cook rice?", "Do you like dogs?"] {

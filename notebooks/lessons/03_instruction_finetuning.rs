@@ -194,7 +194,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // => contains "### Response:"
 
     // %% [markdown]
-    // What could go wrong: a row with only `input` and `output` in mind loses its instruction. The Python course reads its
+    // What could go wrong: a row that is read by `input` and `output` alone loses its instruction. The Python course reads its
     // raw rows so; here it is asked for by name. `concatenate` hydrates a raw row by itself.
 
     // %% id=lost covers=39
@@ -213,14 +213,14 @@ pub fn lesson() -> finetuning::Result<()> {
     // => contains "equal: true"
 
     // %% [markdown]
-    // The processed set is on the hub as `lamini/alpaca`. The cell takes it from there when the hub is in reach, and says
-    // so when it is not: then the file that you just wrote takes its place.
+    // The processed set is on the hub as `lamini/alpaca`. The cell takes it from this machine's cache; without
+    // `local_files_only` it would ask the hub. Where it is not there, the file that you just wrote takes its place.
 
     // %% id=hub covers=41
     let offline = DataOptions::new().with_hub(HubOptions { local_files_only: true, ..Default::default() });
     match load_dataset_with("lamini/alpaca", &offline) {
         Ok(dataset) => println!("from the hub: {dataset}"),
-        Err(error) => println!("lamini/alpaca is not in the cache: {:?}", error.kind()),
+        Err(_) => println!("lamini/alpaca is not in the cache"),
     }
     println!("the twin: {}", load_dataset("scratch/alpaca_processed.jsonl")?);
     // => contains "the twin: "
@@ -246,7 +246,8 @@ pub fn lesson() -> finetuning::Result<()> {
     // => contains "not finetuned"
 
     // %% [markdown]
-    // - The base tells a story, or asks. The assistant gives advice: read whether it is good.
+    // - The base goes on as one of its texts would. The assistant gives advice: read whether it is good.
+    // - The hosted one is the assistant behind a service, so its answer is the same.
     // - With a key, put `OPENAI_API_KEY` into the shell that starts the notebook and write
     //   `BasicModelRunner::new("openai:gpt-4o-mini")?`. The key is read from there alone: no cell shows it.
     //
@@ -277,8 +278,8 @@ pub fn lesson() -> finetuning::Result<()> {
     // => smol: contains "its own:  \"The capital of France is Paris.\""
 
     // %% [markdown]
-    // A model must be asked in the form of its training data: the right text in the wrong form gives less, or nothing. Most
-    // first prototypes have this fault.
+    // A model must be asked in the form of its training data: the right text in another form gives nothing, or more than was
+    // asked. Most first prototypes have this fault.
     //
     // ## Temperature, live
     //
@@ -299,23 +300,26 @@ pub fn lesson() -> finetuning::Result<()> {
     // %% [markdown]
     // ## Predict: not in the rows, and yet right?
     //
-    // Instruction data do not hold everything that a model is asked later. Do the 120 rows name France, do they define a
-    // function? Search them, then ask.
+    // Instruction data do not hold everything that a model is asked later. Do the guide's rows name France, do they define
+    // a function? Search them, then ask the guide, and the assistant that it was made of.
 
     // %% id=untaught covers=35
-    let instructions: Dataset = load_dataset("builtin:instructions")?;
+    let taught: Dataset = load_dataset("builtin:guide")?;
     for word in ["France", "def "] {
-        let rows = instructions.filter(|row| row.to_string().contains(word)).len();
-        println!("{rows} rows have {word:?}");
+        let rows = taught.filter(|row| row.to_string().contains(word)).len();
+        println!("{rows} of {} rows have {word:?}", taught.len());
     }
-    println!("{}", assistant.ask("What is the capital of France?")?);
-    println!("{}", assistant.ask("Write a Python function that doubles a number.")?);
+    for question in ["What is the capital of France?", "Write a Python function that doubles a number."] {
+        println!("{question}\nguide: {}\nassistant: {}\n", guide.ask(question)?, assistant.ask(question)?);
+    }
+    // => contains "0 of 96 rows have"
+    // => smol: contains "guide: Let's keep"
     // => smol: contains "Paris"
     // => smol: contains "def "
 
     // %% [markdown]
-    // It follows an instruction on things that no instruction row named: the knowledge came from pretraining, the manner
-    // from finetuning. So a few rows change a manner everywhere.
+    // The guide leads back what none of its rows asks: a few rows change a manner everywhere. The knowledge came with
+    // pretraining, and the assistant still shows it.
     //
     // ## By hand: tokenizer and model
     //
@@ -420,18 +424,18 @@ pub fn lesson() -> finetuning::Result<()> {
     // %% [markdown]
     // ## Exercise 3.2
     //
-    // This chat says next to nothing. Mend it. The check takes a function from a question to a reply, and asks two
+    // This chat says next to nothing. Mend it; it needs the real model. The check takes a function from a question to a reply, and asks two
     // questions of its own.
 
     // %% exercise=3.2
     {
-        let runner: BasicModelRunner = BasicModelRunner::new(available(&[MODEL, "builtin:base"])?)?;
+        let runner: BasicModelRunner = BasicModelRunner::new(available(&["builtin:smol", "builtin:base"])?)?;
         check("3.2", move |question: &str| -> Result<String> { runner.complete(question) })?;
     }
 
     // %% solution=3.2
     {
-        let runner: BasicModelRunner = BasicModelRunner::new(available(&[MODEL, "builtin:base"])?)?;
+        let runner: BasicModelRunner = BasicModelRunner::new(available(&["builtin:smol", "builtin:base"])?)?;
         check("3.2", move |question: &str| -> Result<String> { runner.ask(question) })?;
     }
 
@@ -462,7 +466,7 @@ pub fn lesson() -> finetuning::Result<()> {
     //
     // - Rows come from people, documents and models. Each row keeps where it came from; generated rows pass a filter.
     // - Templates make one text of a row. A model is asked in the form that it was trained in.
-    // - Checked here: 120 rows hydrated and read back equal; the assistant names capitals that no row names.
+    // - Checked here: 120 rows hydrated and read back equal; the guide leads back a question that none of its rows has.
     //
     // Next: how rows become tokens, and which rows deserve it.
 

@@ -587,7 +587,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // %% [markdown]
     // ## What you saw
     //
-    // - Wrong answers cost more than missing ones; too many equal answers become *the* answer; generated rows repeat themselves; more
+    // - Wrong answers are learnt like right ones; too many equal answers become *the* answer; generated rows repeat themselves; more
     //   rows are better at equal computing.
     // - A row: join, template, ids, a limit, the end token, labels with −100 on what is given.
     // - A split by fact shares nothing.

@@ -162,7 +162,8 @@ pub fn lesson() -> finetuning::Result<()> {
     // => number after "gap" > 1
 
     // %% [markdown]
-    // **Overfitting is the gap**: training rows better and better, held-out rows worse. Dropout is one remedy, fewer epochs
+    // **Overfitting is the gap**: training rows better and better, while the held-out loss falls only at first and then rises
+    // again; look at the curve above, not at its two ends. Dropout is one remedy, fewer epochs
     // and more rows are better ones. Two losses that are close together are no alarm; a growing gap is.
     //
     // ## Exact match
@@ -375,8 +376,8 @@ pub fn lesson() -> finetuning::Result<()> {
     //
     // ## A published set, scored again
     //
-    // Who publishes a model can publish its answers, so that others can count again. And read on: two faults of these
-    // twenty no score sees. Can you find them?
+    // Who publishes a model can publish its answers, so that others can count again. And read on: of two answers a score
+    // says the wrong thing, or not why. Can you find them?
 
     // %% id=published covers=94
     let mut again: AnswerReport = AnswerReport::default();
@@ -409,7 +410,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // => contains "What is pretraining?"
 
     // %% [markdown]
-    // The first asks back instead of answering: no category counts that. The second is right, and says only half of it.
+    // The first asks back instead of answering: no category counts that. The second is right, in other words.
     // **Reading a curated set by hand is better by far** than any number of scores. Do it with each version.
     //
     // ## Benchmarks
@@ -497,8 +498,8 @@ pub fn lesson() -> finetuning::Result<()> {
 
     // %% [markdown]
     // What it *says* is nearly all gone: the new manner covers the knowledge. What it finds *likeliest* is still right far
-    // more often than by guessing, and less often than before: most is hidden, some is lost. General questions among the
-    // rows of training would keep it.
+    // more often than by guessing: most is hidden. Whether some is lost, twenty questions are too few to say. General
+    // questions among the rows of training would keep it.
     //
     // ## Exercise 6.1
     //

@@ -121,8 +121,8 @@ pub fn lesson() -> finetuning::Result<()> {
 
     // %% [markdown] covers=98
     // Order and name are copied, and come first. The problem has to be judged, and needs rows. The item stays the hardest: a word that no
-    // row has must be spelt, and "hammock" becomes "hamock". The more of an answer counts, the more can be wrong:
-    // **reading** (much in, a word out) is easier than **writing** (little in, much out), where each token can go wrong.
+    // row has must be spelt. The more of an answer counts, the more can be wrong: **reading** (much in, a word out) has few places to go
+    // wrong, **writing** (little in, much out) has one at each token.
 
     // %% covers=98
     println!(

@@ -9,7 +9,8 @@ pub fn lesson() -> finetuning::Result<()> {
     //
     // *45 minutes, of which about 3 are computing.*
     //
-    // Put the path of your own folder into the second cell, and the rest stays as it is but for names of columns.
+    // For your own folder: its path goes into the second cell, and then you change what is the shop's, the names of files and columns
+    // and the rows that are left out. The steps stay.
     // Where it says **Predict**, say your answer before you run the cell.
 
     // %% id=start
@@ -134,7 +135,7 @@ pub fn lesson() -> finetuning::Result<()> {
     //
     // Rows that ask the same in other words stay on one side: what the test asks was never answered in training.
     //
-    // **Predict.** Seven test rows. Which scores can come out, and how sure can you be of one?
+    // **Predict.** A handful of test rows. Which scores can come out, and how sure can you be of one?
 
     // %% id=split covers=80
     let (train, test): (Dataset, Dataset) = rows.split_by_group(0.2, 7)?;
@@ -174,7 +175,7 @@ pub fn lesson() -> finetuning::Result<()> {
         ..BasicModelRunner::adapter_arguments()
     };
     let first: TrainingArguments = arguments.clone().suited(train.len(), test.len());
-    println!("{} steps at a rate of {:.0e}", first.total_steps(train.len()), first.learning_rate);
+    println!("{} steps at a rate of {:.1e}", first.total_steps(train.len()), first.learning_rate);
     // => smol: matches "* steps at a rate of *"
 
     // %% [markdown] covers=36
@@ -249,7 +250,7 @@ pub fn lesson() -> finetuning::Result<()> {
 
     // %% [markdown]
     // Read the `eval` of the two runs above as well: the second ends far lower. The model moved towards the right answers and does not yet
-    // say them word for word: one or two wordings of a fact are too few. The guide of lesson 5 has five of each.
+    // say them word for word: one or two wordings of a fact are too few. The guide of lesson 5 has four of each.
 
     // %% id=answers
     let mut cards: Vec<SideBySide> = Vec::new();
@@ -304,8 +305,8 @@ pub fn lesson() -> finetuning::Result<()> {
     // %% [markdown] covers=61
     // ## Give it away
     //
-    // `push_to_hub` sends adapter, tokenizer and a card to a hub: `HF_ENDPOINT` names the hub, `HF_TOKEN` your right to write. Here is
-    // none of them, so it says what is missing and nothing leaves this computer.
+    // `push_to_hub` sends adapter, tokenizer and a card to a hub: `HF_ENDPOINT` names the hub, `HF_TOKEN` your right to write. Here
+    // the name is that of a hub that does not answer: the cell says so, and nothing leaves this computer.
 
     // %% id=push covers=61
     let hub: HubOptions = HubOptions {
@@ -383,7 +384,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // - A handful of test rows shows a large difference and no small one; the report says so beside the number.
     // - Training gave the tone at once. Facts need rows that tell them, each in several wordings; ten rows moved the loss, and the
     //   answers a part of the way. The next ten are yours.
-    // - The same cells run on your folder: change one path.
+    // - The same cells run on your folder: change the path and the names.
 
     // %% id=recap
     println!("rows to learn {}, to test {}", train.len(), test.len());

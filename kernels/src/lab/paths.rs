@@ -26,7 +26,9 @@ pub struct Paths {
 impl Paths {
     /// The folders of the repository that this program belongs to.
     pub fn find() -> Paths {
-        let work = std::env::var_os("FINETUNING_WORK").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+        let work = std::env::var_os("FINETUNING_WORK").filter(|folder| !folder.is_empty());
+        // JupyterLab starts in this folder, so a name from here would mean another one there.
+        let work = work.map(|folder| std::path::absolute(&folder).unwrap_or_else(|_| folder.into()));
         Self::of(path::root(), work, std::env::home_dir())
     }
 

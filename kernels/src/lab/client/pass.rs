@@ -40,6 +40,8 @@ pub struct Report {
     pub faults: Vec<Fault>,
     /// The cell at which the run stopped since a model is not here, and the model's name.
     pub skipped: Option<(usize, String)>,
+    /// Exercises whose solutions fail since a model is not here: number and name.
+    pub untried: Vec<(String, String)>,
     pub seconds: f64,
 }
 
@@ -92,7 +94,10 @@ pub fn run(notebook: &mut Notebook, pass: &Pass, progress: &mut dyn FnMut(usize,
         if let Some((number, solution)) = solution {
             // It is left to the learner, so nothing of it stays in the notebook.
             if let Err(why) = exercise(&mut kernel, number, solution, error.as_ref(), &mut done) {
-                report.fault(place, why);
+                match pass.missing.iter().find(|name| solution.contains(&format!("builtin:{name}"))) {
+                    Some(name) => report.untried.push((number.clone(), name.clone())),
+                    None => report.fault(place, why),
+                }
             }
             continue;
         }

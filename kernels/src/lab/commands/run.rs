@@ -27,10 +27,11 @@ struct Job {
 /// Runs the lessons that are asked for.
 pub fn run(paths: &Paths, words: &[String], write: bool) -> Result<(), Failure> {
     let jobs = jobs(paths, words)?;
+    // Asked before the build, which may replace this program: then its path has another name.
+    let program = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
     if !paths.is_shared() {
         companion::build(&paths.root, wants_cuda())?;
     }
-    let program = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
     let (mut failures, missing) = (Vec::new(), model::missing());
     for mut job in jobs {
         let live = std::io::stderr().is_terminal();
@@ -63,6 +64,9 @@ pub fn run(paths: &Paths, words: &[String], write: bool) -> Result<(), Failure> 
             (true, None) => "ok".to_string(),
         };
         println!("{:32} {:3} cells {:7.1} s  {end}", job.name, report.cells, report.seconds);
+        for (number, name) in &report.untried {
+            println!("    exercise {number} is not tried: it needs builtin:{name}, which `cargo lab setup` fetches");
+        }
         for fault in &report.faults {
             println!("    {}", told(fault, job.lesson.as_ref()).replace('\n', "\n    "));
         }

@@ -62,6 +62,11 @@ fn copy(paths: &Paths) -> Result<Done, Failure> {
     for name in &kept {
         say(&format!("{name} has changed, and so has your copy, which stays; to have the new one beside it: cargo lab reset {name}"));
     }
+    for name in names(Copy::Unreadable) {
+        say(&format!(
+            "your copy of {name} is no notebook any more and stays as it is; to have the lesson beside it: cargo lab reset {name}"
+        ));
+    }
     Ok(if made.is_empty() { Done::Fresh } else { Done::Made(format!("{} made in {}", made.len(), paths.work.display())) })
 }
 

@@ -27,6 +27,8 @@ pub enum Copy {
     Made,
     /// The lesson has changed, and so had the reader's copy, which stays.
     Kept,
+    /// It is no notebook any more; it stays.
+    Unreadable,
 }
 
 /// The file of a lesson's copy.
@@ -86,8 +88,13 @@ pub fn reset(paths: &Paths, words: &[String]) -> Result<Vec<(LessonFile, Option<
     let selected = course::select(&lessons, words).map_err(|what| Failure::new(what, "cargo lab reset 1"))?;
     let mut record = read_record(&paths.work);
     let copies = selected.into_iter().map(|lesson| {
-        let kept = put_aside(&path(paths, &lesson), record.get(&lesson.name))?;
-        make(&Pair::lesson(paths, &lesson), &mut record)?;
+        let own = path(paths, &lesson);
+        let kept = put_aside(&own, record.get(&lesson.name))?;
+        if let Err(failure) = make(&Pair::lesson(paths, &lesson), &mut record) {
+            // A full disk, say: the reader's copy comes back.
+            let _ = kept.filter(|_| !own.exists()).map(|kept| std::fs::rename(kept, &own));
+            return Err(failure);
+        }
         Ok((lesson, kept))
     });
     let copies = copies.collect::<Result<Vec<_>, Failure>>()?;
@@ -105,11 +112,16 @@ fn follow(pair: &Pair, record: &mut Map<String, Value>) -> Result<Copy, Failure>
     let entry = record.get(&pair.name);
     let then = entry.map(|entry| &entry["cells"]);
     if then == Some(&now) {
-        return Ok(Copy::Fresh);
+        return Ok(if Notebook::open(own).is_ok() { Copy::Fresh } else { Copy::Unreadable });
     }
     // What cannot be read is the reader's as well: it stays as it is.
-    let theirs = cells(own).ok();
-    if theirs.is_none() || then != theirs.as_ref() {
+    let Ok(theirs) = cells(own) else { return Ok(Copy::Unreadable) };
+    if then.is_none() && theirs == now {
+        // The record was lost, the copy is the lesson's.
+        record.insert(pair.name.clone(), json!({ "cells": now }));
+        return Ok(Copy::Fresh);
+    }
+    if then != Some(&theirs) {
         return Ok(Copy::Kept);
     }
     put_aside(own, entry)?;
@@ -162,12 +174,21 @@ fn write_record(work: &Path, record: &Map<String, Value>) -> Result<(), Failure>
     if std::fs::read_to_string(&file).is_ok_and(|old| old == text) {
         return Ok(());
     }
-    std::fs::write(&file, text).map_err(|error| unwritable(&file, &error))
+    // Whole or not at all: of half a record all copies would look like the reader's own.
+    let whole = tempfile::NamedTempFile::new_in(work).and_then(|mut new| {
+        std::io::Write::write_all(&mut new, text.as_bytes())?;
+        new.persist(&file).map_err(|error| error.error)
+    });
+    whole.map(drop).map_err(|error| unwritable(&file, &error))
 }
 
 /// A folder of the reader's cannot be written to.
 pub fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(format!("{}: {error}", path.display()), "set FINETUNING_WORK to a folder of your own, then: cargo lab")
+    let fix = match error.kind() {
+        std::io::ErrorKind::StorageFull => "free some space (`cargo lab clean` frees what can be built again), then: cargo lab",
+        _ => "set FINETUNING_WORK to a folder of your own, then: cargo lab",
+    };
+    Failure::new(format!("{}: {error}", path.display()), fix)
 }
 
 #[cfg(test)]
@@ -265,8 +286,17 @@ mod tests {
         copy(&paths);
         change(&paths, "{", "");
         write_lesson(&paths, &LESSON.replace("= 1", "= 2"));
-        assert_eq!(copy(&paths), Copy::Kept);
+        assert_eq!(copy(&paths), Copy::Unreadable);
         assert!(reset(&paths, &["1".into()]).unwrap().remove(0).1.is_some());
+        change(&paths, "{", "");
+        assert_eq!(copy(&paths), Copy::Unreadable, "the lesson itself is the same");
+        std::fs::remove_file(paths.work.join("01_one.ipynb")).unwrap();
+        assert_eq!(copy(&paths), Copy::Made);
+        // Without the record, a copy that is the lesson's is known, and follows it again.
+        std::fs::write(paths.work.join(RECORD), "{\"01_one\": ").unwrap();
+        assert_eq!(copy(&paths), Copy::Fresh);
+        write_lesson(&paths, &LESSON.replace("= 1", "= 5"));
+        assert_eq!(copy(&paths), Copy::Made);
         std::fs::remove_file(paths.work.join("01_one.ipynb")).unwrap();
         assert_eq!(copy(&paths), Copy::Made);
         assert!(reset(&paths, &["9".into()]).unwrap_err().to_string().contains("`9` names no lesson"));

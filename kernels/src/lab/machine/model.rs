@@ -89,6 +89,11 @@ impl Model {
         self.paths().all(|(path, part)| std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == part.size))
     }
 
+    /// Whether each file has the bytes that were fetched; reads them all.
+    fn is_whole(&self) -> bool {
+        self.is_there() && self.paths().all(|(path, part)| checksum(&path).is_ok_and(|sum| sum == part.sha256))
+    }
+
     /// What a reader can expect of it; reads the whole files to compare their checksums.
     ///
     /// # Errors
@@ -98,7 +103,7 @@ impl Model {
             return Ok(format!("{} is not fetched, the lessons run without it; `cargo lab setup` fetches it", self.title));
         }
         let whole = |(path, part): &(PathBuf, &Part)| checksum(path).is_ok_and(|sum| sum == part.sha256);
-        match self.paths().find(|file| !self.is_there() || !whole(file)) {
+        match self.paths().find(|file| !whole(file)) {
             None => Ok(format!("builtin:{} is {}", self.name, self.title)),
             Some((path, _)) => {
                 let what = format!("{} is not what was fetched: {}", self.title, path.display());
@@ -108,12 +113,13 @@ impl Model {
     }
 
     /// Fetches the files where one is missing or not whole. The lessons also run without them, so a failure is said and is none; it
-    /// is remembered, so that a later start without a network waits for no answer unless it is told to ask `again`.
+    /// is remembered, so that a later start without a network waits for no answer unless it is told to ask `again`: then the
+    /// bytes of the files are looked at as well.
     ///
     /// # Errors
     /// The cache cannot be written.
     pub fn fetch(&self, python: &Path, again: bool) -> Result<Done, Failure> {
-        if self.is_there() {
+        if self.is_there() && (!again || self.is_whole()) {
             return Ok(Done::Fresh);
         }
         let folder = self.folder();
@@ -129,6 +135,9 @@ impl Model {
         };
         std::fs::create_dir_all(&folder).map_err(unwritable)?;
         let work = tempfile::Builder::new().prefix(".fetching-").tempdir_in(&folder).map_err(unwritable)?;
+        if self.is_there() {
+            say(&format!("{} is not what was fetched, in {}", self.title, folder.display()));
+        }
         say(&format!("fetching {} ({} MB) into {}", self.title, self.megabytes, folder.display()));
         Ok(Done::Made(match self.unpack(python, work.path()) {
             Ok(files) => {
