@@ -42,10 +42,13 @@ fn run(folder: &Folder, file: &Path) {
     ok(folder.lab(&["run", file.to_str().unwrap(), "--write"]));
 }
 
+/// Names a folder for the builds of all projects, where somebody wants one.
+const TARGET: &str = "CARGO_TARGET_DIR";
+
 /// cargo as a terminal would start it, without a network.
 fn cargo(project: &Path, words: &[&str]) -> Output {
     let mut cargo = Command::new("cargo");
-    cargo.args(words).arg("--offline").current_dir(project);
+    cargo.args(words).arg("--offline").current_dir(project).env_remove(TARGET);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
         cargo.env_remove(name);
     }
@@ -146,7 +149,7 @@ fn an_export_is_built_of_what_set_up_has_made_and_runs_from_any_folder() {
     let (file, project) = (folder.join("rows.ipynb"), folder.join("elsewhere/project"));
     let source = "use finetuning::*;\nlet rows = load_dataset(\"rows.jsonl\")?;\nprintln!(\"{} row\", rows.len());";
     std::fs::write(&file, notebook(&[source]).write()).unwrap();
-    ok(Command::new(LAB).arg("export").arg(&file).arg(&project).output().unwrap());
+    ok(Command::new(LAB).arg("export").arg(&file).arg(&project).env_remove(TARGET).output().unwrap());
     let build = Path::new(LAB).parent().unwrap();
     let library = |build: &Path, hash_of: &str| {
         let start = format!("lib{hash_of}-");

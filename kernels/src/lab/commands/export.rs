@@ -225,12 +225,17 @@ fn build(paths: &Paths, project: &Path) -> Result<(), Failure> {
         return Ok(());
     };
     made::build(&paths.root, wants_cuda())?;
-    let text = std::fs::read_to_string(project.join("Cargo.lock")).unwrap_or_default();
-    seed(folder, &project.join("target"), &manifest::fetched(&text))
-        .map_err(|error| Failure::new(format!("{}: {error}", project.join("target").display()), "df -h . && cargo lab doctor"))?;
-    let program = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
     let mut cargo = cargo();
-    cargo.args(["build", "--target-dir", "target"]).current_dir(project).env_remove("CARGO_TARGET_DIR");
+    cargo.arg("build").current_dir(project);
+    // Where all projects of this user are built in the folder of this one, all is there already.
+    let shared = std::env::var_os("CARGO_TARGET_DIR").and_then(|target| Path::new(&target).canonicalize().ok());
+    if shared.is_none() || shared != folder.parent().and_then(|target| target.canonicalize().ok()) {
+        let lock = std::fs::read_to_string(project.join("Cargo.lock")).unwrap_or_default();
+        seed(folder, &project.join("target"), &manifest::fetched(&lock))
+            .map_err(|error| Failure::new(format!("{}: {error}", project.join("target").display()), "df -h . && cargo lab doctor"))?;
+        cargo.args(["--target-dir", "target"]);
+    }
+    let program = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
     cargo.env("RUSTC_WRAPPER", program).env(served::BUILT, folder).env(served::ROOT, &paths.root);
     spawn::run(&mut cargo, "the project is written, but cargo could not build it")
         .map_err(|what| Failure::new(what, format!("cargo run --manifest-path {}", project.join(MANIFEST).display())))

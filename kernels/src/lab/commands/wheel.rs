@@ -118,7 +118,7 @@ fn workspace(paths: &Paths) -> Result<[(&'static str, String); 2], Failure> {
     copied().map_err(|error| Failure::from(format!("{}: {error}", folder.path().display())))?;
     // cargo takes out of the lock file what only the other members need.
     let mut cargo = cargo();
-    cargo.args(["metadata", "--format-version=1", "--offline"]).current_dir(folder.path());
+    cargo.args(["update", "--workspace", "--offline", "--quiet"]).current_dir(folder.path());
     spawn::output(&mut cargo, "cargo does not know the crates of the companion")?;
     let lock = std::fs::read_to_string(folder.path().join("Cargo.lock")).map_err(|error| format!("Cargo.lock: {error}"))?;
     Ok([("Cargo.toml", text), ("Cargo.lock", lock)])

@@ -241,7 +241,8 @@ mod tests {
     fn a_repository_is_named_in_the_manifest_and_its_folder_in_the_settings_alone() {
         let address = "https://example.org/a b.git";
         let (name, wish) = on_repository("finetuning", address, Some("0123"));
-        assert_eq!((name.as_str(), wish["git"].as_str(), wish["rev"].as_str()), ("finetuning", Some(address), Some("0123")));
+        let field = |key: &str| wish.as_inline_table().and_then(|table| table.get(key)).and_then(Value::as_str);
+        assert_eq!((name.as_str(), field("git"), field("rev")), ("finetuning", Some(address), Some("0123")));
         let settings: DocumentMut = patch(address, "finetuning", Path::new("/r/lib")).parse().unwrap();
         assert_eq!(settings["patch"][address]["finetuning"]["path"].as_str(), Some("/r/lib"));
     }
