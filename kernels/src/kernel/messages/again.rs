@@ -143,7 +143,7 @@ fn changed(cell: &str) -> BTreeSet<String> {
 
 fn changed_part(node: &SyntaxNode) -> Option<ast::Expr> {
     if let Some(call) = ast::MethodCallExpr::cast(node.clone()) {
-        return call.receiver().filter(|_| call.name_ref().is_none_or(|name| !LOOKS.contains(&&*name.text())));
+        return call.receiver().filter(|_| call.name_ref().is_none_or(|name| !LOOKS.contains(&name.text())));
     }
     if let Some(reference) = ast::RefExpr::cast(node.clone()) {
         return reference.expr().filter(|_| reference.mut_token().is_some());

@@ -171,7 +171,7 @@ fn begins_item(parts: &[SyntaxElement], pattern: &str, calls: &dyn Fn(&str) -> O
             Kind::POUND => place += 2,
             Kind::DOLLAR if is(place + 1, Kind::TOKEN_TREE) => {
                 let repeated = inner(parts[place + 1].as_node().expect("a tree is a node"));
-                if !repeated.first().is_some_and(|part| part.kind() == Kind::POUND) || repeated.len() > 2 {
+                if repeated.first().is_none_or(|part| part.kind() != Kind::POUND) || repeated.len() > 2 {
                     return begins_item(&repeated, pattern, calls);
                 }
                 // Attributes, and `*` behind them.
