@@ -24,6 +24,8 @@ const TURN: Duration = Duration::from_millis(5);
 
 /// The name of a thread that stands still.
 pub const NAME: &str = "stopped cell";
+/// The name of one that runs the next cells in its place.
+pub const NEXT: &str = "cells";
 
 /// A cell begins on this thread.
 pub fn begin() {

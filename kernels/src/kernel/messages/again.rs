@@ -66,8 +66,7 @@ impl Again {
         let now: BTreeSet<&str> = now.collect();
         let made: Vec<String> = moves::defined(code).into_iter().filter(|name| now.contains(name.as_str())).collect();
         let changed = changed(code);
-        let needs =
-            self.made_by.iter().filter(|(name, _)| moves::mentions(name, code)).flat_map(|(_, cells)| cells.iter().copied()).collect();
+        let needs = self.made_by.iter().filter(|(name, _)| reads(name, code)).flat_map(|(_, cells)| cells.iter().copied()).collect();
         for name in &changed {
             if let Some(cells) = self.made_by.get_mut(name) {
                 cells.insert(number);
@@ -120,6 +119,22 @@ impl Again {
     }
 }
 
+/// Whether a cell names a variable of an earlier cell, and not only its own of that name.
+fn reads(name: &str, cell: &str) -> bool {
+    let Ok(statements) = syntax::parse(&directive::rust(cell)) else { return moves::mentions(name, cell) };
+    for statement in statements.list().syntax().children() {
+        let own =
+            ast::LetStmt::cast(statement.clone()).filter(|line| line.pat().is_some_and(|own| moves::mentions(name, &own.to_string())));
+        match own {
+            // What it is made of comes first.
+            Some(own) => return own.initializer().is_some_and(|value| moves::mentions(name, &value.to_string())),
+            None if moves::mentions(name, &statement.to_string()) => return true,
+            None => {}
+        }
+    }
+    false
+}
+
 /// The variables that a cell may change: by an assignment, through `&mut`, or by a method that does more than look.
 fn changed(cell: &str) -> BTreeSet<String> {
     let Ok(statements) = syntax::parse(&directive::rust(cell)) else { return BTreeSet::new() };
@@ -128,7 +143,7 @@ fn changed(cell: &str) -> BTreeSet<String> {
 
 fn changed_part(node: &SyntaxNode) -> Option<ast::Expr> {
     if let Some(call) = ast::MethodCallExpr::cast(node.clone()) {
-        return call.receiver().filter(|_| call.name_ref().is_none_or(|name| !LOOKS.contains(&&*name.text())));
+        return call.receiver().filter(|_| call.name_ref().is_none_or(|name| !LOOKS.contains(&name.text())));
     }
     if let Some(reference) = ast::RefExpr::cast(node.clone()) {
         return reference.expr().filter(|_| reference.mut_token().is_some());
@@ -200,6 +215,15 @@ mod tests {
     fn what_may_change_is_found() {
         let found = changed("a.b[0].c = 1; *d += 1; f(&mut (e.x)); g.push(1); h + i; &j; k[0]; l().m(); n.len();");
         assert_eq!(found.into_iter().collect::<Vec<_>>(), ["a", "d", "e", "g"]);
+    }
+
+    #[test]
+    fn an_own_variable_is_not_one_of_an_earlier_cell() {
+        for (cell, expected) in
+            [("let a = 1; a.x();", false), ("let b = 1; f(a);", true), ("let a = a + 1;", true), ("g(a); let a = 1;", true), ("a", true)]
+        {
+            assert_eq!(reads("a", cell), expected, "{cell}");
+        }
     }
 
     #[test]

@@ -20,7 +20,6 @@ use crate::kernel::marks::{Marks, RECORD};
 use crate::kernel::messages::screen::{HEIGHT, WIDTH};
 use crate::kernel::process::frames::{ControlFrame, Scanner};
 use crate::kernel::process::lines::{self, ANSWER, REFUSE, REFUSED, escape, escape_json};
-use crate::kernel::process::runner::NEXT;
 use crate::spawn::{self, Running};
 use crate::system::{descriptor, standstill, terminal};
 
@@ -200,7 +199,7 @@ fn thread_of_cells(runner: u32) -> String {
     }
     let threads = std::fs::read_dir(format!("/proc/{runner}/task")).into_iter().flatten().flatten();
     let mut threads = threads.filter_map(|thread| thread.file_name().into_string().ok());
-    threads.find(|thread| name(thread).trim_end() == NEXT).unwrap_or(first)
+    threads.find(|thread| name(thread).trim_end() == standstill::NEXT).unwrap_or(first)
 }
 
 /// Writes lines for evcxr until the runner has ended; returns the exit code.

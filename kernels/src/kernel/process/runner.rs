@@ -31,9 +31,7 @@ pub const SUPPORT: &str = "FINETUNING_SUPPORT";
 /// The companion crate, loaded ahead so that the first cell that uses it starts at once.
 pub const COMPANION: &str = "FINETUNING_COMPANION";
 
-/// The name of a thread that runs cells after the main thread was made to stand still.
-pub const NEXT: &str = "cells";
-/// How much stack it has, as the main thread of most systems.
+/// How much stack a thread has that takes the place of another, as the main thread of most systems.
 const STACK: usize = 8 << 20;
 /// How often the flag of the interrupt is looked at while a cell runs.
 const LOOK: Duration = Duration::from_millis(100);
@@ -182,7 +180,7 @@ fn watch(cells: &Arc<Cells>) {
         let is_told = std::fs::read(&flag).is_ok_and(|text| text == interrupt::GIVE_UP);
         if is_told && standstill::order(&lock(&cells.folder)) {
             let next = Arc::clone(cells);
-            let started = std::thread::Builder::new().name(NEXT.into()).stack_size(STACK).spawn(move || next.take_over());
+            let started = std::thread::Builder::new().name(standstill::NEXT.into()).stack_size(STACK).spawn(move || next.take_over());
             if started.is_err() {
                 std::process::exit(99)
             }

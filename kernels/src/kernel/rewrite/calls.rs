@@ -41,8 +41,8 @@ const DEPTH: usize = 8;
 /// The macros that the cells define: the definition with a name, if there is one.
 pub type Known<'a> = &'a dyn Fn(&str) -> Option<ast::MacroRules>;
 
-/// The changes of a cell.
-pub fn keep(cell: &ast::StmtList, known: Known, edits: &mut Edits) {
+/// The changes of a cell, for calls of the macros that are `open`: nobody else writes them out.
+pub fn keep(cell: &ast::StmtList, open: &dyn Fn(&str) -> bool, known: Known, edits: &mut Edits) {
     for statement in cell.syntax().children() {
         let call = match ast::ExprStmt::cast(statement.clone()) {
             Some(whole) => whole.expr(),
@@ -54,7 +54,7 @@ pub fn keep(cell: &ast::StmtList, known: Known, edits: &mut Edits) {
         let semicolon = statement.last_token().filter(|token| token.kind() == Kind::SEMICOLON);
         let name = call.path().map(|path| path.to_string()).unwrap_or_default();
         let own = known(&name);
-        if !(braces || semicolon.is_some()) || !defines(&name, own.as_ref(), &tree, known) {
+        if !(braces || semicolon.is_some()) || !open(&name) || !defines(&name, own.as_ref(), &tree, known) {
             continue;
         }
         let key = format!("{MODULE}{}_{}", plain(&name), subject(tree.syntax()));
@@ -171,7 +171,7 @@ fn begins_item(parts: &[SyntaxElement], pattern: &str, calls: &dyn Fn(&str) -> O
             Kind::POUND => place += 2,
             Kind::DOLLAR if is(place + 1, Kind::TOKEN_TREE) => {
                 let repeated = inner(parts[place + 1].as_node().expect("a tree is a node"));
-                if !repeated.first().is_some_and(|part| part.kind() == Kind::POUND) || repeated.len() > 2 {
+                if repeated.first().is_none_or(|part| part.kind() != Kind::POUND) || repeated.len() > 2 {
                     return begins_item(&repeated, pattern, calls);
                 }
                 // Attributes, and `*` behind them.
@@ -268,7 +268,7 @@ mod tests {
             macros.filter(|own| own.name().is_some_and(|own| own.text() == name)).last()
         };
         let mut edits = Edits::default();
-        keep(statements.list(), &known, &mut edits);
+        keep(statements.list(), &|name| name != "closed", &known, &mut edits);
         edits.apply(cell)
     }
 
@@ -279,7 +279,7 @@ mod tests {
         let start = "#[allow(unused)] mod evcxr_items_unit_Bar { use super::*; macro_rules! unit { ($name:ident) => { #[derive(Debug)] pub struct $name; impl $name { pub fn one(f: fn(u8)) {} } } } /*call*/ unit!(Bar); } #[allow(unused)] use evcxr_items_unit_Bar::*;\nlet b = Bar;";
         assert_eq!(text, start);
         let file = text.lines().next().unwrap();
-        assert_eq!(edits(file, &tokens::parse(file)).apply(file).trim(), "unit!(Bar);");
+        assert_eq!(edits(file, &tokens::parse(file)).apply(file).trim(), "/*call*/ unit!(Bar);");
         let compiled = edits(file, &tokens::parse(file)).apply(file);
         assert_eq!(compiled.find("unit!(Bar)"), as_compiled(file).find("unit!(Bar)"));
         assert!(as_compiled(file).trim_start().starts_with("unit!(Bar);"), "{}", as_compiled(file));
@@ -311,6 +311,7 @@ mod tests {
             ("f!(a);", "macro_rules! f { ($n:ident) => { struct S; let $n = S; } }"),
             ("f!(a);", "macro_rules! f { ($n:ident) => {{ fn g() {} g() }} }"),
             ("f!(a);", "macro_rules! f { ($n:ident) => { const { 1 } } }"),
+            ("closed! { struct A; }", ""),
             ("f!(a)", "macro_rules! f { ($n:ident) => { struct $n; } }"),
             ("f!(a);", "macro_rules! f { ($n:ident) => { f!($n) } }"),
             ("println!(\"struct\"); vec![1]; unknown!(Bar); assert!(true);", ""),

@@ -39,7 +39,8 @@ pub fn kept_whole(cell: &str, earlier: &[String]) -> String {
     imports(&items, &mut edits);
     twins(&items, &mut edits);
     lazies::edits(statements.list(), &mut edits);
-    calls::keep(statements.list(), &|name| definition(name, statements.list().syntax(), earlier), &mut edits);
+    let is_open = |name: &str| !lazies::knows(name);
+    calls::keep(statements.list(), &is_open, &|name| definition(name, statements.list().syntax(), earlier), &mut edits);
     if edits.is_empty() { cell.into() } else { edits.apply(cell) }
 }
 

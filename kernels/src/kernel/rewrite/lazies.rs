@@ -30,6 +30,11 @@ const FORMS: [Form; 2] = [
     },
 ];
 
+/// Whether a macro's statics are written out, if it holds nothing else.
+pub fn knows(name: &str) -> bool {
+    FORMS.iter().any(|form| form.names.contains(&name))
+}
+
 /// The changes of a cell.
 pub fn edits(cell: &ast::StmtList, edits: &mut Edits) {
     for call in cell.syntax().descendants().filter_map(ast::MacroCall::cast) {
