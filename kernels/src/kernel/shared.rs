@@ -11,12 +11,14 @@ use crate::kernel::interrupt::Interrupt;
 use crate::kernel::lock::lock;
 use crate::kernel::marks::Marks;
 use crate::kernel::messages::places::{Places, Source};
+use crate::kernel::messages::warnings::warnings;
 use crate::kernel::prepare::session::Session;
 use crate::kernel::protocol::comms::Comms;
 use crate::kernel::protocol::history::History;
 use crate::kernel::protocol::iopub::IoPub;
 use crate::kernel::protocol::stdin::Stdin;
 use crate::kernel::protocol::wire::Request;
+use crate::kernel::rewrite::record::Record;
 
 /// Work for the engine.
 pub enum Job {
@@ -153,7 +155,13 @@ impl Shared {
             Ok(marks) => marks.of_cell(&generated),
             Err(_) => generated,
         };
-        Places::new(&generated, lock(&self.sources).clone())
+        let moves = Record::at(self.session.state()).moves();
+        Places::new(&generated, lock(&self.sources).clone()).moved(moves)
+    }
+
+    /// What the compiler warns of in the cell that runs now; once.
+    pub fn warnings(&self) -> String {
+        warnings(&Record::at(self.session.state()).messages(), || self.places())
     }
 
     /// The names that the last cell left behind.

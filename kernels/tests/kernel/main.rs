@@ -12,6 +12,7 @@ mod order;
 mod process;
 mod reports;
 mod state;
+mod try_cells;
 
 use std::sync::{LazyLock, Mutex, MutexGuard};
 

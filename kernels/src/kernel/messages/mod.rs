@@ -6,6 +6,7 @@
 
 pub mod completeness;
 pub mod cursor;
+pub mod dependency;
 pub mod depth;
 pub mod diagnostic;
 pub mod directive;
@@ -18,4 +19,5 @@ pub mod places;
 pub mod report;
 pub mod rules;
 pub mod screen;
+pub mod warnings;
 pub mod width;
