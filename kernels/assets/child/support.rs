@@ -10,7 +10,7 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
 
@@ -28,6 +28,14 @@ struct Work {
     /// Whether there is no such thread.
     alone: bool,
 }
+
+/// Of how many panics of one cell it is found out how the cell came there.
+const TRACED: usize = 20;
+/// How many of its calls are told.
+const MOST_CALLS: usize = 200;
+
+/// The panics of the running cell.
+static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether the loops of the running cell are to end.
 #[unsafe(no_mangle)]
@@ -63,6 +71,17 @@ fn work() -> MutexGuard<'static, Work> {
     WORK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Where the kernel reads records, and the secret of its marks.
+static KERNEL: OnceLock<(File, String)> = OnceLock::new();
+
+/// Tells the kernel a record.
+fn say(record: &str) {
+    if let Some((out, secret)) = KERNEL.get() {
+        let mut out = out;
+        let _ = out.write_all(format!("\x02K{secret}{record}\n").as_bytes());
+    }
+}
+
 /// Sets the panic hook and starts the thread that flushes while a cell runs.
 #[unsafe(no_mangle)]
 pub extern "C" fn finetuning_start() {
@@ -73,23 +92,27 @@ pub extern "C" fn finetuning_start() {
         let _ = std::thread::Builder::new().name("interrupt".into()).stack_size(64 << 10).spawn(move || look_for_an_interrupt(flag.as_ref()));
     }
     let secrets = std::env::var_os("FINETUNING_MARKS").and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
-    let secret = secrets.split(' ').next().unwrap_or_default().to_string();
     // A cell may send its own output elsewhere.
-    let out = std::io::stdout().as_fd().try_clone_to_owned().map(File::from).ok();
+    if let Ok(out) = std::io::stdout().as_fd().try_clone_to_owned() {
+        let _ = KERNEL.set((File::from(out), secrets.split(' ').next().unwrap_or_default().to_string()));
+    }
     std::panic::set_hook(Box::new(move |info| {
         let payload = info.payload();
         let message = payload.downcast_ref::<&str>().map(|text| text.to_string());
         let message = message.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "Box<dyn Any>".into());
         let place = info.location().map(|place| (place.file().to_string(), place.line(), place.column())).unwrap_or_default();
-        let trace = match std::env::var("RUST_BACKTRACE").as_deref() {
-            Ok("0") | Err(_) => String::new(),
-            Ok(_) => std::backtrace::Backtrace::force_capture().to_string(),
-        };
+        // A cell may catch thousands of panics, and a trace takes milliseconds.
+        let few = PANICS.fetch_add(1, Ordering::Relaxed) < TRACED;
+        let wanted = !matches!(std::env::var("RUST_BACKTRACE").as_deref(), Ok("0") | Err(_));
+        let trace = (few || wanted).then(std::backtrace::Backtrace::force_capture);
+        // With the addresses, which the kernel understands where the standard library does not.
+        let calls = trace.as_ref().map(|trace| calls(&format!("{trace:#}"))).unwrap_or_default();
+        let trace = trace.filter(|_| wanted).map(|trace| trace.to_string()).unwrap_or_default();
         let thread = std::thread::current();
         // This libstd did not start the process, so it has no name for the thread that runs the cells.
         let name = if threads().main == Some(thread.id()) { "main" } else { thread.name().unwrap_or("<unnamed>") };
         let record = format!(
-            "\x02K{secret}{{\"panic\":{{\"message\":{},\"file\":{},\"line\":{},\"column\":{},\"thread\":{},\"backtrace\":{}}}}}\n",
+            "{{\"panic\":{{\"message\":{},\"file\":{},\"line\":{},\"column\":{},\"thread\":{},\"calls\":[{calls}],\"backtrace\":{}}}}}",
             json(&message),
             json(&place.0),
             place.1,
@@ -97,10 +120,42 @@ pub extern "C" fn finetuning_start() {
             json(name),
             json(&trace)
         );
-        if let Some(mut out) = out.as_ref() {
-            let _ = out.write_all(record.as_bytes());
-        }
+        say(&record);
     }));
+}
+
+/// The calls from libraries of cells in a backtrace, the last one first: each as a list of a file and an address in it.
+fn calls(trace: &str) -> String {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    // Where each library of a cell begins, and each piece of it, which are in order.
+    let mut pieces: Vec<(u64, u64, u64, &str)> = Vec::new();
+    for line in maps.lines() {
+        let Some(file) = line.find('/').map(|at| &line[at..]).filter(|file| file.contains("/libcode_")) else { continue };
+        let Some((start, rest)) = line.split_once('-') else { continue };
+        let end = rest.split(' ').next().unwrap_or_default();
+        let (Ok(start), Ok(end)) = (u64::from_str_radix(start, 16), u64::from_str_radix(end, 16)) else { continue };
+        // The same file may be open elsewhere too.
+        let base = pieces.last().filter(|last| last.3 == file && last.1 == start).map_or(start, |last| last.2);
+        pieces.push((start, end, base, file));
+    }
+    let (mut calls, mut last) = (Vec::new(), 0);
+    for line in trace.lines() {
+        // `3: 0x7f00 - name`
+        let Some((_, rest)) = line.trim().split_once(": 0x").or_else(|| line.trim().split_once(":     0x")) else { continue };
+        let digits = rest.split(|char: char| !char.is_ascii_hexdigit()).next().unwrap_or_default();
+        // An address is that of the instruction behind the call.
+        let Some(call) = u64::from_str_radix(digits, 16).ok().and_then(|address| address.checked_sub(1)) else { continue };
+        if let Some((_, _, base, file)) = pieces.iter().find(|(start, end, ..)| (*start..*end).contains(&call)) {
+            // Functions that became a part of their caller have its address, and so has each turn of a recursion.
+            if call != last {
+                calls.push(format!("[{},{}]", json(file), call - base));
+                last = call;
+            }
+        }
+    }
+    // A function that calls itself without end has no end here either.
+    calls.truncate(MOST_CALLS);
+    calls.join(",")
 }
 
 fn flush_while_a_cell_runs() {
@@ -147,12 +202,14 @@ fn look_for_an_interrupt(flag: &Path) {
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn finetuning_stop() {
     let number = std::fs::read_link("/proc/thread-self").ok().and_then(|path| path.file_name().map(OsString::from));
-    let is_own = {
+    let (is_main, is_own) = {
         let threads = threads();
-        threads.main == Some(std::thread::current().id()) || number.is_some_and(|number| !threads.before.contains(&number))
+        let is_main = threads.main == Some(std::thread::current().id());
+        (is_main, is_main || number.is_some_and(|number| !threads.before.contains(&number)))
     };
     // What is dropped on the way out may have loops of its own.
     if is_own && !std::thread::panicking() {
+        say(&format!("{{\"unwinds\":{{\"main\":{is_main}}}}}"));
         std::panic::resume_unwind(Box::new("KeyboardInterrupt"));
     }
 }
@@ -176,6 +233,7 @@ pub extern "C" fn finetuning_begin() {
     let all = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten().map(|thread| thread.file_name());
     *threads() = Threads { main: Some(std::thread::current().id()), before: all.collect() };
     FINETUNING_STOPS.store(false, Ordering::SeqCst);
+    PANICS.store(0, Ordering::Relaxed);
     let mut now = work();
     (now.runs, now.cell) = (true, now.cell + 1);
     drop(now);

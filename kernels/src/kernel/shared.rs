@@ -11,6 +11,7 @@ use crate::kernel::interrupt::Interrupt;
 use crate::kernel::lock::lock;
 use crate::kernel::marks::Marks;
 use crate::kernel::messages::places::{Places, Source};
+use crate::kernel::messages::warnings::warnings;
 use crate::kernel::prepare::session::Session;
 use crate::kernel::protocol::comms::Comms;
 use crate::kernel::protocol::history::History;
@@ -18,6 +19,7 @@ use crate::kernel::protocol::iopub::IoPub;
 use crate::kernel::protocol::stdin::Stdin;
 use crate::kernel::protocol::wire::Request;
 use crate::kernel::rewrite::calls;
+use crate::kernel::rewrite::record::Record;
 
 /// Work for the engine.
 pub enum Job {
@@ -156,7 +158,13 @@ impl Shared {
             Ok(marks) => marks.of_cell(&generated),
             Err(_) => generated,
         };
-        Places::new(&calls::as_compiled(&generated), lock(&self.sources).clone())
+        let moves = Record::at(self.session.state()).moves();
+        Places::new(&calls::as_compiled(&generated), lock(&self.sources).clone()).moved(moves)
+    }
+
+    /// What the compiler warns of in the cell that runs now; once.
+    pub fn warnings(&self) -> String {
+        warnings(&Record::at(self.session.state()).messages(), || self.places())
     }
 
     /// The names that the last cell left behind.

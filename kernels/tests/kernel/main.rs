@@ -14,6 +14,7 @@ mod process;
 mod reports;
 mod state;
 mod surroundings;
+mod try_cells;
 
 use std::sync::{LazyLock, Mutex, MutexGuard};
 

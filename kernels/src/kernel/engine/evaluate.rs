@@ -11,13 +11,14 @@ use crate::kernel::engine::assist;
 use crate::kernel::engine::output::Cell;
 use crate::kernel::engine::outside;
 use crate::kernel::engine::repl::{Engine, Show};
+use crate::kernel::engine::trace;
 use crate::kernel::interrupt::Outcome;
 use crate::kernel::lock::lock;
 use crate::kernel::messages::completeness;
 use crate::kernel::messages::directive::{self, Directive};
 use crate::kernel::messages::display;
 use crate::kernel::messages::errors::{self, Failure, GONE, KEPT};
-use crate::kernel::messages::lost::{End, Lost};
+use crate::kernel::messages::lost::End;
 use crate::kernel::messages::panic::from_panic;
 use crate::kernel::messages::places::{Places, Source};
 use crate::kernel::messages::report;
@@ -62,6 +63,7 @@ impl Engine {
         }
         let mut callbacks = evcxr::EvalCallbacks { input_reader: &|input| shared.stdin.ask(request, &input.prompt, input.is_password) };
         lock(&shared.sources).push(Source { number, text: code.into() });
+        self.record.set_sources(&lock(&shared.sources));
         self.choose_display(&rest);
         // evcxr drops a `let` without a pattern, and tears other errors of syntax apart.
         let is_rust = syntax::check(&directive::rust(&rest)).is_ok();
@@ -109,7 +111,7 @@ impl Engine {
                     Ok(outputs)
                 }
             },
-            (Err(error), _) => Err(failure_of_build(&error, &cell, outcome, &places.unwrap_or_default(), &self.lost)),
+            (Err(error), _) => Err(failure_of_build(&error, &cell, outcome, &places.unwrap_or_default(), self)),
         };
         if !built {
             lock(&shared.sources).pop();
@@ -166,7 +168,7 @@ impl Engine {
                 let ran = catch_unwind(AssertUnwindSafe(|| self.context.execute(line)));
                 shared.interrupt.compiling();
                 let ran = ran.unwrap_or_else(|_| Err(evcxr::Error::Message("evcxr panicked on this line".into())));
-                return ran.map(drop).map_err(|error| report::from_evcxr(&error, &Places::default(), &self.lost));
+                return ran.map(drop).map_err(|error| report::from_evcxr(&error, &Places::default(), &self.lost, ""));
             }
             Directive::Clear => {
                 self.show = Show::default();
@@ -199,7 +201,7 @@ impl Engine {
             let shown = display::shown(&rest, false);
             let ran = catch_unwind(AssertUnwindSafe(|| self.context.execute(&shown)));
             let ran = ran.unwrap_or_else(|_| Err(evcxr::Error::Message("evcxr panicked on it".into())));
-            ran.map(drop).map_err(|error| report::from_evcxr(&error, &Places::default(), &self.lost))
+            ran.map(drop).map_err(|error| report::from_evcxr(&error, &Places::default(), &self.lost, ""))
         });
         if let Err(failure) = ran {
             self.untold.push(format!("{file} did not run: {}: {}", failure.name, failure.value));
@@ -295,12 +297,11 @@ impl Engine {
 
 /// evcxr calls a cell good that panicked or whose `?` failed.
 fn failure_of_run(cell: &Cell, outcome: Outcome, places: impl FnOnce() -> Places) -> Option<Failure> {
-    if cell.panic.is_some() && outcome.interrupted {
-        // A loop that has seen the interrupt panics, and with it who waits for its thread.
+    if outcome.interrupted && cell.panic.as_ref().is_some_and(|panic| is_interrupt(panic, cell, outcome)) {
         return Some(Failure::new("KeyboardInterrupt", &format!("the cell was stopped: {KEPT}")));
     }
     if let Some(panic) = &cell.panic {
-        return Some(from_panic(panic, &places()));
+        return Some(from_panic(&trace::resolved(panic), &places()));
     }
     let error = cell.error.as_ref()?;
     let name = if outcome.interrupted { "KeyboardInterrupt" } else { "Error" };
@@ -309,7 +310,14 @@ fn failure_of_run(cell: &Cell, outcome: Outcome, places: impl FnOnce() -> Places
     Some(failure)
 }
 
-fn failure_of_build(error: &evcxr::Error, cell: &Cell, outcome: Outcome, places: &Places, lost: &Lost) -> Failure {
+/// Whether a panic after an interrupt came of it: a loop has seen it and unwinds, and with it who waits for its thread; a
+/// program was ended; or an error of the companion that says so was unwrapped.
+fn is_interrupt(panic: &Value, cell: &Cell, outcome: Outcome) -> bool {
+    let says_so = |text: &str| ["Interrupted", "interrupted"].iter().any(|word| text.contains(word));
+    cell.panicked_by_interrupt || outcome.stopped_programs || panic["message"].as_str().is_some_and(says_so)
+}
+
+fn failure_of_build(error: &evcxr::Error, cell: &Cell, outcome: Outcome, places: &Places, engine: &Engine) -> Failure {
     if outcome.killed {
         return Failure::new("KeyboardInterrupt", &format!("the cell did not stop, so its process was ended: {GONE}"));
     }
@@ -327,7 +335,7 @@ fn failure_of_build(error: &evcxr::Error, cell: &Cell, outcome: Outcome, places:
     if outcome.interrupted {
         return Failure::new("KeyboardInterrupt", "stopped while compiling; nothing was lost");
     }
-    report::from_evcxr(error, places, lost)
+    report::from_evcxr(error, places, &engine.lost, &engine.record.messages())
 }
 
 /// The reason in a record that evcxr read after the process had ended.

@@ -7,6 +7,7 @@ pub mod assist;
 pub mod outside;
 pub mod output;
 pub mod progress;
+pub mod trace;
 
 pub mod repl;
 

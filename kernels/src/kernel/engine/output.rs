@@ -45,16 +45,20 @@ pub struct Cell {
     parent: Option<Header>,
     /// Both outputs, `stdout` first.
     screens: [Screen; 2],
-    /// Panics of the main thread that were not printed.
-    panics: Vec<Value>,
+    /// Panics of the main thread that were not printed, each with whether the interrupt had ended a loop before it.
+    panics: Vec<(Value, bool)>,
     /// The last panic of another thread: a pool passes it on to the thread that waits, without its message.
-    passed_on: Option<Value>,
+    passed_on: Option<(Value, bool)>,
     /// Where the lines of the running cell's source come from, once a panic has asked.
     places: Option<Places>,
     /// Whether the thread of the cell was made to stand still.
     pub given_up: bool,
+    /// Whether the interrupt ended a loop of the cell.
+    stopped: bool,
     /// The panic that ended the cell.
     pub panic: Option<Value>,
+    /// Whether that panic came of the end of a loop by the interrupt.
+    pub panicked_by_interrupt: bool,
     error_text: Option<String>,
     /// The error that a `?` returned.
     pub error: Option<String>,
@@ -151,7 +155,14 @@ impl Output {
     /// A line that the supervisor itself wrote to its standard error.
     fn side_line(&self, line: &str) {
         match line.strip_prefix(RECORD) {
-            Some(_) => self.shared.interrupt.running(),
+            // The cell begins.
+            Some(_) => {
+                self.shared.interrupt.running();
+                let text = self.shared.warnings();
+                if !text.is_empty() {
+                    self.iopub.stream("stderr", text, self.lock().parent.as_ref());
+                }
+            }
             None => self.stream("stderr", &format!("{line}\n")),
         }
     }
@@ -193,14 +204,27 @@ impl Output {
             "comm_target" | "comm_target_end" => self.shared.comms.take_target(kind, body),
             "panic" if body["thread"] == "main" => {
                 self.print_panics(&mut cell);
-                cell.panics.push(body.clone());
+                let stopped = cell.stopped;
+                cell.panics.push((body.clone(), stopped));
             }
             "panic" => {
                 self.print_panic(&mut cell, body);
-                cell.passed_on = Some(body.clone());
+                cell.passed_on = Some((body.clone(), cell.stopped));
+            }
+            "unwinds" => {
+                cell.stopped = true;
+                if body["main"] == true {
+                    // The cell ends by the interrupt, and not by a panic that it has caught.
+                    self.print_panics(&mut cell);
+                    cell.passed_on = None;
+                }
+            }
+            "panicked" => {
+                let stopped = cell.stopped;
+                let (panic, by_interrupt) = cell.panics.pop().or_else(|| cell.passed_on.take()).unwrap_or((Value::Null, stopped));
+                (cell.panic, cell.panicked_by_interrupt) = (Some(panic), by_interrupt);
             }
             "stopped" => cell.given_up = true,
-            "panicked" => cell.panic = Some(cell.panics.pop().or_else(|| cell.passed_on.take()).unwrap_or_default()),
             "error" => cell.error_text = body.as_str().map(str::to_string),
             "failed" => cell.error = Some(cell.error_text.take().unwrap_or_else(|| "the cell returned an error".into())),
             "exit" => cell.exit = body.as_str().map(str::to_string),
@@ -216,7 +240,7 @@ impl Output {
 
     /// Panics that a cell caught itself are shown as the standard library would.
     fn print_panics(&self, cell: &mut Cell) {
-        for panic in std::mem::take(&mut cell.panics) {
+        for (panic, _) in std::mem::take(&mut cell.panics) {
             self.print_panic(cell, &panic);
         }
     }

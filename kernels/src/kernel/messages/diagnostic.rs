@@ -28,8 +28,8 @@ pub struct Note {
     pub labels: Vec<Label>,
 }
 
-/// A source of generated code, as the compiler names it.
-const FILE: &str = "lib.rs";
+/// The source of the cells, as the compiler names it; that of a dependency is a whole path.
+const FILE: &str = "src/lib.rs";
 
 impl Diagnostic {
     /// A message in the compiler's JSON.
@@ -91,7 +91,7 @@ fn is_about_keeping(json: &Value) -> bool {
 /// A span in the cells: its own, or that of the macro call that it came from.
 fn place(span: &Value, places: &Places) -> Option<(Place, std::ops::Range<usize>)> {
     let number = |name: &str| span[name].as_u64().map(|number| number as usize);
-    let own = span["file_name"].as_str().is_some_and(|file| file.ends_with(FILE));
+    let own = span["file_name"].as_str().is_some_and(|file| file == FILE);
     let found = || {
         let (first, start) = (number("line_start")?, number("column_start")?);
         let place = places.find(first, start)?;
@@ -188,7 +188,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::kernel::messages::errors::plain;
+    use crate::kernel::messages::errors::plain_text;
     use crate::kernel::messages::places::Source;
 
     fn places() -> Places {
@@ -216,7 +216,7 @@ mod tests {
             "children": [{ "level": "note", "message": "function defined here", "spans": [span(1, 4..5, "")] },
                 { "level": "help", "message": "remove the extra argument", "spans": [fix] },
                 { "level": "note", "message": "method defined here", "spans": [{ "file_name": "/rustc/library/x.rs", "line_start": 1, "column_start": 1 }] }] });
-        let text = plain(&Diagnostic::from_json(&json, &places()).render());
+        let text = plain_text(&Diagnostic::from_json(&json, &places()).render());
         let expected = "error[E0061]: this function takes 1 argument but 2 arguments were supplied\n --> cell 3, line 2, column 12\n  |\n2 | let y = 2; h(1, é)\n  |            ^\n  |                 ^ unexpected argument #2\nnote: function defined here\n --> cell 2, line 1, column 4\n  |\n1 | fn h(x: i32) -> i32 { x }\n  |    ^\n  = help: remove the extra argument\n    line 2: let y = 2; h(1)";
         assert_eq!(text, expected);
     }

@@ -116,8 +116,7 @@ pub fn remark(kind: &str, text: &str) -> Vec<String> {
 }
 
 /// A traceback without colours.
-#[cfg(test)]
-pub fn plain(lines: &[String]) -> String {
+pub fn plain_text(lines: &[String]) -> String {
     [RED, BLUE, BOLD, OFF].iter().fold(lines.join("\n"), |text, colour| text.replace(colour, ""))
 }
 
@@ -138,13 +137,13 @@ mod tests {
             label(3, 2, 14..17, "expected `i32`, found `&str`\nmore", true, source),
         ];
         let expected = "  --> cell 3, line 2, column 14\n   |\n 2 | let é: i32 = \"é\";\n   |              ^^^ expected `i32`, found `&str`\n   |        --- expected due to this\n  ::: cell 1, line 12, column 4\n   |\n12 | fn f() {}\n   |    - defined here";
-        assert_eq!(plain(&snippet(&labels.iter().collect::<Vec<_>>())), expected);
+        assert_eq!(plain_text(&snippet(&labels.iter().collect::<Vec<_>>())), expected);
     }
 
     #[test]
     fn wide_characters_and_tabs_keep_the_marks_in_place() {
         let label = label(1, 1, 4..6, "", true, "\t漢 漢x");
-        let text = plain(&Failure::at("Name", "what\nmore", &label).traceback);
+        let text = plain_text(&Failure::at("Name", "what\nmore", &label).traceback);
         assert_eq!(text, "Name: what\n --> cell 1, line 1, column 4\n  |\n1 | \t漢 漢x\n  | \t   ^^^\nmore");
     }
 }

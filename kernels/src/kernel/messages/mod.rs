@@ -7,6 +7,7 @@
 pub mod again;
 pub mod completeness;
 pub mod cursor;
+pub mod dependency;
 pub mod depth;
 pub mod diagnostic;
 pub mod directive;
@@ -19,4 +20,5 @@ pub mod places;
 pub mod report;
 pub mod rules;
 pub mod screen;
+pub mod warnings;
 pub mod width;

@@ -25,6 +25,14 @@ pub struct Source {
     pub text: String,
 }
 
+/// From this column of a line of the compiled source on, columns of the generated source are so many more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Move {
+    pub line: usize,
+    pub column: usize,
+    pub shift: isize,
+}
+
 /// A piece of a cell: its lines, and how many lines and characters are in front of it.
 struct Own {
     cell: usize,
@@ -66,6 +74,7 @@ struct Line {
 pub struct Places {
     lines: HashMap<usize, Line>,
     cells: Vec<Source>,
+    moves: Vec<Move>,
 }
 
 /// What stands in front of the statements of the running cell, when it is compiled and when it is only checked.
@@ -82,7 +91,7 @@ impl Places {
         let mut pieces: Vec<Own> = cells.iter().enumerate().flat_map(|(cell, source)| Own::all(cell, &source.text)).collect();
         // A line of an item may be an item itself: the longest of the newest cell goes first.
         pieces.sort_by_key(|piece| std::cmp::Reverse((!piece.is_item, if piece.is_item { piece.lines.len() } else { 0 }, piece.cell)));
-        let mut places = Places { lines: HashMap::new(), cells };
+        let mut places = Places { lines: HashMap::new(), cells, moves: Vec::new() };
         let running = places.running();
         let mut next = generated.iter().position(|line| HEADS.iter().any(|head| line.starts_with(head))).unwrap_or(generated.len());
         for piece in pieces.iter().filter(|piece| piece.is_item || piece.cell == running) {
@@ -116,10 +125,17 @@ impl Places {
         places
     }
 
-    /// Where a place of the generated source was written.
+    /// The same for a source that differs from the generated one by these columns.
+    pub fn moved(self, moves: Vec<Move>) -> Places {
+        Places { moves, ..self }
+    }
+
+    /// Where a place of the compiled source was written.
     pub fn find(&self, line: usize, column: usize) -> Option<Place> {
         let found = self.lines.get(&line.checked_sub(1)?)?;
-        Some(Place { cell: found.cell, line: found.line, column: column.saturating_add_signed(found.shift).max(1) })
+        let before = self.moves.iter().filter(|of| of.line == line && of.column <= column);
+        let shift = before.last().map_or(0, |of| of.shift) + found.shift;
+        Some(Place { cell: found.cell, line: found.line, column: column.saturating_add_signed(shift).max(1) })
     }
 
     /// The position of the running cell.
@@ -186,5 +202,8 @@ mod tests {
         assert_eq!((find(1, 1), find(7, 1), find(14, 1), find(99, 1)), (None, None, None, None));
         assert_eq!(places.line(Place { cell: 0, line: 5, column: 1 }), "    1 / 0;");
         assert_eq!(places.running(), 1);
+        let places = places.moved(vec![Move { line: 10, column: 4, shift: -3 }, Move { line: 10, column: 9, shift: -5 }]);
+        let column = |line, column| places.find(line, column).map(|place| place.column);
+        assert_eq!([column(10, 3), column(10, 5), column(10, 9), column(9, 9)], [Some(14), Some(13), Some(15), Some(9)]);
     }
 }

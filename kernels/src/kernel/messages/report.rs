@@ -2,7 +2,9 @@
 
 use evcxr::{CompilationError, Error};
 use notebooks::scan::{self, Kind};
+use serde_json::Value;
 
+use crate::kernel::messages::dependency;
 use crate::kernel::messages::diagnostic::{Diagnostic, Note};
 use crate::kernel::messages::display;
 use crate::kernel::messages::errors::{Failure, Label, remark};
@@ -14,8 +16,9 @@ const UNKNOWN: &str = "Couldn't automatically determine type of variable `";
 /// How evcxr goes on after the name of a variable that it cannot keep.
 const BORROWS: &str = "` contains a reference with a non-static lifetime so\ncan't be persisted. You can prevent this error by making sure that the\nvariable goes out of scope - i.e. wrapping the code in {}.";
 
-/// An error of evcxr; `places` are those of the source that it compiled last, `lost` knows what became of earlier variables.
-pub fn from_evcxr(error: &Error, places: &Places, lost: &Lost) -> Failure {
+/// An error of evcxr; `places` are those of the source that it compiled last, `lost` knows what became of earlier variables,
+/// and `messages` are what rustc said of the last library, of which evcxr drops what is about its own lines.
+pub fn from_evcxr(error: &Error, places: &Places, lost: &Lost, messages: &str) -> Failure {
     if is_about_space(error) {
         let text = "the folder for temporary files, where cells are compiled, is full; all variables are kept\n\
                     free some space and run the cell again, or use another folder: TMPDIR=/folder jupyter lab";
@@ -29,6 +32,9 @@ pub fn from_evcxr(error: &Error, places: &Places, lost: &Lost) -> Failure {
             {
                 return failure;
             }
+            if let Some(failure) = failed.iter().find_map(|error| of_dependency(error, places)) {
+                return failure;
+            }
             let found: Vec<Diagnostic> = failed.iter().map(|error| diagnostic(error, places, lost)).collect();
             let mut placed: Vec<Diagnostic> = found.iter().filter(|found| found.place().is_some()).cloned().collect();
             // What keeping the cell's variables adds would hide the reason.
@@ -39,6 +45,7 @@ pub fn from_evcxr(error: &Error, places: &Places, lost: &Lost) -> Failure {
                 (false, _) => failure(&placed),
                 // Only code that evcxr wrote is at fault: it asks for a type that it could not find.
                 (true, Some(name)) => type_needed(&name, places),
+                (true, None) if let Some(failure) = unwritable(messages, places) => failure,
                 (true, None) if found.is_empty() => Failure::new("CompileError", "the cell could not be compiled, for an unknown reason"),
                 (true, None) => failure(&found),
             }
@@ -140,6 +147,15 @@ fn diagnostic(error: &CompilationError, places: &Places, lost: &Lost) -> Diagnos
     found
 }
 
+/// What evcxr says of a `:dep` line.
+fn of_dependency(error: &CompilationError, places: &Places) -> Option<Failure> {
+    let span = error.spanned_messages().iter().find_map(|message| message.span).filter(|_| error.json.is_null())?;
+    let line = places.running_text()?.lines().nth(span.start_line - 1)?;
+    let start = line.chars().count() - line.trim_start().chars().count() + 1;
+    let label = label(span.start_line, start..line.trim_end().chars().count() + 1, places);
+    line.trim_start().starts_with(":dep").then(|| dependency::failure(line, &error.message(), label.as_ref()))
+}
+
 /// A place in the running cell.
 fn label(line: usize, columns: std::ops::Range<usize>, places: &Places) -> Option<Label> {
     let place = places.of_running(line, columns.start)?;
@@ -152,14 +168,33 @@ fn missing_crate(note: &str) -> Option<&str> {
     (note.contains("cargo add") || note.contains("missing a crate")).then(|| rest.split('`').next().unwrap_or_default())
 }
 
-/// The variable whose type is at fault in code that evcxr wrote.
-fn unnamed(errors: &[CompilationError]) -> Option<String> {
-    let lines = errors.iter().flat_map(|error| error.json["spans"].as_array().into_iter().flatten());
-    let mut texts = lines.flat_map(|span| span["text"].as_array().into_iter().flatten()).filter_map(|text| text["text"].as_str());
-    texts.find_map(|line| {
+/// A variable whose type evcxr writes in words that the cell does not know.
+fn unwritable(messages: &str, places: &Places) -> Option<Failure> {
+    let errors: Vec<Value> =
+        messages.lines().filter_map(|line| serde_json::from_str(line).ok()).filter(|error: &Value| error["level"] == "error").collect();
+    let (name, error) = errors.iter().find_map(|error| Some((variable(error)?, error)))?;
+    let mut failure = type_needed(&name, places);
+    let text = format!("{}; its type cannot be written here", error["message"].as_str().unwrap_or_default());
+    failure.traceback.extend(remark("note", &text));
+    let fixes = error["children"].as_array().into_iter().flatten().flat_map(|child| child["spans"].as_array().into_iter().flatten());
+    let import = fixes.filter_map(|span| span["suggested_replacement"].as_str()).find(|fix| fix.trim_start().starts_with("use "));
+    failure.traceback.extend(import.iter().flat_map(|import| remark("help", &format!("or bring it in: `{}`", import.trim()))));
+    Some(failure)
+}
+
+/// The variable that an error about evcxr's own lines is about.
+fn variable(error: &Value) -> Option<String> {
+    let mut texts = error["spans"].as_array().into_iter().flatten().flat_map(|span| span["text"].as_array().into_iter().flatten());
+    texts.find_map(|text| {
+        let line = text["text"].as_str()?;
         let rest = line.split_once("stringify!(").or_else(|| line.split_once("evcxr_variable_store("))?.1;
         Some(rest.split(')').next()?.to_string()).filter(|name| !name.is_empty())
     })
+}
+
+/// The variable whose type is at fault in code that evcxr wrote.
+fn unnamed(errors: &[CompilationError]) -> Option<String> {
+    errors.iter().find_map(|error| variable(&error.json))
 }
 
 fn type_needed(name: &str, places: &Places) -> Failure {
@@ -201,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_named_in_the_place_of_what_the_compiler_says_of_it() {
-        let failure = |text: &str| from_evcxr(&Error::Message(text.into()), &Places::default(), &Lost::default());
+        let failure = |text: &str| from_evcxr(&Error::Message(text.into()), &Places::default(), &Lost::default(), "");
         let full = failure(
             "Compilation failed, but no parsable errors were found. STDERR:\n   Compiling ctx v1.0.0 (/tmp/x)\nNo space left on device (os error 28)",
         );

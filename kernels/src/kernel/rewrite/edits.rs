@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::kernel::messages::places::Move;
+
 /// Changes of one text.
 #[derive(Debug, Default, Clone)]
 pub struct Edits(Vec<(Range<usize>, String)>);
@@ -28,21 +30,54 @@ impl Edits {
 
     /// The changed text. A change inside of a piece that is replaced is left out.
     pub fn apply(&self, text: &str) -> String {
-        let mut edits: Vec<&(Range<usize>, String)> = self.0.iter().collect();
-        edits.sort_by_key(|(piece, _)| (piece.start, !piece.is_empty(), std::cmp::Reverse(piece.end)));
         let (mut changed, mut done) = (String::with_capacity(text.len()), 0);
-        for (piece, new) in edits.into_iter() {
-            if piece.start < done {
-                continue;
-            }
+        for (piece, new) in self.in_order() {
             changed.push_str(&text[done..piece.start]);
             changed.push_str(new);
-            let lines = |text: &str| text.matches('\n').count();
-            changed.push_str(&"\n".repeat(lines(&text[piece.clone()]).saturating_sub(lines(new))));
+            changed.push_str(&"\n".repeat(missing(&text[piece.clone()], new)));
             done = piece.end;
         }
         changed + &text[done..]
     }
+
+    /// Where a column of the changed text is another one than in the text.
+    pub fn moves(&self, text: &str) -> Vec<Move> {
+        let (mut line, mut column, mut done, mut moves) = (1, 1, 0, Vec::new());
+        let pass = |piece: &str, line: &mut usize, column: &mut usize| match piece.rfind('\n') {
+            Some(newline) => {
+                *line += piece.matches('\n').count();
+                *column = piece[newline + 1..].chars().count() + 1;
+            }
+            None => *column += piece.chars().count(),
+        };
+        for (piece, new) in self.in_order() {
+            pass(&text[done..piece.start], &mut line, &mut column);
+            pass(new, &mut line, &mut column);
+            pass(&"\n".repeat(missing(&text[piece.clone()], new)), &mut line, &mut column);
+            done = piece.end;
+            let start = text[..done].rfind('\n').map_or(0, |newline| newline + 1);
+            moves.push(Move { line, column, shift: text[start..done].chars().count() as isize + 1 - column as isize });
+        }
+        moves
+    }
+
+    fn in_order(&self) -> impl Iterator<Item = &(Range<usize>, String)> {
+        let mut edits: Vec<&(Range<usize>, String)> = self.0.iter().collect();
+        edits.sort_by_key(|(piece, _)| (piece.start, !piece.is_empty(), std::cmp::Reverse(piece.end)));
+        let mut done = 0;
+        edits.retain(|(piece, _)| {
+            let counts = piece.start >= done;
+            done = if counts { piece.end } else { done };
+            counts
+        });
+        edits.into_iter()
+    }
+}
+
+/// How many lines a new text has less than the old one.
+fn missing(old: &str, new: &str) -> usize {
+    let lines = |text: &str| text.matches('\n').count();
+    lines(old).saturating_sub(lines(new))
 }
 
 #[cfg(test)]
@@ -60,5 +95,12 @@ mod tests {
         edits.insert(text.len(), "!");
         assert_eq!(edits.apply(text), "0 one\na 2\n\nfour!");
         assert_eq!(Edits::default().apply(text), text);
+        // Of what is in front of `é` and behind it.
+        let (text, mut edits) = ("a\nbb é c\nd", Edits::default());
+        edits.insert(5, "12");
+        edits.replace(7..9, "");
+        assert_eq!(edits.apply(text), "a\nbb 12éc\nd");
+        let moves: Vec<(usize, usize, isize)> = edits.moves(text).iter().map(|of| (of.line, of.column, of.shift)).collect();
+        assert_eq!(moves, [(2, 6, -2), (2, 7, 0)]);
     }
 }

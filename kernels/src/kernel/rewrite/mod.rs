@@ -4,7 +4,7 @@
 //! key of its type beside each variable, statics that live already declared as foreign, superseded `impl` blocks left out,
 //! macros first, a look at the interrupt in loops, marks around a display, and dependencies linked once for all cells; and a
 //! record of what the cell defines, which the process of the cells takes over when it loads it.
-//! Imports: syntax, system.
+//! Imports: messages, syntax, system.
 
 pub mod record;
 
@@ -24,7 +24,9 @@ mod impls;
 mod macros;
 mod polls;
 
+mod catches;
 mod displays;
+mod lines;
 mod statics;
 mod variables;
 

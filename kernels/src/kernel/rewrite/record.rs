@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::kernel::messages::places::{Move, Source};
+
 /// Names the folder, in the environment of cargo and of the process of the cells.
 pub const FOLDER: &str = "FINETUNING_STATE";
 
@@ -25,6 +27,9 @@ const CELL: &str = "cell";
 const PROPOSED: &str = "proposed";
 const LIVING: &str = "living";
 const LOST: &str = "lost";
+const MESSAGES: &str = "messages";
+const MOVES: &str = "moves";
+const SOURCES: &str = "sources";
 
 /// The folder.
 #[derive(Debug, Clone)]
@@ -88,6 +93,7 @@ impl Record {
         let number = self.cell().0 + 1;
         let replaced = replaced.map(|number| format!(" {number}")).unwrap_or_default();
         let _ = std::fs::write(self.0.join(CELL), format!("{number}{replaced}\n{cell}"));
+        let _ = std::fs::remove_file(self.0.join(MESSAGES));
         number
     }
 
@@ -95,6 +101,47 @@ impl Record {
     pub fn replaced(&self) -> Option<u64> {
         let text = std::fs::read_to_string(self.0.join(CELL)).unwrap_or_default();
         text.lines().next()?.split_once(' ')?.1.parse().ok()
+    }
+
+    /// The cells whose items live, the one that begins last.
+    pub fn set_sources(&self, cells: &[Source]) {
+        let cells: Vec<(usize, &str)> = cells.iter().map(|cell| (cell.number, cell.text.as_str())).collect();
+        let _ = std::fs::write(self.0.join(SOURCES), serde_json::to_vec(&cells).unwrap_or_default());
+    }
+
+    /// The cells whose items live, the running one last.
+    pub fn sources(&self) -> Vec<Source> {
+        let cells = std::fs::read(self.0.join(SOURCES)).unwrap_or_default();
+        let cells: Vec<(usize, String)> = serde_json::from_slice(&cells).unwrap_or_default();
+        cells.into_iter().map(|(number, text)| Source { number, text }).collect()
+    }
+
+    /// What the compiler says of a library, as it says it.
+    pub fn set_messages(&self, messages: &[u8]) {
+        let _ = std::fs::write(self.0.join(MESSAGES), messages);
+    }
+
+    /// What the compiler said of the library that it made last; once.
+    pub fn messages(&self) -> String {
+        let text = std::fs::read_to_string(self.0.join(MESSAGES)).unwrap_or_default();
+        let _ = std::fs::remove_file(self.0.join(MESSAGES));
+        text
+    }
+
+    /// The columns in which what is compiled differs from what evcxr wrote.
+    pub fn set_moves(&self, moves: &[Move]) {
+        let text: String = moves.iter().map(|of| format!("{}\t{}\t{}\n", of.line, of.column, of.shift)).collect();
+        let _ = std::fs::write(self.0.join(MOVES), text);
+    }
+
+    /// The columns in which what was compiled last differs from what evcxr wrote.
+    pub fn moves(&self) -> Vec<Move> {
+        let text = std::fs::read_to_string(self.0.join(MOVES)).unwrap_or_default();
+        let of = |line: &str| {
+            let mut numbers = line.split('\t');
+            Some(Move { line: numbers.next()?.parse().ok()?, column: numbers.next()?.parse().ok()?, shift: numbers.next()?.parse().ok()? })
+        };
+        text.lines().filter_map(of).collect()
     }
 
     /// How many cells have begun, and the text of the last one.

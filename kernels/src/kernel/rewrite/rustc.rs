@@ -68,6 +68,7 @@ pub fn run() {
     if let Some(record) = record.as_ref().filter(|_| call.links) {
         // What an earlier build proposed was not loaded.
         record.propose(&Living::default());
+        record.set_moves(&[]);
     }
     let build = |record: &Record| {
         let source = std::fs::read_to_string(SOURCE).ok()?;
@@ -77,6 +78,7 @@ pub fn run() {
             replaced: record.replaced(),
             living: record.living(),
             dependencies: dependencies::dependencies(words),
+            cells: record.sources(),
         };
         let work = move || catch_unwind(AssertUnwindSafe(|| candidates(&source, build))).ok();
         std::thread::Builder::new().stack_size(STACK).spawn(work).ok()?.join().ok()?
@@ -87,6 +89,9 @@ pub fn run() {
         eprintln!("{}: {error}", program.display());
         std::process::exit(1)
     });
+    if let Some(record) = record.as_ref().filter(|_| call.links) {
+        record.set_messages(&output.stderr);
+    }
     let _ = std::io::stdout().write_all(&output.stdout);
     let _ = std::io::stderr().write_all(&output.stderr);
     std::process::exit(output.status.code().unwrap_or(1))
@@ -143,6 +148,7 @@ impl Call<'_> {
         // Cargo compiles again when the file of evcxr changes.
         let whole = format!("{}\nconst _: &str = include_str!(\"../{SOURCE}\");\n{declarations}", candidate.source);
         std::fs::create_dir_all(FOLDER).and_then(|()| std::fs::write(&path, whole)).ok()?;
+        record?.set_moves(&candidate.moves);
         if self.links {
             record?.propose(&candidate.new);
             record?.lose(&candidate.lost);
@@ -167,9 +173,13 @@ impl Call<'_> {
         if !self.links {
             // evcxr takes every message of such a build for the error of the cell.
             command.arg("--cap-lints=allow");
-        } else if cfg!(target_os = "linux") {
-            // A cell finds the statics of earlier cells, and nothing else of them.
-            command.arg("-Clink-arg=-Wl,-Bsymbolic");
+        } else {
+            // A panic names the lines that led to it.
+            command.args(["-Cdebuginfo=1", "-Cstrip=none"]);
+            if cfg!(target_os = "linux") {
+                // A cell finds the statics of earlier cells, and nothing else of them.
+                command.arg("-Clink-arg=-Wl,-Bsymbolic");
+            }
         }
         command.output()
     }

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use crate::kernel::messages::places::{Move, Source};
 use crate::kernel::rewrite::dependencies::Dependency;
+use crate::kernel::rewrite::edits::Edits;
 use crate::kernel::rewrite::items::{Crate, Items};
 use crate::kernel::rewrite::record::{CRATE, Living};
 use crate::kernel::rewrite::variables::{self, Variables};
-use crate::kernel::rewrite::{calls, displays, impls, macros, polls, statics, tokens};
+use crate::kernel::rewrite::{calls, catches, displays, impls, lines, macros, polls, statics, tokens};
 
 /// What a build is about.
 pub struct Build {
@@ -19,6 +21,8 @@ pub struct Build {
     pub replaced: Option<u64>,
     pub living: Living,
     pub dependencies: Vec<Dependency>,
+    /// The cells whose items live, the running one last.
+    pub cells: Vec<Source>,
 }
 
 /// A source to compile.
@@ -29,12 +33,20 @@ pub struct Candidate {
     pub new: Living,
     /// The variables that it will not read, each with its type.
     pub lost: Vec<(String, String)>,
+    /// Where its columns are not those of evcxr's source.
+    pub moves: Vec<Move>,
+}
+
+impl Candidate {
+    fn of(source: &str, edits: &Edits) -> Candidate {
+        Candidate { source: edits.apply(source), moves: edits.moves(source), ..Candidate::default() }
+    }
 }
 
 /// The sources to try one after the other: all changes, then without those that change a line of the user, so that a
 /// message has its place.
 pub fn candidates(source: &str, build: Build) -> Vec<Candidate> {
-    let Build { links, cell: (number, cell), replaced, living, dependencies } = build;
+    let Build { links, cell: (number, cell), replaced, living, dependencies, cells } = build;
     let (file, cell) = (tokens::parse(source), tokens::items_of_cell(&cell).or_else(|| tokens::items_of_cell("")));
     let (mut edits, mut new) = (macros::edits(&file), Living::default());
     if let Some(cell) = &cell {
@@ -44,23 +56,27 @@ pub fn candidates(source: &str, build: Build) -> Vec<Candidate> {
     edits.add(&calls::edits(source, &file));
     edits.add(&impls::edits(&file, &living, &new));
     if !links {
-        return vec![Candidate { source: edits.apply(source), ..Candidate::default() }];
+        return vec![Candidate::of(source, &edits)];
     }
     let items = Items::of(&file, crates(&dependencies, &living, &mut new));
     let Variables { edits: of_variables, untouched, mut lost } = variables::variables(source, &file, &items, &living, &mut new);
     edits.add(&of_variables);
     lost.sort();
     lost.dedup();
-    let mut found = vec![Candidate { source: edits.apply(source), new: new.clone(), lost: lost.clone() }];
+    let mut found = vec![Candidate { new: new.clone(), lost: lost.clone(), ..Candidate::of(source, &edits) }];
     // Where a library finds what another one has by its name.
     if let Some(cell) = cell.filter(|_| cfg!(target_os = "linux")) {
         let mut all = polls::edits(&file);
         all.add(&untouched);
+        all.add(&catches::edits(source));
         all.add(&displays::edits(&file));
+        if lines::are_named(source) {
+            all.add(&lines::edits(&file, source, cells));
+        }
         all.add(&statics::edits(&file, &statics::Known { items: &items, number, cell: &cell, living: &living }, &mut new));
         if !all.is_empty() {
             all.add(&edits);
-            found.insert(0, Candidate { source: all.apply(source), new, lost });
+            found.insert(0, Candidate { new, lost, ..Candidate::of(source, &all) });
         }
     }
     found
