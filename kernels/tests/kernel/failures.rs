@@ -49,7 +49,7 @@ fn a_cell_too_deep_or_too_long_is_refused_and_the_kernel_lives() {
         assert_eq!(kernel.ask("is_complete_request", json!({ "code": cell }))["status"], "complete");
     }
     assert_eq!(kernel.run(&format!("\"{}\".len()", "a".repeat(1 << 20))).error()["ename"], "TooLarge");
-    assert!(started.elapsed() < 60 * ordinary, "{:?}, and {ordinary:?} for a cell that is compiled", started.elapsed());
+    assert!(started.elapsed() < 300 * ordinary, "{:?}, and {ordinary:?} for a cell that is compiled", started.elapsed());
     // What is allowed returns.
     assert_eq!(kernel.run(&vec!["1"; 300].join(" + ")).result(), "300");
 }
