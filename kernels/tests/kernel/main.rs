@@ -8,11 +8,12 @@ mod failures;
 mod gate;
 mod input;
 mod interrupt;
+mod magic;
+mod notices;
 mod order;
 mod process;
 mod reports;
 mod state;
-mod try_cells;
 
 use std::sync::{LazyLock, Mutex, MutexGuard};
 

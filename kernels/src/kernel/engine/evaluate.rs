@@ -7,6 +7,7 @@ use evcxr::EvalOutputs;
 use serde_json::{Map, Value, json};
 
 use crate::kernel::engine::assist;
+use crate::kernel::engine::magic::add_help;
 use crate::kernel::engine::output::Cell;
 use crate::kernel::engine::outside;
 use crate::kernel::engine::repl::{Engine, Show};
@@ -18,6 +19,7 @@ use crate::kernel::messages::directive::{self, Directive};
 use crate::kernel::messages::display;
 use crate::kernel::messages::errors::{Failure, KEPT};
 use crate::kernel::messages::lost::End;
+use crate::kernel::messages::magic::{self, Magic};
 use crate::kernel::messages::panic::from_panic;
 use crate::kernel::messages::places::{Places, Source};
 use crate::kernel::messages::report;
@@ -41,6 +43,12 @@ impl Engine {
         let rest = self.marks.cell(&rest);
         let mut end = if own.iter().any(|line| matches!(line, Directive::Clear | Directive::Restart)) { End::Cleared } else { End::Alive };
         shared.stdin.begin();
+        if let Some(result) = self.answer(code) {
+            shared.interrupt.end();
+            self.output.end();
+            return Evaluation { result, end: End::Alive };
+        }
+        let rest = magic::compiled(&rest).into_owned();
         let rest = cell::kept_whole(&rest);
         self.record.begin(&rest);
         let refused = completeness::refusal(number, code).map_or(Ok(()), Err);
@@ -82,13 +90,22 @@ impl Engine {
         let result = match (result, shared.stdin.refusal()) {
             // What a cell did without its answer follows from this.
             (_, Some(refusal)) if end != End::Dead => Err(refusal),
-            (Ok(outputs), _) => match failure_of_run(&cell, outcome, || shared.places()) {
+            (Ok(mut outputs), _) => match failure_of_run(&cell, outcome, || shared.places()) {
                 Some(failure) => Err(failure),
                 None if outcome.stopped_programs => Err(Failure::new(
                     "KeyboardInterrupt",
                     "the programs that the cell had started were ended, and the cell went on to its end; all variables are kept",
                 )),
-                None => Ok(outputs),
+                None => {
+                    if code.lines().any(|line| line.trim() == ":help") {
+                        add_help(&mut outputs);
+                    }
+                    if Magic::of(code) == Some(Magic::Time) {
+                        let took = cell.nanoseconds.map(magic::duration).unwrap_or_default();
+                        shared.iopub.stream("stdout", format!("Wall time: {took}\n"), Some(&request.header));
+                    }
+                    Ok(outputs)
+                }
             },
             (Err(error), _) => Err(failure_of_build(&error, &cell, outcome, &places.unwrap_or_default(), self)),
         };

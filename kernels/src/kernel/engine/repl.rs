@@ -85,6 +85,8 @@ pub struct Engine {
     pub record: Record,
     /// How results are shown, by `:fmt` and `:types`.
     pub show: Show,
+    /// What the front end shall write in the place of the cell.
+    pub next_input: Option<String>,
     pub shared: Arc<Shared>,
 }
 
@@ -150,6 +152,7 @@ impl Engine {
             marks,
             record: Record::at(folder),
             show: Show::default(),
+            next_input: None,
             shared: Arc::clone(shared),
         })
     }

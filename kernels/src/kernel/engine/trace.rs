@@ -68,21 +68,40 @@ mod tests {
         let source = "#[inline(always)]\nfn inner(x: i32) -> i32 {\n    std::hint::black_box(x) / 3\n}\n\n#[unsafe(no_mangle)]\npub extern \"C\" fn outer(x: i32) -> i32 {\n    inner(x) + 1\n}\n";
         std::fs::write(folder.path().join(SOURCE), source).unwrap();
         let mut rustc = std::process::Command::new("rustc");
-        rustc.args(["--crate-type", "cdylib", "--edition", "2024", "-Copt-level=2", "-Cdebuginfo=1", "--crate-name=cell", "-olibcell.so", SOURCE]);
+        rustc.args([
+            "--crate-type",
+            "cdylib",
+            "--edition",
+            "2024",
+            "-Copt-level=2",
+            "-Cdebuginfo=1",
+            "--crate-name=cell",
+            "-olibcell.so",
+            SOURCE,
+        ]);
         assert!(rustc.current_dir(folder.path()).status().unwrap().success());
         let library = folder.path().join("libcell.so");
         let bytes = std::fs::read(&library).unwrap();
         let file = object::File::parse(&*bytes).unwrap();
-        let outer = object::ObjectSymbol::address(&file.exports().ok().and_then(|all| {
-            let outer = all.into_iter().find(|export| export.name() == b"outer")?.address();
-            file.dynamic_symbols().find(|symbol| object::ObjectSymbol::address(symbol) == outer)
-        }).unwrap());
+        let outer = object::ObjectSymbol::address(
+            &file
+                .exports()
+                .ok()
+                .and_then(|all| {
+                    let outer = all.into_iter().find(|export| export.name() == b"outer")?.address();
+                    file.dynamic_symbols().find(|symbol| object::ObjectSymbol::address(symbol) == outer)
+                })
+                .unwrap(),
+        );
         let library = library.to_str().unwrap();
         let found = (outer..outer + 32)
             .map(|address| resolved(&json!({ "calls": [[library, address]] }))["frames"].clone())
             .find(|frames| frames.as_array().unwrap().len() == 2)
             .expect("an instruction of both");
-        assert_eq!((&found[0][0], &found[0][1], &found[1][0], &found[1][1]), (&json!("cell::inner"), &json!(3), &json!("outer"), &json!(8)));
+        assert_eq!(
+            (&found[0][0], &found[0][1], &found[1][0], &found[1][1]),
+            (&json!("cell::inner"), &json!(3), &json!("outer"), &json!(8))
+        );
         assert_eq!(resolved(&json!({ "calls": [["/no/such/library", 1]] }))["frames"], json!([]));
     }
 }

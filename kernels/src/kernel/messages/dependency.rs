@@ -18,7 +18,8 @@ pub fn failure(line: &str, message: &str, place: Option<&Label>) -> Failure {
         Some(at) => {
             let reason = said.swap_remove(at);
             said.retain(|line| line.contains("available features"));
-            reason.split_once("depends on ").map_or(reason.clone(), |(_, rest)| rest.to_string())
+            let feature = reason.split_once("with feature `").and_then(|(_, rest)| rest.split('`').next()).unwrap_or_default();
+            format!("`{name}` does not have the feature `{feature}`")
         }
         None if said.is_empty() => "cargo gave no reason".into(),
         None => said.remove(0),
@@ -76,7 +77,7 @@ fn next(name: &str, config: &str, said: &str) -> String {
     if let Some(newest) = between("candidate versions found which didn't match:", "\n").and_then(|all| all.split(',').next()) {
         return format!("`:dep {name} = \"{}\"`", newest.trim());
     }
-    if said.contains("available features") || said.contains("does not have that feature") {
+    if said.contains("available features") || said.contains("does not have the feature") {
         let first = between("available features:", "\n").or(said.split_once("available features:").map(|(_, rest)| rest.trim()));
         let first = first.and_then(|all| all.split(',').next()).unwrap_or_default().trim();
         let features = if first.is_empty() { String::new() } else { format!(", or with one that it has: `features = [\"{first}\"]`") };
@@ -97,7 +98,10 @@ mod tests {
     fn cargo_is_quoted_once_without_its_own_files_and_with_what_to_type() {
         let text = |line: &str, message: &str| plain_text(&failure(line, message, None).traceback);
         assert_eq!(
-            text(":dep zz = \"1\"", "    Updating crates.io index\nerror: no matching package named `zz` found\nlocation searched: crates.io index\nno matching package named `zz` found"),
+            text(
+                ":dep zz = \"1\"",
+                "    Updating crates.io index\nerror: no matching package named `zz` found\nlocation searched: crates.io index\nno matching package named `zz` found"
+            ),
             "DependencyError: no matching package named `zz` found\n  = help: look for it: `!cargo search zz`, then type `:dep NAME = \"VERSION\"`"
         );
         assert_eq!(
@@ -112,10 +116,13 @@ mod tests {
                 ":dep either = { version = \"1\", features = [\"no\"] }",
                 "error: failed to select a version for `either`.\nversions that meet the requirements `^1` are: 1.19.0\n\npackage `evcxr_dummy_validate_dep` depends on `either` with feature `no` but `either` does not have that feature.\n available features: default, use_std\n\n\nfailed to select a version for `either` which could resolve this conflict"
             ),
-            "DependencyError: `either` with feature `no` but `either` does not have that feature\n  = note: available features: default, use_std\n  = help: without it: `:dep either = \"*\"`, or with one that it has: `features = [\"default\"]`"
+            "DependencyError: `either` does not have the feature `no`\n  = note: available features: default, use_std\n  = help: without it: `:dep either = \"*\"`, or with one that it has: `features = [\"default\"]`"
         );
         assert_eq!(
-            text(":dep x = oops", "error: string values must be quoted, expected literal string\n  --> Cargo.toml:11:9\n   |\n11 |     x = oops\n   |         ^^^^"),
+            text(
+                ":dep x = oops",
+                "error: string values must be quoted, expected literal string\n  --> Cargo.toml:11:9\n   |\n11 |     x = oops\n   |         ^^^^"
+            ),
             "DependencyError: string values must be quoted, expected literal string\n  = help: `:dep x = \"VERSION\"`, or `:dep x = { version = \"VERSION\", features = [\"FEATURE\"] }`"
         );
         let text = text(
@@ -126,6 +133,9 @@ mod tests {
             text,
             "DependencyError: failed to load source for dependency `a`\n  = note: Unable to update /no\n  = note: No such file or directory (os error 2)\n  = help: the folder has to hold the `Cargo.toml` of a library: `:dep NAME = { path = \"FOLDER\" }`"
         );
-        assert!(plain_text(&failure(":dep", ":dep requires arguments", None).traceback).contains("a `:dep` line names a crate\n  = help: `:dep NAME = \"VERSION\"`"));
+        assert!(
+            plain_text(&failure(":dep", ":dep requires arguments", None).traceback)
+                .contains("a `:dep` line names a crate\n  = help: `:dep NAME = \"VERSION\"`")
+        );
     }
 }

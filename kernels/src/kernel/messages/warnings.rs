@@ -86,7 +86,8 @@ mod tests {
 
     fn message(level: &str, code: &str, line: usize) -> String {
         let span = json!({ "file_name": "src/lib.rs", "line_start": line, "line_end": line, "column_start": 8, "column_end": 9, "is_primary": true, "label": "" });
-        let note = json!({ "level": "note", "message": "`#[warn(unused_variables)]` (part of `#[warn(unused)]`) on by default", "spans": [] });
+        let note =
+            json!({ "level": "note", "message": "`#[warn(unused_variables)]` (part of `#[warn(unused)]`) on by default", "spans": [] });
         json!({ "level": level, "code": { "code": code }, "message": "unused variable", "spans": [span], "children": [note] }).to_string()
     }
 

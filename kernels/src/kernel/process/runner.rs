@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::time::Instant;
 
 use crate::kernel::marks::Marks;
 use crate::kernel::process::input::Input;
@@ -82,7 +83,15 @@ pub fn run() -> ! {
         }
         match found {
             // What the cell writes is read by the supervisor's `child::read`.
-            Ok(cell) => variables.run(&cell),
+            Ok(cell) => {
+                let start = Instant::now();
+                variables.run(&cell);
+                let took = start.elapsed().as_nanos();
+                // evcxr runs a cell of its own before anyone reads what this process says, and waits until it is read.
+                if marks.begun().exists() {
+                    tell(&out, &format!("{{\"ran\":{took}}}"));
+                }
+            }
             Err(error) => {
                 eprintln!("cannot load the compiled cell: {error}");
                 std::process::exit(99)

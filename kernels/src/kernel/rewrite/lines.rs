@@ -35,7 +35,8 @@ pub fn edits(file: &ast::SourceFile, source: &str, cells: Vec<Source>) -> Edits 
         let Some(name) = NAMES.iter().find(|name| **name == token.text()).filter(|_| token.kind() == SyntaxKind::IDENT) else { continue };
         let next = |after: usize| tokens.get(index + after).filter(|_| true);
         let is_call = next(1).is_some_and(|token| token.kind() == SyntaxKind::BANG);
-        let Some(open) = next(2).filter(|token| is_call && matches!(token.kind(), SyntaxKind::L_PAREN | SyntaxKind::L_BRACK | SyntaxKind::L_CURLY))
+        let Some(open) =
+            next(2).filter(|token| is_call && matches!(token.kind(), SyntaxKind::L_PAREN | SyntaxKind::L_BRACK | SyntaxKind::L_CURLY))
         else {
             continue;
         };
@@ -51,7 +52,8 @@ pub fn edits(file: &ast::SourceFile, source: &str, cells: Vec<Source>) -> Edits 
             edits.replace(brackets.into(), format!("evcxr_dbg!{opening}\"cell {cell}:{}:{}\"; ", place.line, place.column));
             continue;
         }
-        let Some(close) = next(3).filter(|token| matches!(token.kind(), SyntaxKind::R_PAREN | SyntaxKind::R_BRACK | SyntaxKind::R_CURLY)) else {
+        let Some(close) = next(3).filter(|token| matches!(token.kind(), SyntaxKind::R_PAREN | SyntaxKind::R_BRACK | SyntaxKind::R_CURLY))
+        else {
             continue;
         };
         let text = match *name {

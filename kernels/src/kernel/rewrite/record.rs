@@ -126,11 +126,7 @@ impl Record {
         let text = std::fs::read_to_string(self.0.join(MOVES)).unwrap_or_default();
         let of = |line: &str| {
             let mut numbers = line.split('\t');
-            Some(Move {
-                line: numbers.next()?.parse().ok()?,
-                column: numbers.next()?.parse().ok()?,
-                shift: numbers.next()?.parse().ok()?,
-            })
+            Some(Move { line: numbers.next()?.parse().ok()?, column: numbers.next()?.parse().ok()?, shift: numbers.next()?.parse().ok()? })
         };
         text.lines().filter_map(of).collect()
     }
