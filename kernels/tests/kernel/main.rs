@@ -9,12 +9,13 @@ mod failures;
 mod gate;
 mod input;
 mod interrupt;
+mod magic;
+mod notices;
 mod order;
 mod process;
 mod reports;
 mod state;
 mod surroundings;
-mod try_cells;
 
 use std::sync::{LazyLock, Mutex, MutexGuard};
 

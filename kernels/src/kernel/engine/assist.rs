@@ -6,13 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use evcxr::{CommandContext, EvalOutputs};
 use serde_json::{Map, Value, json};
 
-use crate::kernel::messages::{cursor, directive};
-use crate::kernel::process::lines::{escape, unescape};
+use crate::kernel::messages::places::Source;
+use crate::kernel::messages::{about, cursor, directive};
+use crate::kernel::process::lines::unescape;
 use crate::kernel::protocol::wire::Request;
 use crate::kernel::shared::Snapshot;
-
-/// The kernel's own command, beside evcxr's in `:help`.
-const COMMAND: [&str; 2] = [":rerun", "Run the cells again that made variables which an interrupt or a crash has lost"];
 
 const KEYWORDS: [&str; 36] = [
     "as", "async", "await", "break", "const", "continue", "crate", "dyn", "else", "enum", "extern", "false", "fn", "for", "if", "impl",
@@ -80,10 +78,24 @@ pub fn complete_from(snapshot: &Snapshot, request: &Request) -> Value {
     json!({ "status": "ok", "matches": matches, "cursor_start": start, "cursor_end": end, "metadata": {} })
 }
 
-/// The reply to `inspect_request`: the documentation of the name at the cursor, or of the function whose call it is in.
-pub fn inspect(context: &mut CommandContext, request: &Request) -> Value {
+/// The reply to `inspect_request`: the documentation of the name at the cursor, or of the function whose call it is in; and the
+/// source of an item of the cells.
+pub fn inspect(context: &mut CommandContext, request: &Request, cells: &[Source]) -> Value {
     let code = request.text("code");
     let cursor = cursor::byte_offset(code, request.number("cursor_pos", usize::MAX));
+    let snapshot = Snapshot::of(context);
+    if let Some(found) = variable_view(&snapshot, code, cursor) {
+        return found;
+    }
+    // `name?` asks for the name.
+    let cursor = code[..cursor].trim_end_matches('?').len();
+    let word = &code[cursor::word_at(code, cursor)];
+    let source = about::source(cells, word).filter(|_| !word.is_empty() && cursor::chain_at(code, cursor) == word);
+    if let Some(source) = source
+        && let Some((plain, html)) = about(context, word, Some(source))
+    {
+        return json!({ "status": "ok", "found": true, "data": { "text/plain": plain, "text/html": html }, "metadata": {} });
+    }
     for place in [Some(cursor), cursor::callee(code, cursor)].into_iter().flatten() {
         let chain = cursor::chain_at(code, place);
         if chain.is_empty() {
@@ -103,7 +115,35 @@ pub fn inspect(context: &mut CommandContext, request: &Request) -> Value {
             }
         }
     }
-    inspect_from(&Snapshot::of(context), request)
+    inspect_from(&snapshot, request)
+}
+
+/// What the variable view of VS Code asks for: the name of a variable, with the cursor in front of it. It looks for these words
+/// in red, and shows the text behind the last one as the value.
+fn variable_view(snapshot: &Snapshot, code: &str, cursor: usize) -> Option<Value> {
+    let (name, kind) = snapshot.variables.iter().find(|(name, _)| cursor == 0 && name == code.trim())?;
+    let plain = format!("\x1b[0;31mType:\x1b[0m        {kind}\n\x1b[0;31mDocstring:\x1b[0m   {name}: {kind}\n");
+    Some(json!({ "status": "ok", "found": true, "data": { "text/plain": plain }, "metadata": {} }))
+}
+
+/// What is known of a name: the source that a cell has of it, and its documentation; as text, and as HTML.
+pub fn about(context: &mut CommandContext, name: &str, source: Option<(usize, String)>) -> Option<(String, Option<String>)> {
+    let chain = name.trim_end_matches('!');
+    let texts = if chain.contains('.') { [format!("{chain}("), name.to_string()] } else { [name.to_string(), format!("{chain}(")] };
+    let hover = texts.iter().find_map(|text| match catch_unwind(AssertUnwindSafe(|| context.hover_at(text, text.len()))) {
+        Ok(Ok((plain, html))) if plain != "No documentation found" && !plain.trim().is_empty() => Some((plain, html)),
+        _ => None,
+    });
+    let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    match (source, hover) {
+        (None, None) => None,
+        (None, Some((plain, html))) => Some((plain, Some(html))),
+        (Some((cell, text)), hover) => {
+            let (plain, html) = hover.unwrap_or_default();
+            let code = format!("<p>source, cell {cell}:</p>\n<pre><code class=\"language-rust\">{}</code></pre>\n", escaped(&text));
+            Some((format!("source, cell {cell}:\n{text}\n\n{plain}").trim_end().to_string(), Some(code + &html)))
+        }
+    }
 }
 
 /// The reply to `inspect_request` from known names alone: the type of a variable.
@@ -113,17 +153,6 @@ pub fn inspect_from(snapshot: &Snapshot, request: &Request) -> Value {
     match snapshot.variables.iter().find(|(name, _)| name == word) {
         Some((name, kind)) => json!({ "status": "ok", "found": true, "data": { "text/plain": format!("{name}: {kind}") }, "metadata": {} }),
         None => json!({ "status": "ok", "found": false, "data": {}, "metadata": {} }),
-    }
-}
-
-/// Adds the kernel's own command to evcxr's list.
-pub fn help(outputs: &mut EvalOutputs) {
-    let [name, what] = COMMAND;
-    if let Some(text) = outputs.content_by_mime_type.get_mut("text/plain") {
-        text.push_str(&escape(&format!("{name:<17} {what}\n")));
-    }
-    if let Some(html) = outputs.content_by_mime_type.get_mut("text/html") {
-        *html = html.replace("</table>", &format!("<tr><td>{name}</td><td>{what}</td></tr>\n</table>"));
     }
 }
 

@@ -8,6 +8,7 @@ use jupyter_protocol::messaging::Header;
 use serde_json::{Map, Value, json};
 
 use crate::kernel::engine::assist;
+use crate::kernel::engine::magic::add_help;
 use crate::kernel::engine::output::Cell;
 use crate::kernel::engine::outside;
 use crate::kernel::engine::repl::{Engine, Show};
@@ -19,6 +20,7 @@ use crate::kernel::messages::directive::{self, Directive};
 use crate::kernel::messages::display;
 use crate::kernel::messages::errors::{self, Failure, GONE, KEPT};
 use crate::kernel::messages::lost::End;
+use crate::kernel::messages::magic::{self, Magic};
 use crate::kernel::messages::panic::from_panic;
 use crate::kernel::messages::places::{Places, Source};
 use crate::kernel::messages::report;
@@ -43,6 +45,12 @@ impl Engine {
         let rest = self.marks.cell(&rest);
         let mut end = if own.iter().any(|line| matches!(line, Directive::Clear | Directive::Restart)) { End::Cleared } else { End::Alive };
         shared.stdin.begin();
+        if let Some(result) = self.answer(code) {
+            shared.interrupt.end();
+            self.output.end();
+            return Evaluation { result, end: End::Alive };
+        }
+        let rest = magic::compiled(&rest).into_owned();
         for text in std::mem::take(&mut self.untold) {
             shared.iopub.stream("stderr", text + "\n", Some(&request.header));
         }
@@ -106,7 +114,11 @@ impl Engine {
                 )),
                 None => {
                     if directive::asks(code, ":help") {
-                        assist::help(&mut outputs);
+                        add_help(&mut outputs);
+                    }
+                    if Magic::of(code) == Some(Magic::Time) {
+                        let took = cell.nanoseconds.map(magic::duration).unwrap_or_default();
+                        shared.iopub.stream("stdout", format!("Wall time: {took}\n"), Some(&request.header));
                     }
                     Ok(outputs)
                 }

@@ -11,6 +11,8 @@ pub mod trace;
 
 pub mod repl;
 
+pub mod magic;
+
 pub mod evaluate;
 pub mod rerun;
 

@@ -62,6 +62,8 @@ pub struct Cell {
     error_text: Option<String>,
     /// The error that a `?` returned.
     pub error: Option<String>,
+    /// How long it ran, without being compiled and loaded.
+    pub nanoseconds: Option<u64>,
     /// How the process ended, if it did.
     pub exit: Option<String>,
 }
@@ -225,6 +227,7 @@ impl Output {
                 (cell.panic, cell.panicked_by_interrupt) = (Some(panic), by_interrupt);
             }
             "stopped" => cell.given_up = true,
+            "ran" => cell.nanoseconds = body.as_u64(),
             "error" => cell.error_text = body.as_str().map(str::to_string),
             "failed" => cell.error = Some(cell.error_text.take().unwrap_or_else(|| "the cell returned an error".into())),
             "exit" => cell.exit = body.as_str().map(str::to_string),

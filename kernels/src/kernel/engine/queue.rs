@@ -4,7 +4,7 @@ use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::kernel::engine::assist;
 use crate::kernel::engine::evaluate::Evaluation;
@@ -62,7 +62,7 @@ pub fn work(shared: &Arc<Shared>, jobs: &Receiver<Job>) {
                 Err(_) => assist::complete_from(&shared.snapshot(), &request),
             }),
             Job::Inspect(request) => shared.serve(&request, || match &mut engine {
-                Ok(engine) => assist::inspect(&mut engine.context, &request),
+                Ok(engine) => assist::inspect(&mut engine.context, &request, &lock(&shared.sources)),
                 Err(_) => assist::inspect_from(&shared.snapshot(), &request),
             }),
         }
@@ -150,7 +150,9 @@ impl Engine {
             }
             None => {
                 let expressions = self.user_expressions(request, number);
-                request.reply(json!({ "status": "ok", "execution_count": number, "user_expressions": expressions, "payload": [] }));
+                let next = self.next_input.take().map(|text| json!({ "source": "set_next_input", "text": text, "replace": true }));
+                let payload: Vec<Value> = next.into_iter().collect();
+                request.reply(json!({ "status": "ok", "execution_count": number, "user_expressions": expressions, "payload": payload }));
             }
         }
         shared.end(request);

@@ -98,6 +98,8 @@ pub struct Engine {
     pub show: Show,
     /// What went wrong before the first cell, for its user to see.
     pub untold: Vec<String>,
+    /// What the front end shall write in the place of the cell.
+    pub next_input: Option<String>,
     pub shared: Arc<Shared>,
 }
 
@@ -175,6 +177,7 @@ impl Engine {
             record: Record::at(folder),
             show: Show::default(),
             untold: settings.wrong.into_iter().collect(),
+            next_input: None,
             shared: Arc::clone(shared),
         };
         for (file, code) in settings.first {

@@ -18,7 +18,8 @@ pub fn failure(line: &str, message: &str, place: Option<&Label>) -> Failure {
         Some(at) => {
             let reason = said.swap_remove(at);
             said.retain(|line| line.contains("available features"));
-            reason.split_once("depends on ").map_or(reason.clone(), |(_, rest)| rest.to_string())
+            let feature = reason.split_once("with feature `").and_then(|(_, rest)| rest.split('`').next()).unwrap_or_default();
+            format!("`{name}` does not have the feature `{feature}`")
         }
         None if said.is_empty() => "cargo gave no reason".into(),
         None => said.remove(0),
@@ -76,7 +77,7 @@ fn next(name: &str, config: &str, said: &str) -> String {
     if let Some(newest) = between("candidate versions found which didn't match:", "\n").and_then(|all| all.split(',').next()) {
         return format!("`:dep {name} = \"{}\"`", newest.trim());
     }
-    if said.contains("available features") || said.contains("does not have that feature") {
+    if said.contains("available features") || said.contains("does not have the feature") {
         let first = between("available features:", "\n").or(said.split_once("available features:").map(|(_, rest)| rest.trim()));
         let first = first.and_then(|all| all.split(',').next()).unwrap_or_default().trim();
         let features = if first.is_empty() { String::new() } else { format!(", or with one that it has: `features = [\"{first}\"]`") };
@@ -115,7 +116,7 @@ mod tests {
                 ":dep either = { version = \"1\", features = [\"no\"] }",
                 "error: failed to select a version for `either`.\nversions that meet the requirements `^1` are: 1.19.0\n\npackage `evcxr_dummy_validate_dep` depends on `either` with feature `no` but `either` does not have that feature.\n available features: default, use_std\n\n\nfailed to select a version for `either` which could resolve this conflict"
             ),
-            "DependencyError: `either` with feature `no` but `either` does not have that feature\n  = note: available features: default, use_std\n  = help: without it: `:dep either = \"*\"`, or with one that it has: `features = [\"default\"]`"
+            "DependencyError: `either` does not have the feature `no`\n  = note: available features: default, use_std\n  = help: without it: `:dep either = \"*\"`, or with one that it has: `features = [\"default\"]`"
         );
         assert_eq!(
             text(

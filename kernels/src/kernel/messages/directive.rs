@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use notebooks::scan::{self, Kind};
 
+use crate::kernel::messages::magic;
+
 /// A line at the head of a cell that the kernel does itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Directive {
@@ -69,7 +71,7 @@ pub fn asks(code: &str, command: &str) -> bool {
 
 /// The Rust of a cell: the lines that are for the kernel or the shell are empty.
 pub fn rust(code: &str) -> String {
-    without(code, |line| is_shell(line) || line.trim_start().starts_with(':'))
+    magic::rust(&without(code, |line| is_shell(line) || line.trim_start().starts_with(':'))).into_owned()
 }
 
 /// The cell with those lines at its head that bring crates, without what commands would do a second time.

@@ -4,6 +4,7 @@
 //! pictures. Nothing here knows sockets or processes.
 //! Imports: syntax.
 
+pub mod about;
 pub mod again;
 pub mod completeness;
 pub mod cursor;
@@ -14,6 +15,7 @@ pub mod directive;
 pub mod display;
 pub mod errors;
 pub mod lost;
+pub mod magic;
 pub mod moves;
 pub mod panic;
 pub mod places;

@@ -45,7 +45,12 @@ fn way(panic: &Value, places: &Places) -> Vec<String> {
     let mut frames: Vec<(usize, usize, String)> = Vec::new();
     for frame in panic["frames"].as_array().into_iter().flatten() {
         let (name, line, column) = (frame[0].as_str().unwrap_or_default(), frame[1].as_u64(), frame[2].as_u64());
-        let found = line.zip(column).and_then(|(line, column)| places.find(line as usize, column as usize));
+        let find = |(line, column): (u64, u64)| {
+            // The brackets around a last expression begin on the line above it.
+            let below = || places.find(line as usize + 1, 1).filter(|_| name.contains("run_user_code_"));
+            places.find(line as usize, column as usize).or_else(below)
+        };
+        let found = line.zip(column).and_then(find);
         let Some(place) = found else { continue };
         let (cell, line, name) = (places.number(place), place.line, function(name));
         // A statement may be several frames of one line.
@@ -89,9 +94,9 @@ fn function(symbol: &str) -> String {
     let parts: Vec<&str> = parts.into_iter().filter(|part| !is_closure(part) && *part != "ctx").collect();
     let name = parts.join("::").replace("<ctx::", "<").replace("ctx::", "");
     match (name.contains("run_user_code_"), closure) {
-        (true, _) | (_, true) if parts.is_empty() || name.contains("run_user_code_") => String::new(),
-        (_, true) => format!(", in a closure of `{name}`"),
-        _ => format!(", in `{name}`"),
+        (true, _) => String::new(),
+        (false, true) => format!(", in a closure of `{name}`"),
+        (false, false) => format!(", in `{name}`"),
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::kernel::interrupt;
 use crate::kernel::lock::lock;
@@ -125,8 +125,14 @@ impl Cells {
             Ok(cell) => {
                 standstill::begin();
                 self.watch.unpark();
+                let start = Instant::now();
                 self.variables.run(&cell);
+                let took = start.elapsed().as_nanos();
                 standstill::end();
+                // evcxr runs a cell of its own before anyone reads what this process says, and waits until it is read.
+                if self.marks.begun().exists() {
+                    self.tell(&self.out, &format!("{{\"ran\":{took}}}"));
+                }
             }
             Err(error) => {
                 eprintln!("cannot load the compiled cell: {error}");
