@@ -63,7 +63,7 @@ fn code_that_asks_for_its_place_is_told_the_cell() {
         kernel.run("let doubled = dbg!(2 * 2);\nprintln!(\"{} {} {}\", line!(), column!(), module_path!());\n(doubled, dbg!(1, 'x'))");
     let number = run.number();
     assert_eq!(run.result(), "(4, (1, 'x'))");
-    assert_eq!(run.stdout(), format!("2 34 cell_{number}\n"));
+    assert_eq!(run.stdout(), format!("2 31 cell_{number}\n"));
     let said = run.stderr();
     assert!(
         said.contains(&format!("[cell {number}:1:15] 2 * 2 = 4\n")) && said.contains(&format!("[cell {number}:3:11] 'x' = 'x'\n")),

@@ -113,7 +113,7 @@ pub fn compiled(cell: &str) -> Cow<'_, str> {
     }
     let line = cell.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let (_, loops, runs) = head(line).unwrap_or_default();
-    let expression = rust.trim_end().trim_end_matches(';');
+    let expression = rust.trim_end();
     format!("{REPEAT}({}, {}, || {{\n{expression}\n}});", loops.unwrap_or(0), runs.unwrap_or(7).max(1)).into()
 }
 
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(rust("\n  %%timeit -n 10 -r3\nf()"), "\n                    \nf()");
         assert_eq!(rust("?é"), "  ");
         assert_eq!(compiled("%%time\nf();"), "      \nf();");
-        assert_eq!(compiled("%timeit -r 3 f();"), format!("{REPEAT}(0, 3, || {{\n             f()\n}});"));
+        assert_eq!(compiled("%timeit -r 3 f();"), format!("{REPEAT}(0, 3, || {{\n             f();\n}});"));
         assert_eq!(compiled("%%timeit -n 4\nlet a = 1;\na"), format!("{REPEAT}(4, 7, || {{\n             \nlet a = 1;\na\n}});"));
     }
 

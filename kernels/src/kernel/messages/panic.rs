@@ -47,7 +47,11 @@ fn way(panic: &Value, places: &Places) -> Vec<String> {
         let (name, line, column) = (frame[0].as_str().unwrap_or_default(), frame[1].as_u64(), frame[2].as_u64());
         let find = |(line, column): (u64, u64)| {
             // The brackets around a last expression begin on the line above it.
-            let below = || places.find(line as usize + 1, 1).filter(|_| name.contains("run_user_code_"));
+            let below = || {
+                places
+                    .find(line as usize + 1, 1)
+                    .filter(|_| name.contains("run_user_code_") && !frames.iter().any(|(.., name)| name.is_empty()))
+            };
             places.find(line as usize, column as usize).or_else(below)
         };
         let found = line.zip(column).and_then(find);
