@@ -88,7 +88,7 @@ mod tests {
                 .exports()
                 .ok()
                 .and_then(|all| {
-                    let outer = all.into_iter().find(|export| export.name() == b"outer")?.address();
+                    let outer = all.flatten().find(|export| export.name() == b"outer")?.address();
                     file.dynamic_symbols().find(|symbol| object::ObjectSymbol::address(symbol) == outer)
                 })
                 .unwrap(),
