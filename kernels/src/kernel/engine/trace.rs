@@ -83,16 +83,8 @@ mod tests {
         let library = folder.path().join("libcell.so");
         let bytes = std::fs::read(&library).unwrap();
         let file = object::File::parse(&*bytes).unwrap();
-        let outer = object::ObjectSymbol::address(
-            &file
-                .exports()
-                .ok()
-                .and_then(|all| {
-                    let outer = all.flatten().find(|export| export.name() == b"outer")?.address();
-                    file.dynamic_symbols().find(|symbol| object::ObjectSymbol::address(symbol) == outer)
-                })
-                .unwrap(),
-        );
+        let is_outer = |symbol: &object::Symbol| object::ObjectSymbol::name(symbol) == Ok("outer");
+        let outer = object::ObjectSymbol::address(&file.dynamic_symbols().find(is_outer).unwrap());
         let library = library.to_str().unwrap();
         let found = (outer..outer + 32)
             .map(|address| resolved(&json!({ "calls": [[library, address]] }))["frames"].clone())

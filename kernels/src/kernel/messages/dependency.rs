@@ -74,7 +74,8 @@ fn next(name: &str, config: &str, said: &str) -> String {
     if said.contains("no matching package") {
         return format!("look for it: `!cargo search {name}`, then type `:dep NAME = \"VERSION\"`");
     }
-    if let Some(newest) = between("candidate versions found which didn't match:", "\n").and_then(|all| all.split(',').next()) {
+    let candidates = said.split_once("candidate versions found which didn't match:").and_then(|(_, rest)| rest.lines().next());
+    if let Some(newest) = candidates.and_then(|all| all.split(',').next()) {
         return format!("`:dep {name} = \"{}\"`", newest.trim());
     }
     if said.contains("available features") || said.contains("does not have the feature") {

@@ -108,7 +108,7 @@ mod tests {
             pub extern \"C\" fn run_user_code_3(\nlet é = 1;\ndbg!(é);\nprintln!(\"{} {}\", file!(), std::column![]);\nx::line!();";
         assert!(are_named(source) && !are_named("fn line() {}"));
         let expected = "macro_rules! m { () => { line!() } }\nfn old() -> u32 { 2u32 }\nfn other() { line!() }\n\
-            pub extern \"C\" fn run_user_code_3(\nlet é = 1;\nevcxr_dbg!(\"cell 9:1:12\"; é);\nprintln!(\"{} {}\", \"cell 9\", 27u32);\nx::line!();";
+            pub extern \"C\" fn run_user_code_3(\nlet é = 1;\nevcxr_dbg!(\"cell 9:1:12\"; é);\nprintln!(\"{} {}\", \"cell 9\", 28u32);\nx::line!();";
         assert_eq!(edits(&tokens::parse(source), source, cells).apply(source), expected);
         let own = format!("macro_rules! dbg {{ () => {{}} }}\n{source}");
         assert!(edits(&tokens::parse(&own), &own, vec![Source { number: 1, text: "dbg!(é);".into() }]).is_empty());
