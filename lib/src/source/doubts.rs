@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use crate::source::layout::KEYWORDS;
 use crate::util::names::quoted;
 
 /// What stands behind the names of files that somebody put aside.
@@ -10,8 +9,8 @@ const ASIDE: [&str; 6] = [".bak", ".backup", ".old", ".orig", ".tmp", "~"];
 /// What a packed file has behind its name.
 const PACKED: [&str; 2] = [".gz", ".zst"];
 
-/// What is said of splits that were made by the names of files.
-pub(crate) fn doubts(place: &str, splits: &[(String, Vec<String>)]) -> Vec<String> {
+/// What is said of splits that were made by the names of files, by the keywords of each.
+pub(crate) fn doubts(place: &str, splits: &[(String, Vec<String>)], keywords: &[(&str, &[&str])]) -> Vec<String> {
     let mut notes = Vec::new();
     let mut say = |files: Vec<String>, what: String| {
         if !files.is_empty() {
@@ -24,7 +23,7 @@ pub(crate) fn doubts(place: &str, splits: &[(String, Vec<String>)]) -> Vec<Strin
     };
     for (index, (split, files)) in splits.iter().enumerate() {
         let of = |is: &dyn Fn(&str) -> bool| files.iter().filter(|file| is(file)).cloned().collect::<Vec<_>>();
-        for (other, keywords) in KEYWORDS.iter().filter(|(other, _)| other != split) {
+        for (other, keywords) in keywords.iter().filter(|(other, _)| other != split) {
             let found = of(&|file| keywords.iter().any(|keyword| is_glued(base(file), keyword)));
             say(found, format!("read as a part of the split `{split}`, though the name tells of `{other}`"));
         }

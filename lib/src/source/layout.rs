@@ -14,7 +14,7 @@ use crate::source::glob::{has_magic, literal, matches, prefix};
 use crate::util::names::{near, quoted};
 
 /// The splits that have keywords, in this order.
-pub(crate) const KEYWORDS: [(&str, &[&str]); 3] = [
+const KEYWORDS: [(&str, &[&str]); 3] = [
     ("train", &["train", "training"]),
     ("validation", &["validation", "valid", "dev", "val"]),
     ("test", &["test", "testing", "eval", "evaluation"]),
@@ -180,7 +180,7 @@ pub(crate) fn layout(place: &str, names: &[String], configs: &[Config], wanted: 
         }
         mixed(place, &mut found);
         if configs.is_empty() {
-            found.notes.extend(doubts(place, &found.splits));
+            found.notes.extend(doubts(place, &found.splits, &KEYWORDS));
         }
     }
     Ok(found)
