@@ -49,6 +49,11 @@ fn what_else_a_row_has_stays() {
     let kept = turned(json!({ "id": 7, "question": "Why?", "answer": "So.", "tags": ["a"], "tools": tools })).unwrap();
     assert_eq!(kept.as_object().unwrap().keys().collect::<Vec<_>>(), ["messages", "id", "tags", "tools"]);
     assert_eq!((&kept["id"], &kept["tags"], &kept["tools"]), (&json!(7), &json!(["a"]), &tools));
+    // A column `messages` that is null, as a union of tables leaves it, takes the place of no turn.
+    let shared = json!([{ "from": "human", "value": "Why?" }, { "from": "gpt", "value": "So." }]);
+    for own in [json!({ "question": "Why?", "answer": "So.", "messages": null }), json!({ "conversations": shared, "messages": null })] {
+        assert_eq!(turned(own).unwrap(), json!({ "messages": chat(&[("user", "Why?"), ("assistant", "So.")]) }));
+    }
     // What was read before is not learnt of prompts that are turns, whatever the file said of it.
     let before = json!([chat(&[("user", "1")])[0], { "role": "assistant", "content": "2", "train": true }, chat(&[("user", "3")])[0]]);
     let kept = turned(json!({ "prompt": before, "completion": chat(&[("assistant", "4")]) })).unwrap();

@@ -238,3 +238,20 @@ fn use_hf_says_where_the_name_is_looked_for() {
     refused(ask(true, "builtin:lab_docs"), &["use_hf is true", "builtin"]);
     refused(ask(false, "owner/rows"), &["use_hf is false", "no file or folder here"]);
 }
+
+#[test]
+fn splits_are_told_by_keywords_in_any_case() {
+    for files in [["Train.jsonl", "Test.jsonl"], ["TRAIN.jsonl", "TEST.jsonl"], ["Train/a.jsonl", "Test/a.jsonl"]] {
+        let folder = name(&folder(&files));
+        assert_eq!(texts(&folder, &DataOptions::new()), [files[0]]);
+        assert_eq!(texts(&folder, &DataOptions::new().with_split("test")), [files[1]]);
+    }
+}
+
+#[test]
+fn a_part_of_a_series_that_is_not_here_is_missed() {
+    let half = name(&folder(&["train-00000-of-00003.jsonl", "train-00002-of-00003.jsonl"]));
+    refused(load_dataset(&half), &["has no `train-00001-of-00003.jsonl`", "with_data_files"]);
+    assert_eq!(texts(&half, &DataOptions::new().with_data_files(["train-00002-*"])), ["train-00002-of-00003.jsonl"]);
+    assert_eq!(texts(&name(&folder(&["a-history-of-3.jsonl"])), &DataOptions::new()).len(), 1);
+}

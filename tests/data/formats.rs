@@ -95,6 +95,12 @@ fn packed_files_of_several_parts_are_read_to_their_end() {
 fn lists_in_an_object_are_chosen_or_asked_for() {
     let two = "{\"train\": [{\"text\": \"a\"}], \"test\": [{\"text\": \"b\"}], \"n\": 1}";
     refused(load(&file("a.json", two), DataOptions::new()), &["`train`, `test`", "DataOptions::with_field"]);
+    // Of one length they are no columns either.
+    let even = "{\"train\": [{\"text\": \"a\"}], \"test\": [{\"text\": \"b\"}]}";
+    refused(load(&file("a.json", even), DataOptions::new()), &["`train`, `test`", "DataOptions::with_field"]);
+    assert_eq!(load(&file("a.json", even), DataOptions::new().with_field("test")).unwrap(), [json!({"text": "b"})]);
+    let own = json!({"messages": [{"role": "user", "content": "hi"}], "tools": [{"name": "f"}]});
+    assert_eq!(rows("a.json", own.to_string()), [own]);
     assert_eq!(load(&file("a.json", two), DataOptions::new().with_field("test")).unwrap(), [json!({"text": "b"})]);
     refused(load(&file("a.json", two), DataOptions::new().with_field("dev")), &["`dev` is missing", "`train`, `test`, `n`"]);
     refused(load(&file("a.json", two), DataOptions::new().with_field("n")), &["`n` is a number"]);
@@ -111,6 +117,7 @@ fn lists_in_an_object_are_chosen_or_asked_for() {
         ("[{\"a\": 1}", &["a.json:1", "ends"]),
         ("[\n {\"a\": 1},\n {\"a\": oh}\n]", &["a.json:3", "column 8", "field `a`"]),
         ("[{\"a\": 1}, 2]", &["a.json:1", "column 12", "found a number"]),
+        ("[{\"a\": 1}, \"x\", {\"a\": 2}]", &["a.json:1", "column 12", "found a text"]),
         ("[{\"a\": 1}] x", &["a.json:1", "column 12", "something follows the list"]),
         ("7", &["a.json:1"]),
     ] {
@@ -210,6 +217,9 @@ fn what_holds_no_rows_is_refused_with_what_to_type() {
         ("a.jsonl", b"<!DOCTYPE html><html>", &["a web page", "raw"]),
         ("a.dat", b"hello", &["neither the name nor the content", "DataOptions::with_format"]),
         ("a.jsonl", b"{\0\"\0a\0", &["UTF-16", "iconv"]),
+        ("a.txt", b"h\0i\0 \0\xe4\0\n\0", &["UTF-16", "iconv -f utf-16le"]),
+        ("a.csv", b"\0a\0,\0b\0\n\x26\x3a\0,\0c", &["UTF-16", "iconv -f utf-16be"]),
+        ("a.md", b"#\0 \0", &["UTF-16"]),
         ("a.jsonl", b"\xff\xfe\0\0{\0\0\0", &["UTF-32", "iconv"]),
     ] {
         refused(load(&file(name, bytes), DataOptions::new()), parts);

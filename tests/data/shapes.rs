@@ -340,3 +340,50 @@ pub fn tokenizer_with(template: &str) -> Tokenizer {
     fs::write(folder.join("tokenizer_config.json"), "{\"eos_token\": \"<|endoftext|>\"}").unwrap();
     Tokenizer::from_folder(&folder).unwrap()
 }
+
+#[test]
+fn a_turn_says_one_text_and_one_field_says_that_it_is_not_learnt() {
+    let asked = json!({ "from": "human", "value": "u" });
+    let of = |turn: Value| taught(json!({ "messages": [asked, turn] }));
+    // A union of tables fills the fields of the other form with null.
+    let plain = json!({ "role": "assistant", "content": "a" });
+    for turn in [
+        json!({ "from": "gpt", "value": "a", "role": null, "content": null }),
+        json!({ "from": null, "value": null, "role": "assistant", "content": "a" }),
+        json!({ "from": "gpt", "value": "a", "content": "a" }),
+        json!({ "role": "assistant", "content": [{ "type": "text", "text": "a" }] }),
+    ] {
+        assert_eq!(of(turn).unwrap()["messages"][1], plain);
+    }
+    for (turn, parts) in [
+        (
+            json!({ "from": "gpt", "value": "RIGHT", "content": "WRONG" }),
+            vec!["message 1", "`value` is \"RIGHT\"", "`content` is \"WRONG\""],
+        ),
+        (json!({ "role": "assistant", "content": "RIGHT", "value": "WRONG" }), vec!["message 1", "`content`", "`value`", "keep one"]),
+        (
+            json!({ "role": "assistant", "content": "a", "from": "human" }),
+            vec!["message 1", "`role` is \"assistant\"", "`from` is \"human\""],
+        ),
+        (json!({ "role": "assistant", "content": [{ "type": "thinking", "text": "hm" }, "a"] }), vec!["message 1", "\"thinking\""]),
+        (json!({ "role": "assistant", "content": "a", "masked": "yes" }), vec!["message 1", "`masked` is \"yes\"", "0 or 1"]),
+        (json!({ "role": "assistant", "content": "a", "weight": 1, "masked": true }), vec!["`weight` says true, `masked` says true"]),
+    ] {
+        refused(of(turn), &parts);
+    }
+    for (name, value, learnt) in [
+        ("masked", true, false),
+        ("masked", false, true),
+        ("trainable", false, false),
+        ("trainable", true, true),
+        ("is_train", false, false),
+    ] {
+        let turn = json!({ "role": "assistant", "content": "a", name: value });
+        let rows = data(json!([{ "messages": [asked, turn, asked, plain] }]));
+        let ids = |rows: &Dataset| tokenize_with(rows, &chat_tokenizer(), &TokenizeOptions::default()).unwrap().1.learnt;
+        let weight = json!({ "role": "assistant", "content": "a", "weight": u8::from(learnt) });
+        assert_eq!(ids(&rows), ids(&data(json!([{ "messages": [asked, weight, asked, plain] }]))), "{name}: {value}");
+        let silent = taught(json!({ "messages": [asked, turn] }));
+        assert_eq!(silent.is_ok(), learnt, "{name}: {value}");
+    }
+}

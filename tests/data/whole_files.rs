@@ -224,3 +224,36 @@ fn a_sheet_with_rows_twice_is_refused() {
     );
     refused(load(sheet(&[(3, &[("A3", "x"), ("B3", "y")]), (1, &head), (2, good)])), &["row 1", "stands behind row 3"]);
 }
+
+#[test]
+fn files_that_may_be_meant_otherwise_are_said() {
+    let say = |files: &[&str]| {
+        let folder = fresh_folder();
+        files.iter().for_each(|file| write(&folder.join(file), ROW));
+        said(&folder, &[])
+    };
+    for (files, part) in [
+        (
+            &["trainData.jsonl", "testData.jsonl"][..],
+            "`testData.jsonl` read as a part of the split `train`, though the name tells of `test`",
+        ),
+        (&["train_test.jsonl"], "`train_test.jsonl` read twice: in the splits `train` and `test`"),
+        (&["a.jsonl", "a.jsonl.gz"], "`a.jsonl.gz` read beside the same file unpacked"),
+        (&["train.jsonl", "train.jsonl.bak"], "`train.jsonl.bak` read in the split `train`, though it seems to be a copy"),
+        (&["a.jsonl", "a copy.jsonl"], "`a copy.jsonl` read in the split `train`, though it seems to be a copy"),
+    ] {
+        let text = say(files);
+        assert!(text.contains(part) && text.contains("with_split_files"), "{text}");
+    }
+    let plain = say(&["train.jsonl", "test.jsonl", "latest_contest.jsonl"]);
+    assert!(!plain.contains("with_split_files"), "{plain}");
+}
+
+#[test]
+fn columns_that_are_not_read_of_pairs_are_said() {
+    let tokenizer = fixture("neox-tokenizer").display().to_string();
+    let pairs = file("a.jsonl", "{\"prompt\": \"q\", \"chosen\": \" a\", \"rejected\": \" b\", \"context\": \"c\", \"input\": \"i\"}\n");
+    let output = harness("load-pairs").arg(&pairs).arg(&tokenizer).output().unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(text.contains("1 pairs") && text.contains("columns that are not read: `context`, `input`"), "{text}");
+}

@@ -56,6 +56,13 @@ pub fn load_rows(name: &str, tokenizer: Option<(&str, usize)>) {
     println!("{}", made.map_or_else(|error| error.to_string(), |rows| format!("{rows} rows")));
 }
 
+/// Loads pairs, makes ids of them and prints how many there are.
+pub fn load_pairs(name: &str, tokenizer: &str) {
+    let made = load_dataset_with(name, DataOptions::new().local_only())
+        .and_then(|data| tokenize_preferences(&data, &AutoTokenizer::from_pretrained(tokenizer)?, 64));
+    println!("{}", made.map_or_else(|error| error.to_string(), |pairs| format!("{} pairs", pairs.len())));
+}
+
 /// Loads from the hub of `HF_ENDPOINT` and prints what came of it.
 pub fn ask_hub(task: &str, name: &str) {
     let result = match task {

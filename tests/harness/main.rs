@@ -21,6 +21,7 @@ fn main() {
         ["load", folder] => drop(AutoModelForCausalLM::from_pretrained(folder).unwrap()),
         ["load-rows", name] => ask::load_rows(name, None),
         ["load-rows", name, tokenizer, length] => ask::load_rows(name, Some((tokenizer, length.parse().unwrap()))),
+        ["load-pairs", name, tokenizer] => ask::load_pairs(name, tokenizer),
         ["count-rows", name] => ask::count_rows(name),
         ["available", ..] => {
             let names: Vec<&str> = words[1..].iter().map(String::as_str).collect();

@@ -168,3 +168,49 @@ fn messages_are_mended_and_their_roles_stay() {
     assert_eq!(report.find(FindingKind::Unreadable).unwrap().rows, [0]);
     assert!(report.text().contains("wizard") && report.repair().data.len() == 1, "{}", report.text());
 }
+
+#[test]
+fn rows_of_which_something_else_is_learnt_or_read_stay() {
+    use serde_json::{Value, json};
+    let chat = |turns: Value| json!({ "messages": turns });
+    let asked = |answer: Value| chat(json!([{ "role": "user", "content": "q" }, answer]));
+    let call = |name: &str| json!([{ "type": "function", "function": { "name": name, "arguments": {} } }]);
+    let said = |more: &str, value: Value| asked(json!({ "role": "assistant", "content": "a", more: value }));
+    let weights = |first: u8| {
+        let first = json!({ "role": "assistant", "content": "a", "weight": first });
+        chat(
+            json!([{ "role": "user", "content": "q" }, first, { "role": "user", "content": "r" }, { "role": "assistant", "content": "b" }]),
+        )
+    };
+    let told = |role: &str| {
+        chat(json!([{ "role": role, "content": "s" }, { "role": "user", "content": "q" }, { "role": "assistant", "content": "a" }]))
+    };
+    let tools = |name: &str| {
+        let mut row = said("name", Value::Null);
+        row["tools"] = call(name);
+        row
+    };
+    let pair = |rejected: &str| json!({ "prompt": "q", "chosen": "a", "rejected": rejected });
+    let turn = |content: &str| json!([{ "role": "assistant", "content": content }]);
+    let turns = |rejected: &str| json!({ "prompt": [{ "role": "user", "content": "q" }], "chosen": turn("a"), "rejected": turn(rejected) });
+    let code = |prompt: &str| json!({ "question": prompt, "answer": "a" });
+    let alpaca = |instruction: &str, input: &str| json!({ "instruction": instruction, "input": input, "output": "a" });
+    for [one, other] in [
+        [pair("b"), pair("c")],
+        [turns("b"), turns("c")],
+        [said("tool_calls", call("f")), said("tool_calls", call("g"))],
+        [tools("f"), tools("g")],
+        [weights(0), weights(1)],
+        [told("system"), told("developer")],
+        [code("Which of a and B?"), code("Which of A and b?")],
+        [code("if a:\n    b\nc"), code("if a:\n    b\n    c")],
+        [code("  a\nb"), code("a\nb")],
+        [alpaca("a\nb", ""), alpaca("a", "b")],
+    ] {
+        let rows = |rows: [&Value; 3]| Dataset::from_examples(rows.map(|row| Example::new(row.as_object().unwrap().clone())).into());
+        let data = rows([&one, &other, &one]);
+        let report = report(&data);
+        assert_eq!(report.find(FindingKind::ExactDuplicate).map(|finding| finding.rows.clone()), Some(vec![2]), "{one} {other}");
+        assert_eq!(report.repair().data, rows([&one, &other, &one]).select(&[0, 1]).unwrap(), "{one} {other}");
+    }
+}

@@ -49,7 +49,7 @@ fn gaps_and_duplicates() {
         ("  \n", "\u{200b}"),
         ("What is left?", " "),
         ("", "An answer to nothing."),
-        ("what is  a HARBOUR?", "A place where ships lie safe from wind and waves."),
+        ("What is  a harbour? ", "A place where ships lie safe from wind and waves."),
         ("Who paints a picture?", "A painter does it, often with oil or with water colours."),
         ("Why does bread rise?", "Because the baker shouts."),
         ("How do bees talk?", "they dance to show where flowers are"),

@@ -207,6 +207,13 @@ fn a_long_conversation_loses_whole_turns() {
     assert_eq!((rows.get(0).unwrap().input_ids.len(), report.truncated.len()), (lengths[2] - 1, 1));
     // Where the cut leaves nothing of the assistant, the row goes.
     let right = TokenizeOptions::new().with_max_length(8).with_whole_turns(false).with_truncation_side(Side::Right);
+    // The end token is counted where it is left.
+    let long = answers(&[("Who?", " one two three four five six seven eight nine ten"), ("Who?", " Me.")]);
+    for (options, ended) in [(right.clone(), 1), (right.clone().with_truncation_side(Side::Left), 2)] {
+        let (rows, report) = tokenize_with(&long, &neox(), &options).unwrap();
+        let ends = rows.rows().iter().filter(|row| row.input_ids.last() == Some(&neox().eos_id())).count();
+        assert_eq!((report.ended, report.truncated.as_slice(), ends), (ended, &[0][..], ended));
+    }
     refused(tokenize_with(&one_chat(all.into()), &tokenizer, &right), &["1 too long"]);
 }
 

@@ -114,6 +114,9 @@ fn lengths_that_differ_are_refused() {
     refuse(Encoding { labels: vec![1, 2], ..row.clone() }, &["row 1", "labels has a length of 2", "input_ids of 4"]);
     refuse(Encoding { attention_mask: vec![1; 6], ..row.clone() }, &["row 1", "attention_mask has a length of 6", "input_ids of 4"]);
     refuse(Encoding { attention_mask: vec![1, 0, 1, 1], ..row.clone() }, &["row 1", "position 1 is 0", "between ones"]);
+    for (mask, place) in [(vec![1, 2, 1, 1], "position 1 is 2"), (vec![2; 4], "position 0 is 2"), (vec![1, 1, 0, 9], "position 3 is 9")] {
+        refuse(Encoding { attention_mask: mask, ..row.clone() }, &["row 1", place, "must be 0 or 1"]);
+    }
     refused(row.with_labels(&[1]), &["labels has a length of 1", "input_ids of 4"]);
     let long = Encoding::from_ids(vec![1; 66]);
     refuse(padded(long, 3, 0), &["row 1", "66 tokens", "64 positions"]);

@@ -104,7 +104,7 @@ pub(crate) fn say(data: &Dataset) {
         warn(format!("rows are read as {shape}, the first of the shapes that their columns fit: {}", names.join(", ")));
     }
     if let Ok(shape) = Shape::of(first) {
-        let left: Vec<String> = data.columns().into_iter().filter(|name| !shape.reads(name)).collect();
+        let left: Vec<String> = data.columns().into_iter().filter(|name| !shape.reads_of(first, name)).collect();
         if !left.is_empty() {
             warn(format!("rows are read as {shape}; columns that are not read: {}", quoted(&left)));
         }

@@ -52,7 +52,8 @@ pub(crate) fn conversations(data: &Dataset) -> Result<Dataset> {
 
 fn conversation(example: &Example) -> Result<Example> {
     let (shape, messages) = dialogue(example)?;
-    let kept = |name: &str| BESIDE.contains(&name) || (name != "system" && !shape.reads(name));
+    // A null `messages`, as a union of tables leaves it, would take the place of the turns.
+    let kept = |name: &str| BESIDE.contains(&name) || (!["system", "messages"].contains(&name) && !shape.reads(name));
     let beside = example.fields().iter().filter(|(name, _)| kept(name)).cloned();
     let turns = messages.into_iter().map(Message::into_value).collect();
     Ok(Example::new([("messages".to_string(), Value::Array(turns))].into_iter().chain(beside)))

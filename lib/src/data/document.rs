@@ -41,6 +41,8 @@ pub(crate) struct Values {
     around: Around,
     first: bool,
     ended: bool,
+    /// Whether the rows are texts, as the first one is; not known before it is read.
+    texts: Option<bool>,
     ready: vec::IntoIter<Row>,
 }
 
@@ -127,7 +129,9 @@ impl Document {
             return Ok(Self::Values(Values::at_list(path, name).map_err(|bad| bad.error)?));
         }
         let is_columns = members.iter().all(|member| member.opens == b'[') || members.iter().all(|member| member.opens == b'{');
-        if member.is_none() && lists.len() > 1 && members.iter().any(|member| member.opens != b'[') {
+        // Lists of rows are no columns, however long they are.
+        let of_a_row = names.iter().any(|name| OF_A_ROW.contains(&name.as_str()));
+        if member.is_none() && lists.len() > 1 && (!of_a_row || members.iter().any(|member| member.opens != b'[')) {
             let message = format!(
                 "several lists of objects could be the rows: {}",
                 quoted(&lists.iter().map(|list| list.name.clone()).collect::<Vec<_>>())
@@ -138,7 +142,7 @@ impl Document {
         let mut bytes = Vec::new();
         let mut scanner = Scanner::new(path, Input::again(path, Format::Json)?.reader);
         scanner.value(Some(&mut bytes)).map_err(|bad| bad.error)?;
-        let object = parse(path, 1, 0, &bytes, &mut Vec::new()).map_err(|bad| bad.error)?;
+        let object = parse(path, (1, 0), false, &bytes, &mut Vec::new()).map_err(|bad| bad.error)?;
         let rows = match member {
             Some(member) => {
                 let inner = object.value(&member.name).cloned().unwrap_or_default();
@@ -147,9 +151,7 @@ impl Document {
                 };
                 columns(path, inner.into_iter().collect())?
             }
-            None if is_columns && !members.is_empty() && !names.iter().any(|name| OF_A_ROW.contains(&name.as_str())) => {
-                columns(path, object.into_fields())?
-            }
+            None if is_columns && !members.is_empty() && !of_a_row => columns(path, object.into_fields())?,
             None => vec![Ok(object)],
         };
         Ok(Self::Ready(rows.into_iter()))
@@ -239,14 +241,14 @@ fn columns(path: &Path, columns: Vec<(String, Value)>) -> Result<Vec<Row>> {
     Ok((0..count).map(row).collect())
 }
 
-/// One value of the file as a row: an object, or a text, which is the field `text`.
-fn parse(path: &Path, line: usize, column: usize, bytes: &[u8], names: &mut Vec<String>) -> Row {
+/// One value of the file as a row: an object, or, where `texts` are rows, a text, which is the field `text`.
+fn parse(path: &Path, (line, column): (usize, usize), texts: bool, bytes: &[u8], names: &mut Vec<String>) -> Row {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
         Bad::row(not_utf8(path, line + before.iter().filter(|byte| **byte == b'\n').count(), error))
     })?;
     let parsed = match text.as_bytes().first() {
-        Some(b'"') => json::value(text).map(|value| vec![("text".to_string(), value)]),
+        Some(b'"') if texts => json::value(text).map(|value| vec![("text".to_string(), value)]),
         _ => fields(text, names),
     };
     parsed.map(Example::from_fields).map_err(|mut trouble| {
@@ -263,7 +265,7 @@ fn parse(path: &Path, line: usize, column: usize, bytes: &[u8], names: &mut Vec<
 
 impl Values {
     fn new(path: &Path, scanner: Scanner, around: Around) -> Self {
-        Self { path: path.to_path_buf(), scanner, around, first: true, ended: false, ready: Vec::new().into_iter() }
+        Self { path: path.to_path_buf(), scanner, around, first: true, ended: false, texts: None, ready: Vec::new().into_iter() }
     }
 
     /// The list behind a name of the object that is the file.
@@ -316,9 +318,11 @@ impl Values {
                 }
             }
         }
+        // A text among objects is no row.
+        let texts = *self.texts.get_or_insert_with(|| bytes.first() == Some(&b'"'));
         let ends: Vec<usize> = places.iter().skip(1).map(|(start, ..)| *start).chain([bytes.len()]).collect();
         let one = |names: &mut Vec<String>, ((start, line, column), end): (&(usize, usize, usize), &usize)| {
-            parse(&self.path, *line, *column, &bytes[*start..*end], names)
+            parse(&self.path, (*line, *column), texts, &bytes[*start..*end], names)
         };
         let rows: Vec<Row> = places.par_iter().zip(&ends).with_min_len(64).map_init(Vec::new, one).collect();
         self.ready = rows.into_iter();

@@ -77,14 +77,27 @@ impl Input {
                 let units = Utf16 { source: reader, big: head[0] == 0xfe, ready: Vec::new(), given: 0 };
                 reader = Box::new(BufReader::with_capacity(HEAD, units));
             }
-            [b'{' | b'[', 0, ..] | [0, b'{' | b'[', ..] => {
-                let what = format!("`{}` looks like UTF-16 without its mark", path.display());
-                return Err(Error::new(ErrorKind::Data, what).hint(iconv(path, "utf-16le")).in_file(path));
+            _ => {
+                if let Some(from) = utf16_without_mark(&head) {
+                    let what = format!("`{}` looks like UTF-16 without its mark", path.display());
+                    return Err(Error::new(ErrorKind::Data, what).hint(iconv(path, from)).in_file(path));
+                }
             }
-            _ => {}
         }
         let format = detect(path, reader.fill_buf().map_err(damaged)?, wanted)?;
         Ok(Self { path: path.to_path_buf(), format, reader })
+    }
+}
+
+/// The encoding of bytes of which every second one is 0, as in UTF-16 most are; in a text of UTF-8 none is.
+fn utf16_without_mark(head: &[u8]) -> Option<&'static str> {
+    let units = || head[..head.len().min(4096)].chunks_exact(2);
+    let half = |zero: usize| units().filter(|unit| unit[zero] == 0 && unit[1 - zero] != 0).count();
+    let (little, big, all) = (half(1), half(0), units().count());
+    match all > 0 {
+        true if little * 10 >= all * 7 => Some("utf-16le"),
+        true if big * 10 >= all * 7 => Some("utf-16be"),
+        _ => None,
     }
 }
 

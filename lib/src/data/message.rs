@@ -12,7 +12,15 @@ use crate::util::names::quoted;
 pub const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
 
 /// The fields by which files say whether a turn is learnt.
-const LEARNT: [&str; 4] = ["weight", "train", "loss", "loss_scale"];
+const LEARNT: [&str; 6] = ["weight", "train", "loss", "loss_scale", "trainable", "is_train"];
+
+/// The field of torchtune that says the contrary.
+const MASKED: &str = "masked";
+
+/// Whether a field says of a turn that it is learnt or not.
+pub(crate) fn is_weight(name: &str) -> bool {
+    LEARNT.contains(&name) || name == MASKED
+}
 
 /// One turn of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,20 +58,23 @@ impl Message {
 
     /// A turn as the hub's and OpenAI's files have it: `{"role": …, "content": …}`; the content may be a list of text parts,
     /// and null beside `tool_calls`. A turn of ShareGPT's form, `{"from": "human", "value": …}`, is read by its own names of
-    /// roles, OpenAI's former `function_call` and role `function` as the tool call and the tool that they were.
+    /// roles, OpenAI's former `function_call` and role `function` as the tool call and the tool that they were. In a turn that has
+    /// the fields of both forms those of the other one are null, or say the same.
     ///
     /// # Errors
-    /// [`ErrorKind::Data`] when it is no object, the role is none of [`ROLES`], or the content is no text.
+    /// [`ErrorKind::Data`] when it is no object, the role is none of [`ROLES`], the content is no text, or the turn says two texts.
     pub fn from_value(value: &Value) -> Result<Self> {
         let Value::Object(fields) = value else {
             return Err(bad(format!("a message is an object, not {}: {}", kind_of(value), short(value))));
         };
         let mut more = fields.clone();
-        let shared = !more.contains_key("role") && more.contains_key("from");
-        let [role, content] = if shared { ["from", "value"] } else { ["role", "content"] };
-        let named = match more.shift_remove(role) {
+        let present = |name: &str| fields.get(name).is_some_and(|value| !value.is_null());
+        let shared = !present("role") && present("from");
+        let forms = [["role", "content"], ["from", "value"]];
+        let [[own_role, content], [other_role, other_content]] = if shared { [forms[1], forms[0]] } else { forms };
+        let named = match more.shift_remove(own_role) {
             Some(Value::String(name)) => name,
-            Some(other) => return Err(bad(format!("`{role}` is {}, not a name: {}", kind_of(&other), short(&other)))),
+            Some(other) => return Err(bad(format!("`{own_role}` is {}, not a name: {}", kind_of(&other), short(&other)))),
             None => return Err(bad(format!("the message has no `role`: {}", short(value)))),
         };
         let given = more.shift_remove(content);
@@ -78,33 +89,53 @@ impl Message {
             more.insert("tool_calls".into(), json!([{ "type": "function", "function": call }]));
         }
         let role = if own_turn { "assistant" } else { role_of(&named, shared)? };
-        let content = match given {
+        let text = match given {
             _ if own_turn => String::new(),
             Some(Value::String(text)) => text,
             Some(Value::Null) | None if calls => String::new(),
-            Some(Value::Array(parts)) => parts
-                .iter()
-                .map(|part| {
-                    part.as_str().or(part["text"].as_str()).ok_or_else(|| bad(format!("a part of the content is no text: {}", short(part))))
-                })
-                .collect::<Result<String>>()?,
+            Some(Value::Array(parts)) => parts.iter().map(part).collect::<Result<String>>()?,
             Some(other) => return Err(bad(format!("{content} is {}, not a text: {}", kind_of(&other), short(&other)))),
             None => return Err(bad(format!("the message has no `{content}`: {}", short(value)))),
         };
-        Ok(Self { role: role.to_string(), content, more })
+        // A template would read the other form's fields in place of these.
+        match more.get(other_content) {
+            Some(Value::String(other)) if *other != text => {
+                return Err(bad(format!(
+                    "the turn says two texts: `{content}` is {}, `{other_content}` is {}",
+                    quote(&text),
+                    quote(other)
+                ))
+                .hint(format!("keep one of `{content}` and `{other_content}`")));
+            }
+            Some(Value::String(_) | Value::Null) => drop(more.shift_remove(other_content)),
+            Some(other) if shared => {
+                return Err(bad(format!("the turn has `{content}` and `{other_content}`, which is {}", kind_of(other)))
+                    .hint(format!("keep one of `{content}` and `{other_content}`")));
+            }
+            _ => {}
+        }
+        match more.get(other_role).and_then(Value::as_str).map(|other| (other, role_of(other, true))) {
+            Some((other, Ok(speaks))) if speaks != role => {
+                return Err(bad(format!("two speak in one turn: `{own_role}` is \"{named}\", `{other_role}` is \"{other}\""))
+                    .hint(format!("keep one of `{own_role}` and `{other_role}`")));
+            }
+            None if more.get(other_role).is_some_and(Value::is_null) => drop(more.shift_remove(other_role)),
+            _ => {}
+        }
+        Ok(Self { role: role.to_string(), content: text, more })
     }
 
     /// Whether a turn of the assistant is learnt: by OpenAI's `weight`, the `train` of axolotl, the `loss` and `loss_scale` of
-    /// ms-swift, each true (1) or false (0).
+    /// ms-swift, `trainable` and `is_train`, each true (1) or false (0), and the `masked` of torchtune, which says the contrary.
     ///
     /// # Errors
     /// [`ErrorKind::Data`] when one of them is anything else, two contradict each other, or `train_detail` names a part of the turn.
     pub(crate) fn is_learnt(&self) -> Result<bool> {
         let mut said: Option<(&str, bool)> = None;
-        for name in LEARNT {
-            let learnt = match self.more.get(name) {
+        for name in LEARNT.into_iter().chain([MASKED]) {
+            let value = match self.more.get(name) {
                 None | Some(Value::Null) => continue,
-                Some(Value::Bool(learnt)) => *learnt,
+                Some(Value::Bool(value)) => *value,
                 Some(number) if number.as_f64() == Some(1.0) => true,
                 Some(number) if number.as_f64() == Some(0.0) => false,
                 Some(other) => {
@@ -112,9 +143,10 @@ impl Message {
                         .hint("a turn is learnt or not; repeat a row to make it count more"));
                 }
             };
+            let learnt = value != (name == MASKED);
             match said {
                 Some((other, before)) if before != learnt => {
-                    return Err(Error::new(ErrorKind::Data, format!("`{other}` says {before}, `{name}` says {learnt}")).hint("keep one"));
+                    return Err(Error::new(ErrorKind::Data, format!("`{other}` says {before}, `{name}` says {value}")).hint("keep one"));
                 }
                 _ => said = Some((name, learnt)),
             }
@@ -128,7 +160,7 @@ impl Message {
 
     /// The same turn, read and not learnt.
     pub(crate) fn silent(mut self) -> Self {
-        LEARNT.iter().for_each(|name| drop(self.more.shift_remove(*name)));
+        LEARNT.iter().chain([&MASKED]).for_each(|name| drop(self.more.shift_remove(*name)));
         self.more.insert(LEARNT[0].into(), 0.into());
         self
     }
@@ -160,6 +192,19 @@ impl Message {
         };
         turns.iter().enumerate().map(turn).collect()
     }
+}
+
+/// The text of a part of a content. What a part of another type says, such as `thinking`, is no part of the answer.
+fn part(part: &Value) -> Result<&str> {
+    if let Some(kind) = part.get("type").and_then(Value::as_str).filter(|kind| !["text", "input_text", "output_text"].contains(kind)) {
+        return Err(bad(format!("a part of the content is no text: its type is \"{kind}\": {}", short(part)))
+            .hint("keep the parts of type \"text\"; what is thought stands in a field of its own, `reasoning_content`"));
+    }
+    part.as_str().or(part["text"].as_str()).ok_or_else(|| bad(format!("a part of the content is no text: {}", short(part))))
+}
+
+fn quote(text: &str) -> String {
+    short(&text.into())
 }
 
 fn bad(what: String) -> Error {

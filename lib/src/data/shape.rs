@@ -163,6 +163,13 @@ impl Shape {
         self.all_columns().any(|column| column == name)
     }
 
+    /// The same for a row: single turns to choose from are the end of a conversation in another column.
+    pub(crate) fn reads_of(self, row: &Example, name: &str) -> bool {
+        let given = |name: &str| row.value(name).filter(|value| !value.is_null());
+        let turns = self == Self::Preference && given("prompt").is_none() && given("chosen").is_some_and(Value::is_object);
+        self.reads(name) || (turns && ["conversations", "messages"].contains(&name))
+    }
+
     fn all_columns(self) -> impl Iterator<Item = &'static str> {
         self.columns().iter().chain(self.optional_columns()).copied()
     }

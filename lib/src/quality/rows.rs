@@ -8,7 +8,7 @@ use txtfp::{CanonicalizerBuilder, CaseFold, Normalization};
 
 use crate::data::dataset::Dataset;
 use crate::data::example::Example;
-use crate::data::message::Message;
+use crate::data::message::{Message, is_weight};
 use crate::data::shape::{Content, Shape};
 use crate::quality::options::QualityOptions;
 
@@ -29,14 +29,15 @@ pub(crate) struct Row {
     pub equal_pair: bool,
     /// Why the row could not be read; all its texts count as the answer then.
     pub problem: Option<String>,
-    /// Equal for two rows that say the same: the folded prompt, and the answer with its capitals and indents.
+    /// Equal for two rows of which the same is read and learnt: all texts with their capitals and indents, who speaks, what tools
+    /// there are and are called, and which turns are learnt.
     pub same: String,
 }
 
 impl Row {
     fn new(prompt: String, answer: String, two_sided: bool) -> Self {
         let (folded_prompt, folded_answer) = (fold(&prompt), fold(&answer));
-        let same = format!("{folded_prompt}\0{}", plain(&answer));
+        let same = [&prompt, &answer].map(|text| plain(text)).join("\0");
         Self { prompt, answer, two_sided, folded_prompt, folded_answer, equal_pair: false, problem: None, same }
     }
 
@@ -100,8 +101,8 @@ fn read(example: &Example, usual: Option<Shape>, options: &QualityOptions) -> (R
     if let Ok(Content::Completion { prompt, completion }) = read {
         return (Row::new(prompt.into_owned(), completion.into_owned(), shape.columns().len() > 1), true);
     }
-    if let Ok(Content::Chat { messages, .. }) = read {
-        return (conversation(&messages), true);
+    if let Ok(Content::Chat { messages, tools }) = read {
+        return (conversation(&messages, &tools), true);
     }
     let error = match read {
         Ok(pair) => return (preference(&pair, example), true),
@@ -112,7 +113,7 @@ fn read(example: &Example, usual: Option<Shape>, options: &QualityOptions) -> (R
         return (columns(example, shape.columns()), true);
     }
     let turns = example.value("messages").and_then(|messages| Message::list(messages).ok());
-    let row = turns.map_or_else(|| whole(example), |turns| conversation(&turns));
+    let row = turns.map_or_else(|| whole(example), |turns| conversation(&turns, &Value::Null));
     let problem = (!row.is_one_sided()).then(|| error.message().to_string());
     (Row { problem, ..row }, true)
 }
@@ -120,20 +121,25 @@ fn read(example: &Example, usual: Option<Shape>, options: &QualityOptions) -> (R
 /// A pair with its better answer.
 fn preference(pair: &Content, example: &Example) -> Row {
     let said = |turns: &[Message]| turns.iter().map(|turn| turn.content.as_str()).collect::<Vec<_>>().join("\n");
-    let (prompt, chosen) = match pair {
-        Content::Preference { prompt, chosen, .. } => (prompt.to_string(), chosen.to_string()),
-        Content::PreferenceChat { prompt, chosen, .. } => (said(prompt), said(chosen)),
+    let (prompt, chosen, same) = match pair {
+        Content::Preference { prompt, chosen, rejected } => {
+            (prompt.to_string(), chosen.to_string(), [prompt, chosen, rejected].map(|text| plain(text)).join("\0"))
+        }
+        Content::PreferenceChat { prompt, chosen, rejected, tools } => {
+            (said(prompt), said(chosen), [marks(prompt), marks(chosen), marks(rejected), exact(tools).to_string()].join("\0"))
+        }
         _ => return whole(example),
     };
     let two_sided = !prompt.is_empty();
-    Row { equal_pair: pair.is_equal_pair(), ..Row::new(prompt, chosen, two_sided) }
+    Row { equal_pair: pair.is_equal_pair(), same, ..Row::new(prompt, chosen, two_sided) }
 }
 
 /// The last column as the answer, those before it as the prompt.
 fn columns(example: &Example, names: &[&str]) -> Row {
     let mut texts: Vec<String> = names.iter().map(|column| text(example, column)).collect();
+    let same = texts.iter().map(|text| plain(text)).collect::<Vec<_>>().join("\0");
     let answer = texts.pop().unwrap_or_default();
-    Row::new(texts.join("\n").trim().to_string(), answer, names.len() > 1)
+    Row { same, ..Row::new(texts.join("\n").trim().to_string(), answer, names.len() > 1) }
 }
 
 /// All texts of a row as one.
@@ -148,14 +154,36 @@ fn text(example: &Example, column: &str) -> String {
 }
 
 /// All before the last answer of a conversation, and that answer; a call of a tool is one.
-fn conversation(messages: &[Message]) -> Row {
+fn conversation(messages: &[Message], tools: &Value) -> Row {
     let last = messages.iter().rposition(|message| message.role == "assistant").unwrap_or(messages.len());
     let prompt: Vec<&str> = messages[..last].iter().map(|message| message.content.as_str()).collect();
     let answer = messages.get(last).map_or(String::new(), |message| match message.more.get("tool_calls") {
         Some(calls) if message.content.is_empty() && !calls.is_null() => calls.to_string(),
         _ => message.content.clone(),
     });
-    Row::new(prompt.join("\n"), answer, true)
+    Row { same: format!("{}\0{}", marks(messages), exact(tools)), ..Row::new(prompt.join("\n"), answer, true) }
+}
+
+/// All that a template reads of turns, and which of them are learnt, in whatever field that stands.
+fn marks(messages: &[Message]) -> String {
+    let mark = |turn: &Message| {
+        // What cannot be read as learnt or not is told by its fields.
+        let learnt = turn.role != "assistant" || turn.is_learnt().unwrap_or(true);
+        let more = turn.more.iter().filter(|(name, value)| !value.is_null() && *name != "id" && !is_weight(name));
+        let more: Vec<String> = more.map(|(name, value)| format!("{name}={}", exact(value))).collect();
+        format!("{}\u{1}{learnt}\u{1}{}\u{1}{}", turn.role, plain(&turn.content), more.join("\u{1}"))
+    };
+    messages.iter().map(mark).collect::<Vec<_>>().join("\u{2}")
+}
+
+/// A value with its texts in the form in which they are compared.
+fn exact(value: &Value) -> Value {
+    match value {
+        Value::String(text) => plain(text).into(),
+        Value::Array(items) => items.iter().map(exact).collect(),
+        Value::Object(fields) => Value::Object(fields.iter().map(|(name, value)| (name.clone(), exact(value))).collect()),
+        other => other.clone(),
+    }
 }
 
 /// Lower case, NFKC, no invisible characters, single blanks.
@@ -170,7 +198,8 @@ pub(crate) fn fold(text: &str) -> String {
     joined
 }
 
-/// NFC, no invisible characters, single blanks inside of lines, no white space at their ends: capitals and indents stay.
+/// NFC, no invisible characters, single blanks inside of lines, no white space at their ends: capitals and indents stay, that of
+/// the first line where others follow it.
 fn plain(text: &str) -> String {
     let form = CanonicalizerBuilder { normalization: Normalization::Nfc, case_fold: CaseFold::None, ..Default::default() };
     let text = form.build().canonicalize(text);
@@ -178,7 +207,10 @@ fn plain(text: &str) -> String {
         let indent = &line[..line.len() - line.trim_start().len()];
         format!("{indent}{}", line.split_whitespace().collect::<Vec<_>>().join(" ")).trim_end().to_string()
     };
-    text.trim().lines().map(line).collect::<Vec<_>>().join("\n")
+    let text = text.trim_end();
+    let first = text.find(|letter: char| !letter.is_whitespace()).unwrap_or(text.len());
+    let indent = if text[first..].contains('\n') { text[..first].rfind('\n').map_or(0, |end| end + 1) } else { first };
+    text[indent..].lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// All texts of a row, each with the field that it stands in: those of messages too, their roles and other names left out.

@@ -2,13 +2,14 @@
 //!
 //! In this order: patterns that the caller gives; the `configs` of the card; `data/SPLIT-00000-of-00005.*`; a split's keyword
 //! as a folder; as a word of a file's name; else all files are the split `train`. Of what fits, the most frequent kind of file
-//! is taken. Beside `datasets`: upper-case suffixes count, a file that fits two patterns of a split is taken once, and kinds
+//! is taken. Beside `datasets`: where no keyword is found, it counts in any case (`Train.jsonl`); upper-case suffixes count, a file that fits two patterns of a split is taken once, and kinds
 //! of files that are no rows here (pictures, `.eval`, `task.toml`) are never preferred; a folder of nothing but Excel's tables is read.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::configs::Config;
+use crate::source::doubts::doubts;
 use crate::source::glob::{has_magic, literal, matches, prefix};
 use crate::util::names::{near, quoted};
 
@@ -178,6 +179,9 @@ pub(crate) fn layout(place: &str, names: &[String], configs: &[Config], wanted: 
             found.notes.push(left_out(place, &left));
         }
         mixed(place, &mut found);
+        if configs.is_empty() {
+            found.notes.extend(doubts(place, &found.splits, &KEYWORDS));
+        }
     }
     Ok(found)
 }
@@ -223,9 +227,13 @@ fn by_name(place: &str, folder: &str, names: &[String]) -> Result<Vec<(String, V
     }
     let folders = ["**/{}/**", "**/{}[-._ 0-9]*/**", "**/*[-._ 0-9]{}/**", "**/*[-._ 0-9]{}[-._ 0-9]*/**"];
     let in_names = ["**/{}[-._ 0-9]*", "**/*[-._ 0-9]{}[-._ 0-9]*"];
-    for forms in [&folders[..], &in_names[..]] {
+    let plain = |keyword: &str| keyword.to_string();
+    let any_case = |keyword: &str| keyword.chars().map(|letter| format!("[{letter}{}]", letter.to_uppercase())).collect::<String>();
+    let written: [(&[&str], &dyn Fn(&str) -> String); 4] =
+        [(&folders, &plain), (&in_names, &plain), (&folders, &any_case), (&in_names, &any_case)];
+    for (forms, written) in written {
         let patterns = KEYWORDS.map(|(split, keywords)| {
-            let of = |keyword: &&str| forms.iter().map(|form| form.replace("{}", keyword)).collect::<Vec<_>>();
+            let of = |keyword: &&str| forms.iter().map(|form| form.replace("{}", &written(keyword))).collect::<Vec<_>>();
             (split.to_string(), keywords.iter().flat_map(of).collect::<Vec<_>>())
         });
         let some =
@@ -308,13 +316,14 @@ fn mixed(place: &str, found: &mut Layout) {
 }
 
 /// The first part of a `…-00000-of-00002…` series that isn't there; a cache may hold but some.
-#[cfg(feature = "hub")]
 pub(crate) fn missing_shard(names: &[String]) -> Option<String> {
     let (here, mut series): (HashSet<&String>, HashSet<(&str, usize, &str)>) = (names.iter().collect(), HashSet::new());
     names.iter().find_map(|name| {
         let (before, after) = name.split_once("-of-")?;
         let (stem, number) = before.rsplit_once('-')?;
         let (width, count) = (number.len(), after.split('.').next()?.parse::<usize>().ok()?);
+        // `a-history-of-3.txt` is no part of anything.
+        number.parse::<usize>().ok()?;
         if !series.insert((stem, width, after)) {
             return None;
         }

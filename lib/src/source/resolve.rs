@@ -17,9 +17,7 @@ use crate::hub::trouble::RepoKind;
 use crate::source::builtin;
 use crate::source::configs::configs;
 use crate::source::glob::{has_magic, matches};
-#[cfg(feature = "hub")]
-use crate::source::layout::missing_shard;
-use crate::source::layout::{Wanted, layout, left_out, of_one_kind};
+use crate::source::layout::{Wanted, layout, left_out, missing_shard, of_one_kind};
 use crate::util::notice;
 
 /// A card of YAML alone, as `datasets` reads it.
@@ -184,6 +182,11 @@ fn folder(name: &str, root: &Path, wanted: &Wanted) -> Result<Vec<(String, Vec<D
     let names = names_below(root)?;
     let cards = ["README.md", CARD].map(|card| text(&root.join(card)));
     let files = plan(&format!("`{name}`"), &names, cards, wanted)?;
+    // Files that are named one by one are meant as they are.
+    if let Some(missing) = files.iter().filter(|_| wanted.data_files.is_empty()).find_map(|(_, files)| missing_shard(files)) {
+        return Err(Error::new(ErrorKind::Name, format!("`{name}` has no `{missing}`, a part of a series of which others are there"))
+            .hint("copy it there, or name the files to read: `DataOptions::new().with_data_files([…])`"));
+    }
     let here = |file: String| DataFile::Local(root.join(file));
     Ok(files.into_iter().map(|(split, files)| (split, files.into_iter().map(here).collect())).collect())
 }

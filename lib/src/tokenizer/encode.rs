@@ -56,9 +56,13 @@ impl Encoding {
     /// The places of the ids that are no padding.
     ///
     /// # Errors
-    /// When the mask has another length than the ids, or a 0 between ones.
+    /// When the mask has another length than the ids, another number than 0 and 1, or a 0 between ones.
     pub fn real(&self) -> Result<std::ops::Range<usize>> {
         self.check_lengths()?;
+        if let Some(place) = self.attention_mask.iter().position(|&mask| mask > 1) {
+            let what = format!("attention_mask at position {place} is {}; it must be 0 or 1", self.attention_mask[place]);
+            return Err(Error::new(ErrorKind::Data, what).hint("write 1 for each id that is read, 0 for padding"));
+        }
         let start = self.attention_mask.iter().position(|&mask| mask == 1).unwrap_or(self.attention_mask.len());
         let end = self.attention_mask.iter().rposition(|&mask| mask == 1).map_or(start, |last| last + 1);
         match self.attention_mask[start..end].iter().position(|&mask| mask != 1) {

@@ -11,7 +11,7 @@ use crate::data::shape::{Content, Shape};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokenizer::encode::{CUT, Encoding, IGNORE_INDEX, Joined, MERGED, TokenizedDataset, check_length, each_row, join, some_rows};
 use crate::tokenizer::options::{EndToken, TokenizeOptions};
-use crate::tokenizer::text::Tokenizer;
+use crate::tokenizer::text::{Side, Tokenizer};
 use crate::tokenizer::turns::{TurnTemplate, Turns, last_said};
 use crate::util::notice;
 
@@ -122,7 +122,10 @@ fn completion_row(tokenizer: &Tokenizer, options: &TokenizeOptions, prompt: &str
     if options.completion_only {
         row.labels[..prompt_length].fill(IGNORE_INDEX);
     }
-    Ok(Row { merged, ended, ..cut(row, options, tokenizer) })
+    let row = cut(row, options, tokenizer);
+    // A cut on the right takes the end token off again.
+    let ended = ended && !(row.truncated && options.truncation_side == Side::Right);
+    Ok(Row { merged, ended, ..row })
 }
 
 /// A row of at most so many ids.

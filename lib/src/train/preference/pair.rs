@@ -1,6 +1,7 @@
 //! An example with `chosen` and `rejected` answers → ids of a pair of answers, of which one is preferred.
 
 use crate::data::dataset::Dataset;
+use crate::data::detect;
 use crate::data::example::Example;
 use crate::data::message::Message;
 use crate::data::shape::{Content, Shape};
@@ -137,11 +138,12 @@ fn texts(content: Content<'_>, tokenizer: &Tokenizer) -> Result<Texts> {
 }
 
 /// Every row of a data set through [`tokenize_preference`]; an error names the row. Rows whose answers are the same teach
-/// nothing: they are left out and counted aloud.
+/// nothing: they are left out and counted aloud. Columns that are not read are said aloud, too.
 ///
 /// # Errors
 /// As [`tokenize_preference`], and when all answers are the same.
 pub fn tokenize_preferences(data: &Dataset, tokenizer: &Tokenizer, max_length: usize) -> Result<Vec<PreferencePair>> {
+    detect::say(data);
     let (mut pairs, mut same, mut at_seam, mut cut) = (Vec::with_capacity(data.len()), Vec::new(), Vec::new(), Vec::new());
     for (row, example) in data.iter().enumerate() {
         match pair(example, tokenizer, max_length).map_err(|error| error.at(format_args!("row {row}")).in_row(row))? {
