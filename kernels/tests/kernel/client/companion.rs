@@ -14,7 +14,7 @@ pub struct Counter {
 #[derive(Debug)]
 pub struct Interrupted;
 
-pub type Result<T> = std::result::Result<T, Interrupted>;
+pub type Result<T, E = Interrupted> = std::result::Result<T, E>;
 
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
