@@ -45,7 +45,10 @@ impl Engine {
         let rest = self.marks.cell(&rest);
         let mut end = if own.iter().any(|line| matches!(line, Directive::Clear | Directive::Restart)) { End::Cleared } else { End::Alive };
         shared.stdin.begin();
-        if let Some(result) = self.answer(code) {
+        let refusal = || completeness::refusal(number, code).map(Err);
+        // A cell that is too deep is looked at by no parser.
+        let answered = if completeness::is_too_much(code) { refusal() } else { self.answer(code).or_else(refusal) };
+        if let Some(result) = answered {
             shared.interrupt.end();
             self.output.end();
             return Evaluation { result, end: End::Alive };
@@ -60,8 +63,7 @@ impl Engine {
         let identity = request.metadata["cellId"].as_str().filter(|_| code == request.text("code")).map(str::to_string);
         let run = self.record.begin(&rest, identity.as_ref().and_then(|identity| self.runs.get(identity).copied()));
         self.output.number(run);
-        let refused = completeness::refusal(number, code).map_or(Ok(()), Err);
-        if let Err(failure) = refused.and_then(|()| own.iter().try_for_each(|line| self.obey(line, Some(&request.header)))) {
+        if let Err(failure) = own.iter().try_for_each(|line| self.obey(line, Some(&request.header))) {
             let outcome = shared.interrupt.end();
             if outcome.killed {
                 end = End::Dead;
