@@ -224,9 +224,9 @@ fn numbers(text: &str, anywhere: bool) -> Vec<(f64, usize)> {
             }
         }
         let before = start.checked_sub(1).is_some_and(|before| letter(before) || matches!(bytes[before], b'.' | b'-'));
-        let alone = !before && !letter(place) && !(bytes.get(place) == Some(&b'-') && letter(place + 1));
+        let behind = letter(place) || bytes.get(place) == Some(&b'-') && letter(place + 1);
         if let Ok(number) = text[start..place].replace([',', '_'], "").parse()
-            && (anywhere || alone)
+            && (anywhere || !(before || behind))
         {
             found.push((number, start));
         }

@@ -227,11 +227,9 @@ fn by_name(place: &str, folder: &str, names: &[String]) -> Result<Vec<(String, V
     }
     let folders = ["**/{}/**", "**/{}[-._ 0-9]*/**", "**/*[-._ 0-9]{}/**", "**/*[-._ 0-9]{}[-._ 0-9]*/**"];
     let in_names = ["**/{}[-._ 0-9]*", "**/*[-._ 0-9]{}[-._ 0-9]*"];
-    let plain = |keyword: &str| keyword.to_string();
     let any_case = |keyword: &str| keyword.chars().map(|letter| format!("[{letter}{}]", letter.to_uppercase())).collect::<String>();
-    let written: [(&[&str], &dyn Fn(&str) -> String); 4] =
-        [(&folders, &plain), (&in_names, &plain), (&folders, &any_case), (&in_names, &any_case)];
-    for (forms, written) in written {
+    for (forms, in_any_case) in [(&folders[..], false), (&in_names[..], false), (&folders[..], true), (&in_names[..], true)] {
+        let written = |keyword: &str| if in_any_case { any_case(keyword) } else { keyword.to_string() };
         let patterns = KEYWORDS.map(|(split, keywords)| {
             let of = |keyword: &&str| forms.iter().map(|form| form.replace("{}", &written(keyword))).collect::<Vec<_>>();
             (split.to_string(), keywords.iter().flat_map(of).collect::<Vec<_>>())
