@@ -10,6 +10,7 @@ use crate::kernel::engine::assist;
 use crate::kernel::engine::evaluate::Evaluation;
 use crate::kernel::engine::repl::Engine;
 use crate::kernel::lock::lock;
+use crate::kernel::messages::completeness::is_too_much;
 use crate::kernel::messages::errors::Failure;
 use crate::kernel::messages::lost::End;
 use crate::kernel::prepare::{companion, path};
@@ -120,9 +121,11 @@ impl Engine {
         self.output.begin(&request.header);
         let failed = self.rerun(request, code);
         let Evaluation { result, end } = failed.unwrap_or_else(|| self.evaluate(request, number, code));
-        self.settle(request, number, code, end);
+        // What made and moved variables is read from the syntax, which for a cell that was refused takes minutes.
+        let ran = if is_too_much(code) { "" } else { code };
+        self.settle(request, number, ran, end);
         if !silent {
-            self.made(number, code, end);
+            self.made(number, ran, end);
         }
         let failure = match result {
             Ok(outputs) if silent || outputs.is_empty() => None,
