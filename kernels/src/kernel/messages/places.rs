@@ -133,7 +133,7 @@ impl Places {
     /// Where a place of the compiled source was written.
     pub fn find(&self, line: usize, column: usize) -> Option<Place> {
         let found = self.lines.get(&line.checked_sub(1)?)?;
-        let before = self.moves.iter().filter(|of| of.line == line && of.column <= column);
+        let mut before = self.moves.iter().filter(|of| of.line == line && of.column <= column);
         let shift = before.next_back().map_or(0, |of| of.shift) + found.shift;
         Some(Place { cell: found.cell, line: found.line, column: column.saturating_add_signed(shift).max(1) })
     }
