@@ -94,7 +94,7 @@ fn function(symbol: &str) -> String {
         parts.pop();
     }
     let is_closure = |part: &&str| part.starts_with("{closure") || part.starts_with("{{closure");
-    let closure = parts.iter().any(|part| is_closure(part));
+    let closure = parts.iter().any(&is_closure);
     let parts: Vec<&str> = parts.into_iter().filter(|part| !is_closure(part) && *part != "ctx").collect();
     let name = parts.join("::").replace("<ctx::", "<").replace("ctx::", "");
     match (name.contains("run_user_code_"), closure) {
