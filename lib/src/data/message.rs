@@ -18,6 +18,7 @@ const LEARNT: [&str; 6] = ["weight", "train", "loss", "loss_scale", "trainable",
 const MASKED: &str = "masked";
 
 /// Whether a field says of a turn that it is learnt or not.
+#[cfg(feature = "quality")]
 pub(crate) fn is_weight(name: &str) -> bool {
     LEARNT.contains(&name) || name == MASKED
 }
