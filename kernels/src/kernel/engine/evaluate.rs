@@ -141,7 +141,7 @@ impl Engine {
         self.shared.interrupt.begin();
         let ran = catch_unwind(AssertUnwindSafe(|| self.context.execute("();")));
         if self.shared.interrupt.end().killed || !matches!(ran, Ok(Ok(_))) {
-            return (Failure::new("KeyboardInterrupt", &format!("the cell did not stop, so its process was ended: {GONE}")), End::Dead);
+            return (errors::killed(), End::Dead);
         }
         let (before, now) = (self.shared.snapshot(), Snapshot::of(&self.context));
         let mut lost: Vec<String> =
@@ -179,10 +179,9 @@ impl Engine {
             }
             Directive::Sccache => run(self, ":sccache 1"),
             Directive::Dependency(line) => {
-                let ran = catch_unwind(AssertUnwindSafe(|| self.context.execute(line)));
+                let ran = self.run_aside(line, "this line");
                 shared.interrupt.compiling();
-                let ran = ran.unwrap_or_else(|_| Err(evcxr::Error::Message("evcxr panicked on this line".into())));
-                return ran.map(drop).map_err(|error| report::from_evcxr(&error, &Places::default(), &self.lost, ""));
+                return ran;
             }
             Directive::Clear => {
                 self.show = Show::default();
@@ -205,6 +204,13 @@ impl Engine {
         done.map_err(|text| Failure::new("CommandError", &text))
     }
 
+    /// Runs code that is no cell of the user; `what` it is, for the error of a panic of evcxr itself.
+    fn run_aside(&mut self, code: &str, what: &str) -> Result<(), Failure> {
+        let ran = catch_unwind(AssertUnwindSafe(|| self.context.execute(code)));
+        let ran = ran.unwrap_or_else(|_| Err(evcxr::Error::Message(format!("evcxr panicked on {what}"))));
+        ran.map(drop).map_err(|error| report::from_evcxr(&error, &Places::default(), &self.lost, ""))
+    }
+
     /// Runs what a file of the user's configuration wants to run before the first cell; a failure is told there.
     pub fn run_first(&mut self, file: &str, code: &str) {
         let (rest, own) = directive::directives(code);
@@ -213,9 +219,7 @@ impl Engine {
         let obeyed = own.iter().try_for_each(|line| self.obey(line, None));
         let ran = obeyed.and_then(|()| {
             let shown = display::shown(&rest, false);
-            let ran = catch_unwind(AssertUnwindSafe(|| self.context.execute(&shown)));
-            let ran = ran.unwrap_or_else(|_| Err(evcxr::Error::Message("evcxr panicked on it".into())));
-            ran.map(drop).map_err(|error| report::from_evcxr(&error, &Places::default(), &self.lost, ""))
+            self.run_aside(&shown, "it")
         });
         if let Err(failure) = ran {
             self.untold.push(format!("{file} did not run: {}: {}", failure.name, failure.value));
@@ -333,7 +337,7 @@ fn is_interrupt(panic: &Value, cell: &Cell, outcome: Outcome) -> bool {
 
 fn failure_of_build(error: &evcxr::Error, cell: &Cell, outcome: Outcome, places: &Places, engine: &Engine) -> Failure {
     if outcome.killed {
-        return Failure::new("KeyboardInterrupt", &format!("the cell did not stop, so its process was ended: {GONE}"));
+        return errors::killed();
     }
     if let evcxr::Error::SubprocessTerminated(text) = error {
         let reason = cell.exit.as_deref().or_else(|| text.lines().find_map(exit_record)).unwrap_or("for an unknown reason");

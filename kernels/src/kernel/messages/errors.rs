@@ -23,6 +23,11 @@ pub const KEPT: &str = "the variables of earlier cells are kept; new ones of thi
 /// What becomes of them when their process ends.
 pub const GONE: &str = "all variables are lost\nfunctions, types and `use` lines are kept";
 
+/// A cell whose process was ended, since nothing else ended it.
+pub fn killed() -> Failure {
+    Failure::new("KeyboardInterrupt", &format!("the cell did not stop, so its process was ended: {GONE}"))
+}
+
 /// A cell whose thread was made to stand still, with the variables that it had taken.
 pub fn given_up(lost: &[String]) -> Failure {
     let used = if lost.is_empty() {

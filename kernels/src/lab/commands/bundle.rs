@@ -26,13 +26,8 @@ pub fn bundle(paths: &Paths, file: &Path) -> Result<(), Failure> {
         return Err(Failure::new(format!("{} is there already, and stays as it is", file.display()), "name another file"));
     }
     step("Python environment", || python::prepare(paths))?;
-    let (mut parts, mut builds, mut compiler) = (package::tree(paths, "tree/", &|_| true), Vec::new(), None);
-    step("companion crate", || {
-        let (made, used) = package::build(paths, "tree/")?;
-        (builds, compiler) = (made, Some(used));
-        Ok(Done::Made(format!("{} parts", builds.len())))
-    })?;
-    let compiler = compiler.ok_or_else(|| Failure::from("the compiler is not known".to_string()))?;
+    let mut parts = package::tree(paths, "tree/", &|_| true);
+    let (builds, compiler) = package::build(paths, "tree/")?;
     parts.push(Part { runs: true, ..Part::text("tree/lab", LAB) });
     let wheels = tempfile::tempdir().map_err(|error| format!("a temporary folder: {error}"))?;
     let mut version = String::new();

@@ -185,8 +185,8 @@ impl Project {
     fn readme(&self) -> String {
         let mut text = format!(
             "# {}\n\nThe notebook `{}` as a program. It prints what the notebook printed.\n\n```sh\ncargo run\n```\n\n\
-             From another folder: `cargo run --manifest-path FOLDER/Cargo.toml`. The profile in `Cargo.toml` makes it as fast as the cells\n\
-             of the notebook; `--release` is not needed.\n",
+             From another folder: `cargo run --manifest-path FOLDER/Cargo.toml`. The profile in `Cargo.toml` optimizes as the notebook\n\
+             does; `--release` is not needed.\n",
             self.name, self.notebook
         );
         if !self.files.taken.is_empty() {

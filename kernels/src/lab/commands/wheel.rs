@@ -34,13 +34,7 @@ const MEMBERS: [&str; 3] = ["lib", "lib/compute", "lib/unify"];
 /// Something cannot be built or written.
 pub fn wheel(paths: &Paths, folder: &Path) -> Result<(), Failure> {
     let version = env!("CARGO_PKG_VERSION");
-    let (mut builds, mut compiler) = (Vec::new(), None);
-    step("companion crate", || {
-        let (made, used) = package::build(paths, &format!("{NAME}/"))?;
-        (builds, compiler) = (made, Some(used));
-        Ok(Done::Made(format!("{} parts", builds.len())))
-    })?;
-    let compiler = compiler.ok_or_else(|| Failure::from("the compiler is not known".to_string()))?;
+    let (builds, compiler) = package::build(paths, &format!("{NAME}/"))?;
     let only = |name: &str| TREE.iter().any(|start| name.starts_with(start));
     let mut parts = package::tree(paths, &format!("{NAME}/"), &only);
     for (name, text) in workspace(paths)? {

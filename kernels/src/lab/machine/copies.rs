@@ -111,11 +111,11 @@ fn follow(pair: &Pair, record: &mut Map<String, Value>) -> Result<Copy, Failure>
     }
     let entry = record.get(&pair.name);
     let then = entry.map(|entry| &entry["cells"]);
-    if then == Some(&now) {
-        return Ok(if Notebook::open(own).is_ok() { Copy::Fresh } else { Copy::Unreadable });
-    }
     // What cannot be read is the reader's as well: it stays as it is.
     let Ok(theirs) = cells(own) else { return Ok(Copy::Unreadable) };
+    if then == Some(&now) {
+        return Ok(Copy::Fresh);
+    }
     if then.is_none() && theirs == now {
         // The record was lost, the copy is the lesson's.
         record.insert(pair.name.clone(), json!({ "cells": now }));

@@ -89,9 +89,9 @@ impl Model {
         self.paths().all(|(path, part)| std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == part.size))
     }
 
-    /// Whether each file has the bytes that were fetched; reads them all.
-    fn is_whole(&self) -> bool {
-        self.is_there() && self.paths().all(|(path, part)| checksum(&path).is_ok_and(|sum| sum == part.sha256))
+    /// The first file that does not have the bytes that were fetched; reads the files.
+    fn damaged(&self) -> Option<PathBuf> {
+        self.paths().find(|(path, part)| checksum(path).map_or(true, |sum| sum != part.sha256)).map(|(path, _)| path)
     }
 
     /// What a reader can expect of it; reads the whole files to compare their checksums.
@@ -102,10 +102,9 @@ impl Model {
         if self.paths().any(|(path, _)| !path.exists()) {
             return Ok(format!("{} is not fetched, the lessons run without it; `cargo lab setup` fetches it", self.title));
         }
-        let whole = |(path, part): &(PathBuf, &Part)| checksum(path).is_ok_and(|sum| sum == part.sha256);
-        match self.paths().find(|file| !whole(file)) {
+        match self.damaged() {
             None => Ok(format!("builtin:{} is {}", self.name, self.title)),
-            Some((path, _)) => {
+            Some(path) => {
                 let what = format!("{} is not what was fetched: {}", self.title, path.display());
                 Err(Failure::new(what, format!("rm -rf '{}' && cargo lab setup", self.folder().display())))
             }
@@ -119,7 +118,7 @@ impl Model {
     /// # Errors
     /// The cache cannot be written.
     pub fn fetch(&self, python: &Path, again: bool) -> Result<Done, Failure> {
-        if self.is_there() && (!again || self.is_whole()) {
+        if self.is_there() && (!again || self.damaged().is_none()) {
             return Ok(Done::Fresh);
         }
         let folder = self.folder();

@@ -12,6 +12,7 @@ use crate::kernel::prepare::{analysis, unpack};
 use crate::lab::failure::Failure;
 use crate::lab::machine::archive::Part;
 use crate::lab::machine::companion as made;
+use crate::lab::machine::steps::{Done, step};
 use crate::lab::paths::Paths;
 use crate::spawn;
 
@@ -23,6 +24,15 @@ const BUILD: &str = "target/debug";
 /// # Errors
 /// Something cannot be built, or this program is a package itself.
 pub fn build(paths: &Paths, folder: &str) -> Result<(Vec<Part>, Compiler), Failure> {
+    let mut built = None;
+    step("companion crate", || {
+        let (parts, _) = built.insert(parts(paths, folder)?);
+        Ok(Done::Made(format!("{} parts", parts.len())))
+    })?;
+    built.ok_or_else(|| Failure::from("the companion crate was not built".to_string()))
+}
+
+fn parts(paths: &Paths, folder: &str) -> Result<(Vec<Part>, Compiler), Failure> {
     if Package::own().is_some() {
         return Err(Failure::new(
             "this program belongs to a package and cannot make another",
