@@ -12,7 +12,7 @@ const FILE: &str = ".lock";
 /// The right to write into a folder, until it is dropped.
 #[derive(Debug)]
 pub struct FolderLock {
-    _file: File,
+    file: File,
 }
 
 impl FolderLock {
@@ -39,6 +39,29 @@ impl FolderLock {
             Err(TryLockError::Error(error)) => return Err(fail(error)),
         }
         file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(fail)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for FolderLock {
+    /// Closing the file is not enough: a process that is being started still has a copy of it until its program runs.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FolderLock;
+
+    #[test]
+    fn a_copy_of_the_file_does_not_keep_the_right() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = FolderLock::take(folder.path()).unwrap();
+        let copy = held.file.try_clone().unwrap();
+        FolderLock::take(folder.path()).unwrap_err();
+        drop(held);
+        FolderLock::take(folder.path()).unwrap();
+        drop(copy);
     }
 }
