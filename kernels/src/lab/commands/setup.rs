@@ -11,6 +11,7 @@ use crate::kernel::prepare::unpack::checksum;
 use crate::lab::failure::Failure;
 use crate::lab::machine::copies::{self, Copy};
 use crate::lab::machine::steps::{Done, say, step};
+use crate::lab::machine::turn::Turn;
 use crate::lab::machine::{companion, jupyter, kernelspec, model, papermill, python, resources};
 use crate::lab::paths::Paths;
 use crate::spawn;
@@ -21,6 +22,7 @@ pub fn setup(paths: &Paths, again: bool) -> Result<(), Failure> {
         return join(paths);
     }
     resources::check_writable(paths)?;
+    let _turn = Turn::wait(&paths.lab);
     // What may be missing on the machine comes before what takes long.
     step("Python environment", || python::prepare(paths))?;
     for model in model::fetched() {

@@ -6,6 +6,8 @@
 
 pub mod steps;
 
+pub mod turn;
+
 pub mod resources;
 
 pub mod archive;
