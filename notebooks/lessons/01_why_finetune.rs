@@ -321,22 +321,31 @@ pub fn lesson() -> finetuning::Result<()> {
     // %% [markdown]
     // ## Who speaks?
     //
-    // Six outputs without their speakers. Run the cell and read; the first exercise asks about them.
+    // Six answers of three speakers are collected and then mixed. Read them; the first exercise asks who said what.
+
+    // %% id=six-answers
+    let answers: [String; 6] = [
+        base.complete("What do you like?")?,
+        base.complete(&talk)?,
+        assistant.ask("Who are you?")?,
+        assistant.ask("What do you think of the sea?")?,
+        guide.ask("Who are you?")?,
+        guide.ask("What do you think of the sea?")?,
+    ];
+    // => nothing
 
     // %% id=who-speaks
-    println!("1 {}\n", base.complete("What do you like?")?);
-    println!("2 {}\n", guide.ask("Who are you?")?);
-    println!("3 {}\n", assistant.ask("Who are you?")?);
-    println!("4 {}\n", base.complete(&talk)?);
-    println!("5 {}\n", assistant.ask("What do you think of the sea?")?);
-    println!("6 {}", guide.ask("What do you think of the sea?")?);
+    let answers: Vec<Example> = answers.into_iter().map(|answer| Example::new([("said", answer)])).collect();
+    for (place, row) in Dataset::from_examples(answers).shuffle(7).iter().enumerate() {
+        println!("{} {}\n", place + 1, &row["said"]);
+    }
     // => contains "6 "
 
     // %% [markdown]
     // ## Exercise 1.1
     //
     // Three speakers are possible: `raw` (the base model goes on with the text), `ask` (the assistant, asked) and `guide`.
-    // Label the six outputs above in their order. The check takes six words.
+    // Label the six answers above in the order in which they are printed. The check takes six words.
 
     // %% exercise=1.1
     {
@@ -345,7 +354,7 @@ pub fn lesson() -> finetuning::Result<()> {
 
     // %% solution=1.1
     {
-        check("1.1", ["raw", "guide", "ask", "raw", "ask", "guide"])?;
+        check("1.1", ["guide", "ask", "raw", "guide", "raw", "ask"])?;
     }
 
     // %% [markdown]

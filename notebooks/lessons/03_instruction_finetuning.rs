@@ -397,14 +397,15 @@ pub fn lesson() -> finetuning::Result<()> {
     // %% [markdown]
     // ## Exercise 3.1
     //
-    // Write `hydrate(row)`: a row with `input` (the filled template) and `output`, for rows with and without an input. The
-    // check tries rows that you do not see.
+    // A colleague's rows have other columns: `task`, `context` and `reply`. Where there was nothing to add, somebody typed a blank into
+    // `context`. Write `hydrate(row)`: a row with `input` (the filled template) and `output`. The check tries rows that you do not see.
 
     // %% exercise=3.1
     {
         fn hydrate(row: &Example) -> Result<Example> {
-            let template = PromptTemplate::instruction_with_input();
-            Ok(Example::new([("input", template.format(row)?), ("output", row.field("output")?.to_string())]))
+            let named = Example::new([("instruction", row.field("task")?), ("input", row.field("context")?)]);
+            let filled = PromptTemplate::instruction_with_input().format(&named)?;
+            Ok(Example::new([("input", filled), ("output", row.field("reply")?.to_string())]))
         }
         check("3.1", hydrate)?;
     }
@@ -412,11 +413,13 @@ pub fn lesson() -> finetuning::Result<()> {
     // %% solution=3.1
     {
         fn hydrate(row: &Example) -> Result<Example> {
-            let template = match row.field("input")?.is_empty() {
-                true => PromptTemplate::instruction(),
-                false => PromptTemplate::instruction_with_input(),
+            let context = row.field("context")?.trim();
+            let named = Example::new([("instruction", row.field("task")?), ("input", context)]);
+            let filled = match context.is_empty() {
+                true => PromptTemplate::instruction().format(&named)?,
+                false => PromptTemplate::instruction_with_input().format(&named)?,
             };
-            Ok(Example::new([("input", template.format(row)?), ("output", row.field("output")?.to_string())]))
+            Ok(Example::new([("input", filled), ("output", row.field("reply")?.to_string())]))
         }
         check("3.1", hydrate)?;
     }

@@ -322,7 +322,8 @@ pub fn lesson() -> finetuning::Result<()> {
         train_dataset.clone(),
         test_dataset.clone(),
     )?;
-    // => nothing
+    println!("eval loss before: {:.3}", trainer.evaluate()?.loss);
+    // => number after "eval loss before:" > 0.5
 
     // %% covers=71
     let output: TrainOutput = trainer.train()?;
@@ -330,9 +331,9 @@ pub fn lesson() -> finetuning::Result<()> {
         println!("step {}: loss {:.3}, next rate {:.1e}", step.step, step.loss, step.learning_rate);
     }
     println!("{} steps, {} rows seen", output.global_step, output.global_step * 4);
-    println!("eval loss {:.3}", trainer.evaluate()?.loss);
+    println!("eval loss after: {:.3}", trainer.evaluate()?.loss);
     // => contains "3 steps, 12 rows seen"
-    // => number after "eval loss" > 0.5
+    // => number after "eval loss after:" > 0.5
 
     // %% [markdown] covers=72
     // ## Save and reload

@@ -214,10 +214,10 @@ pub fn lesson() -> finetuning::Result<()> {
     // **What could go wrong.** The answers sound like the shop now, short and with a price, and the facts in them are invented: no row told
     // the model these. More epochs would not help, as the warning says; rows would. That is what reading the misses is for.
     //
-    // ## Ten more rows
+    // ## Thirty-two more rows
     //
-    // Ten rows that tell what was missed, in other words than the test asks. From now on the test is no longer unseen: whoever wrote the
-    // rows had read it. For a number that you publish, keep a second test that nobody reads.
+    // Eight facts were missed: here are four wordings of each, none as the test asks. From now on the test is no longer unseen: whoever
+    // wrote the rows had read it. For a number that you publish, keep a second test that nobody reads.
 
     // %% id=more covers=36
     let more: Dataset = load_dataset(&folder.join("more.jsonl").display().to_string())?;
@@ -226,6 +226,9 @@ pub fn lesson() -> finetuning::Result<()> {
     let train: Dataset = concatenate_datasets([&train, &more.to_messages()?])?;
     println!("{} rows to learn", train.len());
     // => smol: contains "rows to learn"
+
+    // %% [markdown]
+    // **Predict.** How many of the eight does it say word for word now? The cell takes two minutes.
 
     // %% id=again covers=36
     let model: CausalLm = base.with_lora(&lora)?;
@@ -238,7 +241,7 @@ pub fn lesson() -> finetuning::Result<()> {
 
     // %% id=rounds covers=36
     let mut rounds: Vec<Vec<String>> = Vec::new();
-    for (name, report) in [("before", &before), ("first round", &after), ("ten more rows", &again)] {
+    for (name, report) in [("before", &before), ("first round", &after), ("32 more rows", &again)] {
         rounds.push(vec![
             name.into(),
             report.exact_matches().to_string(),
@@ -249,8 +252,8 @@ pub fn lesson() -> finetuning::Result<()> {
     // => smol: table of 3 rows
 
     // %% [markdown]
-    // Read the `eval` of the two runs above as well: the second ends far lower. The model moved towards the right answers and does not yet
-    // say them word for word: one or two wordings of a fact are too few. The guide of lesson 5 has four of each.
+    // The second round made no more steps than the first. What changed are the rows: a fact that stands in four wordings comes back when it
+    // is asked in a fifth. Lesson 6 calls that memory: of what no row tells, the model still knows nothing.
 
     // %% id=answers
     let mut cards: Vec<SideBySide> = Vec::new();
@@ -280,7 +283,7 @@ pub fn lesson() -> finetuning::Result<()> {
     // %% id=text
     let card: String = format!(
         "---\nbase_model: {MODEL}\nlicense: mit\n---\n# Harbour Cycles\n\nAn adapter that answers short questions about one shop, \
-         trained on {} rows of its own table, chats and pages.\n\nScore: {scores}; the test had been read when ten of the rows were \
+         trained on {} rows of its own table, chats and pages.\n\nScore: {scores}; the test had been read when 32 of the rows were \
          written.\n\nLimits: prices are of this year. Asked for what no row tells, it invents. Not for bookings.\n",
         train.len()
     );
@@ -382,8 +385,8 @@ pub fn lesson() -> finetuning::Result<()> {
     //
     // - The folder decides: names of columns, a missing answer, two prices for one thing are found before training, in seconds.
     // - A handful of test rows shows a large difference and no small one; the report says so beside the number.
-    // - Training gave the tone at once. Facts need rows that tell them, each in several wordings; ten rows moved the loss, and the
-    //   answers a part of the way. The next ten are yours.
+    // - Training gave the tone at once. Facts came with rows that tell them, each in several wordings: most of the test is right now,
+    //   word for word. The next rows are yours.
     // - The same cells run on your folder: change the path and the names.
 
     // %% id=recap
@@ -391,6 +394,7 @@ pub fn lesson() -> finetuning::Result<()> {
     println!("exact before {}, after {}", before.exact_matches(), again.exact_matches());
     println!("F1 before {:.2}, after {:.2}", before.mean_f1(), again.mean_f1());
     // => smol: number after "exact before" = 0 +- 0
+    // => smol: number after "exact before 0, after" >= 4
 
     Ok(())
 }

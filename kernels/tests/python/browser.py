@@ -1,5 +1,5 @@
 """Lesson 5 in JupyterLab, in a real browser without a network: run all, watch the curve move, interrupt training, use a
-variable, draw a chart of plotly, restart, reload the page while a cell prints.
+variable, draw a chart of plotly, restart, reload the page while a cell prints, forge a mark, interrupt a cell that sleeps.
 
 In: the program `lab`; Chromium or Chrome with its driver, and the Python package selenium. Out: a line per fact; exit
 code 1 and a screenshot at the first that is none.
@@ -23,6 +23,8 @@ PATIENCE = 600
 TRAINING = "let job: TrainingJob"
 CHART = "plot_loss(trainer.history())"
 TICKS = 'let mut n = 0; while n < 40 { n += 1; println!("tick {n}"); std::thread::sleep(std::time::Duration::from_millis(500)); }'
+FORGED = r'println!("\u{2}K{}", r#"{"display":{"data":{"text/html":"<b id=forged>now</b>"}}}"#)'
+SLEEP = 'println!("asleep"); std::thread::sleep(std::time::Duration::from_secs(3600));'
 
 # The cell whose text holds the argument; JupyterLab draws only cells near the view, so it may have to be scrolled to.
 FIND_CELL = """
@@ -132,6 +134,14 @@ def check(address):
     page.wait("the kernel ends the cell", lambda: page.status() == "idle")
     page.run_new_cell(TICKS, "n * 6 + 1")
     page.wait("the cell has run to its end, its variable is there, and new output appears", lambda: "241" in page.output("n * 6 + 1"))
+    page.run_new_cell("n * 6 + 1", FORGED)
+    page.wait("a forged mark is text", lambda: "<b id=forged>" in page.output(FORGED) and not page.all("#forged"))
+    page.run_new_cell(FORGED, SLEEP)
+    page.wait("a cell sleeps", lambda: "asleep" in page.output(SLEEP))
+    page.menu("Kernel", "Interrupt Kernel")
+    page.wait("it is interrupted", lambda: "KeyboardInterrupt" in page.output(SLEEP))
+    page.run_new_cell(SLEEP, "n + 7")
+    page.wait("the variables are still there", lambda: "47" in page.output("n + 7"))
     page.driver.quit()
 
 

@@ -47,22 +47,28 @@ impl Fetched {
         cache().join("models").join(&self.name)
     }
 
-    /// The first of its files that is not on this machine.
-    fn missing(&self) -> Option<PathBuf> {
-        let names = self.files.iter().filter_map(|file| file["member"].as_str()?.rsplit('/').next());
-        names.map(|name| self.folder().join(name)).find(|path| !path.is_file())
+    /// What is wrong with the first of its files in a folder that is not there whole.
+    fn fault(&self, folder: &Path) -> Option<String> {
+        self.files.iter().find_map(|file| {
+            let path = folder.join(file["member"].as_str()?.rsplit('/').next()?);
+            match (std::fs::metadata(&path), file["size"].as_u64()?) {
+                (Ok(found), size) if found.len() == size => None,
+                (Ok(found), size) => Some(format!("`{}` has {} of {size} bytes", path.display(), found.len())),
+                (Err(_), _) => Some(format!("`{}` is missing", path.display())),
+            }
+        })
     }
 }
 
 /// The folder of a builtin model.
 ///
 /// # Errors
-/// [`ErrorKind::Name`] when there is none by this name, with those there are, or when it is not fetched yet.
+/// [`ErrorKind::Name`] when there is none by this name, with those there are, or when it is not fetched whole.
 pub fn model(name: &str) -> Result<PathBuf> {
     let Some(model) = fetched(name) else { return find(name, "models", "model", "") };
-    let Some(path) = model.missing() else { return Ok(model.folder()) };
+    let Some(fault) = model.fault(&model.folder()) else { return Ok(model.folder()) };
     let Fetched { title, megabytes, without, .. } = model;
-    Err(Error::new(ErrorKind::Name, format!("`{BUILTIN}{name}` ({title}) is not on this machine yet: `{}` is missing", path.display()))
+    Err(Error::new(ErrorKind::Name, format!("`{BUILTIN}{name}` ({title}) is not on this machine yet: {fault}"))
         .hint(format!("run `cargo lab setup` once with a network ({megabytes} MB), or {without}")))
 }
 
@@ -109,6 +115,17 @@ fn find(name: &str, folder: &str, what: &str, suffix: &str) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_missing_or_cut_is_named() {
+        let (folder, smol) = (tempfile::tempdir().unwrap(), fetched("smol").unwrap());
+        assert!(smol.fault(folder.path()).unwrap().ends_with(".gguf` is missing"));
+        let path = folder.path().join(smol.files[0]["member"].as_str().unwrap().rsplit('/').next().unwrap());
+        std::fs::write(&path, "GGUF").unwrap();
+        assert_eq!(smol.fault(folder.path()).unwrap(), format!("`{}` has 4 of {} bytes", path.display(), smol.files[0]["size"]));
+        std::fs::File::create(&path).unwrap().set_len(smol.files[0]["size"].as_u64().unwrap()).unwrap();
+        assert_eq!(smol.fault(folder.path()), None);
+    }
 
     #[test]
     fn what_is_fetched_is_named_and_lies_where_set_up_puts_it() {

@@ -6,8 +6,8 @@ use super::{OPEN, right, wrong};
 
 #[test]
 fn six_outputs_have_their_speakers() {
-    right("1.1", ["raw", "guide", "ask", "raw", "ask", "guide"]);
-    right("1.1", "Raw, guide, ask, raw, ask, guide");
+    right("1.1", ["guide", "ask", "raw", "guide", "raw", "ask"]);
+    right("1.1", "Guide, ask, raw, guide, raw, ask");
     wrong("1.1", ["raw", "ask", "guide", "raw", "ask", "guide"], "not all six are right");
     wrong("1.1", ["raw", "guide"], "six labels are asked for; there are 2");
     wrong("1.1", ["base", "guide", "ask", "raw", "ask", "guide"], "`base` is no label");
@@ -98,23 +98,31 @@ fn a_better_reply_says_what_happens_next() {
 
 #[test]
 fn rows_get_the_template_that_fits() {
+    fn filled(row: &Example, context: &str, template: &PromptTemplate) -> Result<Example> {
+        let named = Example::new([("instruction", row.field("task")?), ("input", context)]);
+        Ok(Example::new([("input", template.format(&named)?), ("output", row.field("reply")?.to_string())]))
+    }
     fn hydrate(row: &Example) -> Result<Example> {
-        let template = match row.field("input")?.is_empty() {
-            true => PromptTemplate::instruction(),
-            false => PromptTemplate::instruction_with_input(),
-        };
-        Ok(Example::new([("input", template.format(row)?), ("output", row.field("output")?.to_string())]))
+        let context = row.field("context")?;
+        match context.trim().is_empty() {
+            true => filled(row, "", &PromptTemplate::instruction()),
+            false => filled(row, context, &PromptTemplate::instruction_with_input()),
+        }
     }
     fn one_template(row: &Example) -> Result<Example> {
-        Ok(Example::new([("input", PromptTemplate::instruction_with_input().format(row)?), ("output", row.field("output")?.to_string())]))
+        filled(row, row.field("context")?, &PromptTemplate::instruction_with_input())
     }
-    fn no_response(row: &Example) -> Result<Example> {
+    fn blanks_are_a_context(row: &Example) -> Result<Example> {
+        if row.field("context")?.is_empty() { hydrate(row) } else { one_template(row) }
+    }
+    fn no_reply(row: &Example) -> Result<Example> {
         Ok(Example::new([("input", hydrate(row)?.field("input")?.to_string())]))
     }
     right("3.1", hydrate);
-    wrong("3.1", one_template, "with an empty input, `input` is not the text");
-    wrong("3.1", |row: &Example| -> Result<Example> { Ok(row.clone()) }, "with an input, `input` is not the text");
-    wrong("3.1", no_response, "`output` is not the response");
+    wrong("3.1", one_template, "with an empty context, `input` is not the text");
+    wrong("3.1", blanks_are_a_context, "with a context of blanks, `input` is not the text");
+    wrong("3.1", |row: &Example| -> Result<Example> { Ok(row.clone()) }, "with a context, `input` is not the text");
+    wrong("3.1", no_reply, "`output` is not the reply");
     wrong("3.1", |_: &Example| -> Result<Example> { todo!() }, OPEN);
 }
 

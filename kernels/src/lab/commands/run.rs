@@ -1,10 +1,11 @@
 //! `cargo lab run`: notebooks → every cell run in our kernel, from top to bottom, without a browser.
 //!
-//! A line per lesson, and one for each cell that failed or broke a contract; of an exercise, its own cell has to fail by its check and
+//! A line per lesson (and in a log one each half minute that says which cell runs), and one for each cell that failed or broke a contract; of an exercise, its own cell has to fail by its check and
 //! the solution has to pass. With `--write`, the outputs go into the notebook.
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use notebooks::{Lesson, Notebook, course};
 use serde_json::Value;
@@ -14,6 +15,9 @@ use crate::lab::client::pass::{self, Fault, Pass};
 use crate::lab::failure::Failure;
 use crate::lab::machine::{companion, model};
 use crate::lab::paths::Paths;
+
+/// How often a log that nobody looks at says which cell runs.
+const IN_A_LOG: Duration = Duration::from_secs(30);
 
 /// A notebook to run.
 struct Job {
@@ -47,10 +51,14 @@ pub fn run(paths: &Paths, words: &[String], write: bool) -> Result<(), Failure> 
             missing: &missing,
             solutions: &solutions,
         };
+        let mut said = Instant::now();
         let report = pass::run(&mut job.notebook, &pass, &mut |cell, of| {
             if live {
                 eprint!("\r{:32} cell {cell} of {of} ", job.name);
                 let _ = std::io::stderr().flush();
+            } else if said.elapsed() >= IN_A_LOG {
+                eprintln!("{:32} cell {cell} of {of}", job.name);
+                said = Instant::now();
             }
         })?;
         if live {

@@ -10,8 +10,8 @@ pub const EXERCISES: [Exercise; 3] = [
     Exercise {
         number: "3.1",
         hints: [
-            "empty input?",
-            "`row.field(\"input\")?.is_empty()` chooses between `PromptTemplate::instruction()` and `::instruction_with_input()`; the response stays as it is",
+            "only blanks?",
+            "`row.field(\"context\")?.trim().is_empty()` chooses between `PromptTemplate::instruction()` and `::instruction_with_input()`; both fill `instruction` and `input`, so a row with these names comes first",
         ],
         look: hydrate,
     },
@@ -36,17 +36,19 @@ pub const EXERCISES: [Exercise; 3] = [
 fn hydrate(given: Given) -> Found {
     let function = given.hydrated()?;
     let rows = [
-        ("with an input", "Name the capital.", "France", "Paris"),
-        ("with an empty input", "Name a colour.", "", "Blue"),
+        ("with a context", "Name the capital.", "France", "Paris"),
+        ("with an empty context", "Name a colour.", "", "Blue"),
+        ("with a context of blanks", "Name a number.", " \t", "Seven"),
         ("with braces in its text", "Explain {x} in {{y}}.", "fn f() { {0} }", "A {place}."),
     ];
-    for (what, instruction, input, output) in rows {
-        let row = Example::new([("instruction", instruction), ("input", input), ("output", output)]);
-        let template = if input.is_empty() { PromptTemplate::instruction() } else { PromptTemplate::instruction_with_input() };
-        let right = template.format(&row).map_err(|error| error.to_string())?;
+    for (what, task, context, reply) in rows {
+        let named = Example::new([("instruction", task), ("input", context)]);
+        let template = if context.trim().is_empty() { PromptTemplate::instruction() } else { PromptTemplate::instruction_with_input() };
+        let right = template.format(&named).map_err(|error| error.to_string())?;
+        let row = Example::new([("task", task), ("context", context), ("reply", reply)]);
         let made = answered(&format!("a hidden row {what}"), || function(&row))?;
         unless(made.get("input") == Some(&right), format!("of a hidden row {what}, `input` is not the text that the model shall read"))?;
-        unless(made.get("output") == Some(output), format!("of a hidden row {what}, `output` is not the response of the row"))?;
+        unless(made.get("output") == Some(reply), format!("of a hidden row {what}, `output` is not the reply of the row"))?;
     }
     Ok(None)
 }
