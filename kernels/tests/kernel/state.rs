@@ -187,6 +187,8 @@ fn variables_of_the_users_own_types_outlive_a_new_dependency() {
     std::fs::write(folder.path().join("Cargo.toml"), "[package]\nname = \"outlived\"\nversion = \"1.0.0\"\nedition = \"2024\"\n").unwrap();
     let source = folder.path().join("src/lib.rs");
     let there = "use std::sync::atomic::*; static N: AtomicUsize = AtomicUsize::new(0); pub fn next() -> usize { N.fetch_add(1, Ordering::SeqCst) }";
+    let macros = "#[macro_export] macro_rules! make_struct { ($name:ident) => { #[derive(Debug)] pub struct $name { pub n: i32 } impl $name { pub fn n(&self) -> i32 { self.n } } } }\n#[macro_export] macro_rules! say { ($x:expr) => { println!(\"said {}\", $x) } }";
+    let there = &format!("{there}\n{macros}\n");
     std::fs::write(&source, format!("{there} pub struct There {{ pub x: i32 }}")).unwrap();
     kernel.run("struct Own { x: i32 }\nstatic OWN_N: std::sync::Mutex<i32> = std::sync::Mutex::new(1);\nlet own = Own { x: 3 };\n*OWN_N.lock().unwrap() = 4;").expect_ok();
     kernel.run(&format!(":offline 1\n:dep outlived = {{ path = {:?} }}", folder.path())).expect_ok();
@@ -209,5 +211,19 @@ fn variables_of_the_users_own_types_outlive_a_new_dependency() {
     let flags = "bitflags::bitflags! {\n    #[derive(Debug, Clone, Copy)]\n    struct OutlivedFlags: u32 {\n        const A = 1;\n        const B = 4;\n    }\n}";
     assert_eq!(last(&mut kernel, &[flags, "let flags = OutlivedFlags::A | OutlivedFlags::B;", "flags.bits()"]), "5");
     assert_eq!(last(&mut kernel, &[&flags.replace("= 4", "= 8"), "OutlivedFlags::B.bits()"]), "8");
+    // A macro of a crate whose call has no word of an item, and one of statements.
+    assert_eq!(
+        last(
+            &mut kernel,
+            &[
+                "use outlived::make_struct;\nlet before = 1;\nmake_struct!(MadeThere);",
+                "let made = MadeThere { n: 4 };",
+                "made.n() + before"
+            ]
+        ),
+        "5"
+    );
+    assert_eq!(last(&mut kernel, &["outlived::make_struct! { MadeToo }\nMadeToo { n: 1 }.n()", "MadeToo { n: 2 }"]), "MadeToo { n: 2 }");
+    assert_eq!(kernel.run("let x = 5;\noutlived::say!(x + before);\noutlived::say!(\"again\");").stdout(), "said 6\nsaid again\n");
     kernel.shutdown(false);
 }
