@@ -38,6 +38,36 @@ fn a_variable_whose_type_changed_is_lost_and_never_read_as_the_new_type() {
 }
 
 #[test]
+fn a_value_of_any_type_is_never_read_as_a_type_that_was_changed() {
+    let mut kernel = kernel();
+    kernel.run("use std::any::Any;\nmod any_m { #[derive(Debug)] pub struct AnyIn(pub u8); }\nuse any_m::AnyIn;\n#[derive(Debug)] struct AnyOut { inner: Vec<AnyIn>, n: i32 }\ntrait AnySay { fn say(&self) -> i32; }\nimpl AnySay for AnyOut { fn say(&self) -> i32 { self.n } }").expect_ok();
+    let kept = "fn any_boxes(n: i32) -> Vec<Box<dyn Any>> { vec![Box::new(AnyIn(1)), Box::new(AnyOut { inner: vec![AnyIn(2)], n }), Box::new(Box::new(AnyOut { inner: vec![], n }) as Box<dyn AnySay>)] }\nlet any_kept = any_boxes(4);";
+    kernel.run(kept).expect_ok();
+    let read = "(any_kept[0].is::<AnyIn>(), any_kept[1].downcast_ref::<AnyOut>().map(|out| out.n), any_kept[2].downcast_ref::<Box<dyn AnySay>>().map(|it| it.say()))";
+    assert_eq!(kernel.run(read).result(), "(true, Some(4), Some(4))");
+    // A type inside of one, which has not changed itself.
+    let changed = kernel.run("mod any_m { #[derive(Debug)] pub struct AnyIn(pub u8, pub String); }\nfn any_boxes() {}");
+    assert_eq!((&changed.reply["status"], changed.stderr().as_str()), (&serde_json::json!("ok"), ""));
+    assert_eq!(kernel.run(read).result(), "(false, None, Some(4))");
+    assert_eq!(kernel.run("trait AnySay { fn first(&self) {} fn say(&self) -> i32; }").stderr(), "");
+    assert_eq!(kernel.run(read).result(), "(false, None, None)");
+    // The new types are themselves, with private fields, methods and displays, in this and in later cells.
+    assert_eq!(
+        last(
+            &mut kernel,
+            &[
+                "let any_new: Vec<Box<dyn Any>> = vec![Box::new(AnyOut { inner: vec![AnyIn(3, String::new())], n: 5 })];",
+                "any_new[0].downcast_ref::<AnyOut>()"
+            ]
+        ),
+        "Some(AnyOut { inner: [AnyIn(3, \"\")], n: 5 })"
+    );
+    // As they were first.
+    kernel.run("mod any_m { #[derive(Debug)] pub struct AnyIn(pub u8); }").expect_ok();
+    assert_eq!(kernel.run(read).result(), "(true, Some(4), None)");
+}
+
+#[test]
 fn statics_live_on_until_their_cell_runs_again() {
     let mut kernel = kernel();
     let counter = "use std::sync::{Mutex, OnceLock, atomic::AtomicUsize, atomic::Ordering};\nstatic STATIC_N: AtomicUsize = AtomicUsize::new(0);\n\

@@ -97,7 +97,9 @@ fn function(symbol: &str) -> String {
     }
     let is_closure = |part: &&str| part.starts_with("{closure") || part.starts_with("{{closure");
     let closure = parts.iter().any(&is_closure);
-    let parts: Vec<&str> = parts.into_iter().filter(|part| !is_closure(part) && *part != "ctx").collect();
+    // A type that was changed is in a module that the user never saw.
+    let is_own = |part: &&str| !is_closure(part) && *part != "ctx" && !part.starts_with("evcxr_type_");
+    let parts: Vec<&str> = parts.into_iter().filter(is_own).collect();
     let name = parts.join("::").replace("<ctx::", "<").replace("ctx::", "");
     match (name.contains("run_user_code_"), closure) {
         (true, _) => String::new(),

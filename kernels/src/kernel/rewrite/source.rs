@@ -10,7 +10,7 @@ use crate::kernel::rewrite::edits::Edits;
 use crate::kernel::rewrite::items::{Crate, Items};
 use crate::kernel::rewrite::record::{CRATE, Living};
 use crate::kernel::rewrite::variables::{self, Variables};
-use crate::kernel::rewrite::{calls, catches, displays, impls, lines, macros, polls, statics, tokens};
+use crate::kernel::rewrite::{calls, catches, displays, impls, lines, macros, polls, statics, tokens, types};
 
 /// What a build is about.
 pub struct Build {
@@ -80,6 +80,7 @@ pub fn candidates(source: &str, build: Build) -> Vec<Candidate> {
         if asks {
             all.add(&callers::edits(&file));
         }
+        all.add(&types::edits(&file, &items, &living, &mut new));
         all.add(&statics::edits(&file, &statics::Known { items: &items, number, cell: &cell, living: &living }, &mut new));
         if !all.is_empty() {
             all.add(&edits);
