@@ -68,6 +68,15 @@ fn a_value_of_any_type_is_never_read_as_a_type_that_was_changed() {
 }
 
 #[test]
+fn an_import_of_its_type_leaves_a_variable_as_it_is() {
+    let mut kernel = kernel();
+    kernel.run("mod brought { pub mod inner { pub struct Brought(pub i32); pub fn make() -> Brought { Brought(5) } } }").expect_ok();
+    kernel.run("let brought = brought::inner::make();").expect_ok();
+    kernel.run("use brought::inner;\nuse inner::Brought;\nlet other = Brought(1);").expect_ok();
+    assert_eq!(kernel.run("brought.0 + other.0").result(), "6");
+}
+
+#[test]
 fn statics_live_on_until_their_cell_runs_again() {
     let mut kernel = kernel();
     let counter = "use std::sync::{Mutex, OnceLock, atomic::AtomicUsize, atomic::Ordering};\nstatic STATIC_N: AtomicUsize = AtomicUsize::new(0);\n\
