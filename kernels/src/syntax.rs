@@ -108,11 +108,16 @@ impl Statements {
 
     /// The bytes of the cell that a node takes, without blanks and plain comments in front of it.
     pub fn range(node: &impl AstNode) -> std::ops::Range<usize> {
-        let mut tokens = node.syntax().descendants_with_tokens().filter_map(|element| element.into_token());
+        Statements::range_of(node.syntax())
+    }
+
+    /// The same for a node of any kind.
+    pub fn range_of(node: &ra_ap_syntax::SyntaxNode) -> std::ops::Range<usize> {
+        let mut tokens = node.descendants_with_tokens().filter_map(|element| element.into_token());
         let is_code = |token: &ra_ap_syntax::SyntaxToken| {
             !token.kind().is_trivia() || ast::Comment::cast(token.clone()).is_some_and(|comment| comment.is_doc())
         };
-        let whole = node.syntax().text_range();
+        let whole = node.text_range();
         let start = tokens.find(is_code).map_or(whole.start(), |token| token.text_range().start());
         usize::from(start) - HEAD.len()..usize::from(whole.end()) - HEAD.len()
     }

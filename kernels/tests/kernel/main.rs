@@ -10,6 +10,7 @@ mod gate;
 mod input;
 mod interrupt;
 mod magic;
+mod notebooks;
 mod notices;
 mod order;
 mod process;

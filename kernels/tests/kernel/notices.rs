@@ -75,6 +75,43 @@ fn code_that_asks_for_its_place_is_told_the_cell() {
 }
 
 #[test]
+fn a_function_that_asks_for_its_caller_is_told_the_cell() {
+    let mut kernel = kernel();
+    let cell = "use std::panic::Location;\n#[track_caller]\nfn asks() -> &'static Location<'static> { Location::caller() }\n\
+        fn inner() -> String { let é = 1; asks().to_string() }\nfn itself() -> u32 { std::panic::Location::caller().line() }";
+    let defined = kernel.run(cell).number();
+    let run =
+        kernel.run("let first = 1;\nprintln!(\"{} {}\", asks(), asks().line());\n  (asks().file(), asks().column(), inner(), itself())");
+    let number = run.number();
+    if cfg!(target_os = "linux") {
+        assert_eq!(run.stdout(), format!("cell {number}:2:19 2\n"));
+        assert_eq!(run.result(), format!("(\"cell {number}\", 19, \"cell {defined}:4:35\", 5)"));
+        // Calls side by side, and one in a loop that the kernel adds to.
+        let run = kernel.run("fn at(_: u32) {}\n#[track_caller] fn by(x: u32) -> u32 { Location::caller().column() * 100 + x }\nfor _ in 0..1 { at(by(by(by(0)))); println!(\"{}\", by(by(by(0)))); }");
+        assert_eq!(run.stdout(), format!("{}\n", 5100 + 5400 + 5700), "{}", run.stderr());
+    }
+    // One that a later cell asks is of this cell still.
+    assert_eq!(kernel.run("itself()").result(), "5");
+}
+
+#[test]
+fn the_way_to_a_panic_of_another_thread_is_shown_beside_it() {
+    let mut kernel = kernel();
+    let defined = kernel.run("fn in_a_worker(x: i32) -> i32 {\n    if x > 1 { panic!(\"deep in it\") }\n    x\n}").number();
+    let run = kernel.run("let n = 3;\nlet failed = std::thread::spawn(move || {\n    in_a_worker(n) + 1\n}).join().is_err();\nfailed");
+    let said = run.stderr();
+    assert_eq!(run.result(), "true");
+    assert!(said.contains(&format!("panicked at cell {defined}, line 2, column 16:\ndeep in it\n")), "{said}");
+    if cfg!(target_os = "linux") {
+        let way = format!(
+            "the way there, the last call first:\n    cell {defined}, line 2, in `in_a_worker`\n    cell {}, line 3\n",
+            run.number()
+        );
+        assert!(said.contains(&way), "{said}");
+    }
+}
+
+#[test]
 fn a_failed_dependency_is_quoted_once_with_what_to_type() {
     let mut kernel = kernel();
     let run = kernel.run(":dep nowhere = { path = \"/no/such/folder\" }\nlet unreached = 1;");

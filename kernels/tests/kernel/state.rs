@@ -38,6 +38,45 @@ fn a_variable_whose_type_changed_is_lost_and_never_read_as_the_new_type() {
 }
 
 #[test]
+fn a_value_of_any_type_is_never_read_as_a_type_that_was_changed() {
+    let mut kernel = kernel();
+    kernel.run("use std::any::Any;\nmod any_m { #[derive(Debug)] pub struct AnyIn(pub u8); }\nuse any_m::AnyIn;\n#[derive(Debug)] struct AnyOut { inner: Vec<AnyIn>, n: i32 }\ntrait AnySay { fn say(&self) -> i32; }\nimpl AnySay for AnyOut { fn say(&self) -> i32 { self.n } }").expect_ok();
+    let kept = "fn any_boxes(n: i32) -> Vec<Box<dyn Any>> { vec![Box::new(AnyIn(1)), Box::new(AnyOut { inner: vec![AnyIn(2)], n }), Box::new(Box::new(AnyOut { inner: vec![], n }) as Box<dyn AnySay>)] }\nlet any_kept = any_boxes(4);";
+    kernel.run(kept).expect_ok();
+    let read = "(any_kept[0].is::<AnyIn>(), any_kept[1].downcast_ref::<AnyOut>().map(|out| out.n), any_kept[2].downcast_ref::<Box<dyn AnySay>>().map(|it| it.say()))";
+    assert_eq!(kernel.run(read).result(), "(true, Some(4), Some(4))");
+    // A type inside of one, which has not changed itself.
+    let changed = kernel.run("mod any_m { #[derive(Debug)] pub struct AnyIn(pub u8, pub String); }\nfn any_boxes() {}");
+    assert_eq!((&changed.reply["status"], changed.stderr().as_str()), (&serde_json::json!("ok"), ""));
+    assert_eq!(kernel.run(read).result(), "(false, None, Some(4))");
+    assert_eq!(kernel.run("trait AnySay { fn first(&self) {} fn say(&self) -> i32; }").stderr(), "");
+    assert_eq!(kernel.run(read).result(), "(false, None, None)");
+    // The new types are themselves, with private fields, methods and displays, in this and in later cells.
+    assert_eq!(
+        last(
+            &mut kernel,
+            &[
+                "let any_new: Vec<Box<dyn Any>> = vec![Box::new(AnyOut { inner: vec![AnyIn(3, String::new())], n: 5 })];",
+                "any_new[0].downcast_ref::<AnyOut>()"
+            ]
+        ),
+        "Some(AnyOut { inner: [AnyIn(3, \"\")], n: 5 })"
+    );
+    // As they were first.
+    kernel.run("mod any_m { #[derive(Debug)] pub struct AnyIn(pub u8); }").expect_ok();
+    assert_eq!(kernel.run(read).result(), "(true, Some(4), None)");
+}
+
+#[test]
+fn an_import_of_its_type_leaves_a_variable_as_it_is() {
+    let mut kernel = kernel();
+    kernel.run("mod brought { pub mod inner { pub struct Brought(pub i32); pub fn make() -> Brought { Brought(5) } } }").expect_ok();
+    kernel.run("let brought = brought::inner::make();").expect_ok();
+    kernel.run("use brought::inner;\nuse inner::Brought;\nlet other = Brought(1);").expect_ok();
+    assert_eq!(kernel.run("brought.0 + other.0").result(), "6");
+}
+
+#[test]
 fn statics_live_on_until_their_cell_runs_again() {
     let mut kernel = kernel();
     let counter = "use std::sync::{Mutex, OnceLock, atomic::AtomicUsize, atomic::Ordering};\nstatic STATIC_N: AtomicUsize = AtomicUsize::new(0);\n\
@@ -187,6 +226,8 @@ fn variables_of_the_users_own_types_outlive_a_new_dependency() {
     std::fs::write(folder.path().join("Cargo.toml"), "[package]\nname = \"outlived\"\nversion = \"1.0.0\"\nedition = \"2024\"\n").unwrap();
     let source = folder.path().join("src/lib.rs");
     let there = "use std::sync::atomic::*; static N: AtomicUsize = AtomicUsize::new(0); pub fn next() -> usize { N.fetch_add(1, Ordering::SeqCst) }";
+    let macros = "#[macro_export] macro_rules! make_struct { ($name:ident) => { #[derive(Debug)] pub struct $name { pub n: i32 } impl $name { pub fn n(&self) -> i32 { self.n } } } }\n#[macro_export] macro_rules! say { ($x:expr) => { println!(\"said {}\", $x) } }";
+    let there = &format!("{there}\n{macros}\n");
     std::fs::write(&source, format!("{there} pub struct There {{ pub x: i32 }}")).unwrap();
     kernel.run("struct Own { x: i32 }\nstatic OWN_N: std::sync::Mutex<i32> = std::sync::Mutex::new(1);\nlet own = Own { x: 3 };\n*OWN_N.lock().unwrap() = 4;").expect_ok();
     kernel.run(&format!(":offline 1\n:dep outlived = {{ path = {:?} }}", folder.path())).expect_ok();
@@ -209,5 +250,19 @@ fn variables_of_the_users_own_types_outlive_a_new_dependency() {
     let flags = "bitflags::bitflags! {\n    #[derive(Debug, Clone, Copy)]\n    struct OutlivedFlags: u32 {\n        const A = 1;\n        const B = 4;\n    }\n}";
     assert_eq!(last(&mut kernel, &[flags, "let flags = OutlivedFlags::A | OutlivedFlags::B;", "flags.bits()"]), "5");
     assert_eq!(last(&mut kernel, &[&flags.replace("= 4", "= 8"), "OutlivedFlags::B.bits()"]), "8");
+    // A macro of a crate whose call has no word of an item, and one of statements.
+    assert_eq!(
+        last(
+            &mut kernel,
+            &[
+                "use outlived::make_struct;\nlet before = 1;\nmake_struct!(MadeThere);",
+                "let made = MadeThere { n: 4 };",
+                "made.n() + before"
+            ]
+        ),
+        "5"
+    );
+    assert_eq!(last(&mut kernel, &["outlived::make_struct! { MadeToo }\nMadeToo { n: 1 }.n()", "MadeToo { n: 2 }"]), "MadeToo { n: 2 }");
+    assert_eq!(kernel.run("let x = 5;\noutlived::say!(x + before);\noutlived::say!(\"again\");").stdout(), "said 6\nsaid again\n");
     kernel.shutdown(false);
 }

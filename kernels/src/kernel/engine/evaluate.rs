@@ -77,6 +77,10 @@ impl Engine {
         self.choose_display(&rest);
         // evcxr drops a `let` without a pattern, and tears other errors of syntax apart.
         let is_rust = syntax::check(&directive::rust(&rest)).is_ok();
+        if code.contains(":dep") {
+            self.statements.clear();
+        }
+        let rest = if is_rust { self.with_items_of_macros(&rest) } else { rest };
         let (result, places) = match if is_rust { None } else { self.check(&display::whole(&rest)) } {
             Some(errors) => (Err(errors), Some(shared.places())),
             None => {
@@ -305,12 +309,34 @@ impl Engine {
 
     /// The errors that a check of the code finds, without building or running it.
     fn check(&mut self, code: &str) -> Option<evcxr::Error> {
+        self.said_of(code).filter(|found| has_error(found)).map(evcxr::Error::CompilationErrors)
+    }
+
+    /// All that a check of the code finds; nothing when it was not checked.
+    fn said_of(&mut self, code: &str) -> Option<Vec<evcxr::CompilationError>> {
         if self.shared.interrupt.is_requested() {
             return None;
         }
-        let found = catch_unwind(AssertUnwindSafe(|| self.context.check(&directive::with_dependencies(code)))).ok()?.ok()?;
-        found.iter().any(|error| error.level() == "error").then_some(evcxr::Error::CompilationErrors(found))
+        catch_unwind(AssertUnwindSafe(|| self.context.check(&directive::with_dependencies(code)))).ok()?.ok()
     }
+
+    /// The cell with the items kept that macros of dependencies make: those whose calls the compiler takes for items.
+    fn with_items_of_macros(&mut self, cell: &str) -> String {
+        let earlier: Vec<String> = lock(&self.shared.sources).iter().map(|source| source.text.to_string()).collect();
+        let mut made = cell::macros_of_others(cell, &earlier);
+        made.retain(|name| {
+            let found = if self.statements.contains(name) { None } else { self.said_of(&cell::with_items_of(cell, name)) };
+            if found.as_deref().is_some_and(has_error) {
+                self.statements.insert(name.clone());
+            }
+            found.is_some_and(|found| !has_error(&found))
+        });
+        cell::with_items_kept(cell, &made)
+    }
+}
+
+fn has_error(found: &[evcxr::CompilationError]) -> bool {
+    found.iter().any(|error| error.level() == "error")
 }
 
 /// evcxr calls a cell good that panicked or whose `?` failed.

@@ -5,9 +5,10 @@
 
 pub mod assist;
 pub mod outside;
+pub mod trace;
+
 pub mod output;
 pub mod progress;
-pub mod trace;
 
 pub mod repl;
 

@@ -10,6 +10,7 @@ use evcxr::EvalContextOutputs;
 use jupyter_protocol::messaging::Header;
 use serde_json::{Value, json};
 
+use crate::kernel::engine::trace;
 use crate::kernel::lock::lock;
 use crate::kernel::marks::RECORD;
 use crate::kernel::messages::panic::panic_text;
@@ -210,7 +211,8 @@ impl Output {
                 cell.panics.push((body.clone(), stopped));
             }
             "panic" => {
-                self.print_panic(&mut cell, body);
+                // Nobody may ever wait for its thread.
+                self.print_panic(&mut cell, &trace::resolved(body));
                 cell.passed_on = Some((body.clone(), cell.stopped));
             }
             "unwinds" => {

@@ -1,6 +1,6 @@
 //! evcxr with the companion in it, and the process of the cells: started, and warmed up.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -90,6 +90,8 @@ pub struct Engine {
     pub lost: Lost,
     /// The number of the last good run of a cell, by its identity in the notebook.
     pub runs: HashMap<String, u64>,
+    /// The macros of dependencies that make no items.
+    pub statements: HashSet<String>,
     /// What would make lost variables again.
     pub again: Again,
     pub marks: Marks,
@@ -173,6 +175,7 @@ impl Engine {
             lost: Lost::default(),
             again: Again::default(),
             runs: HashMap::new(),
+            statements: HashSet::new(),
             marks,
             record: Record::at(folder),
             show: Show::default(),

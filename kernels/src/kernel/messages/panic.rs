@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::kernel::messages::errors::{BLUE, Failure, KEPT, Label, OFF, snippet};
+use crate::kernel::messages::errors::{BLUE, Failure, KEPT, Label, OFF, plain_text, snippet};
 use crate::kernel::messages::places::Places;
 
 /// How many lines of a way are shown at either end.
@@ -32,11 +32,13 @@ pub fn from_panic(panic: &Value, places: &Places) -> Failure {
 pub fn panic_text(panic: &Value, places: &Places) -> String {
     let text = |field: &str| panic[field].as_str().unwrap_or_default().to_string();
     let place = label(panic, places).map(|label| format!("cell {}, line {}, column {}", label.cell, label.line, label.columns.start));
+    let way: Vec<String> = way(panic, places).into_iter().map(|line| line + "\n").collect();
     format!(
-        "thread '{}' panicked at {}:\n{}\n",
+        "thread '{}' panicked at {}:\n{}\n{}",
         text("thread"),
         place.or_else(|| self::place(panic)).unwrap_or_else(|| "an unknown place".into()),
-        text("message")
+        text("message"),
+        plain_text(&[way.concat()])
     )
 }
 
@@ -95,7 +97,9 @@ fn function(symbol: &str) -> String {
     }
     let is_closure = |part: &&str| part.starts_with("{closure") || part.starts_with("{{closure");
     let closure = parts.iter().any(&is_closure);
-    let parts: Vec<&str> = parts.into_iter().filter(|part| !is_closure(part) && *part != "ctx").collect();
+    // A type that was changed is in a module that the user never saw.
+    let is_own = |part: &&str| !is_closure(part) && *part != "ctx" && !part.starts_with("evcxr_type_");
+    let parts: Vec<&str> = parts.into_iter().filter(is_own).collect();
     let name = parts.join("::").replace("<ctx::", "<").replace("ctx::", "");
     match (name.contains("run_user_code_"), closure) {
         (true, _) => String::new(),
@@ -126,7 +130,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::kernel::messages::errors::plain_text;
     use crate::kernel::messages::places::Source;
 
     #[test]

@@ -2,11 +2,14 @@
 //!
 //! evcxr takes a call for a statement, so what it defines would be gone with the cell. A module it keeps, and replaces when the
 //! cell runs again. rustc finds the call at the root of the crate; only rust-analyzer, which tells evcxr the types of variables,
-//! reads the module, and in it a copy of the cells' own macro that makes all items public.
+//! reads the module, and in it a copy of the cells' own macro that makes all items public. What a macro of a dependency makes is
+//! known when the compiler has tried it as one of items.
+
+use std::collections::BTreeSet;
 
 use ra_ap_syntax::SyntaxKind as Kind;
 use ra_ap_syntax::ast::{self, AstNode, HasModuleItem, HasName};
-use ra_ap_syntax::{SyntaxElement, SyntaxNode, SyntaxToken};
+use ra_ap_syntax::{SyntaxElement, SyntaxNode, SyntaxToken, TextSize};
 
 use crate::kernel::rewrite::edits::Edits;
 use crate::kernel::rewrite::tokens;
@@ -35,45 +38,113 @@ const NAMED: [Kind; 8] =
     [Kind::STRUCT_KW, Kind::ENUM_KW, Kind::TRAIT_KW, Kind::FN_KW, Kind::MOD_KW, Kind::TYPE_KW, Kind::STATIC_KW, Kind::CONST_KW];
 /// Macros of crates whose words are a language of their own.
 const LANGUAGES: [&str; 3] = ["error_chain", "quick_error", "cfg_if"];
+/// Macros of the standard library that are statements.
+const STATEMENTS: [&str; 19] = [
+    "println",
+    "print",
+    "eprintln",
+    "eprint",
+    "dbg",
+    "assert",
+    "assert_eq",
+    "assert_ne",
+    "debug_assert",
+    "debug_assert_eq",
+    "debug_assert_ne",
+    "panic",
+    "todo",
+    "unimplemented",
+    "unreachable",
+    "write",
+    "writeln",
+    "vec",
+    "format",
+];
 /// How deep macros that call macros are followed.
 const DEPTH: usize = 8;
 
 /// The macros that the cells define: the definition with a name, if there is one.
 pub type Known<'a> = &'a dyn Fn(&str) -> Option<ast::MacroRules>;
 
-/// The changes of a cell, for calls of the macros that are `open`: nobody else writes them out.
-pub fn keep(cell: &ast::StmtList, open: &dyn Fn(&str) -> bool, known: Known, edits: &mut Edits) {
-    for statement in cell.syntax().children() {
-        let call = match ast::ExprStmt::cast(statement.clone()) {
+/// A call that is a statement of a cell.
+struct Statement {
+    node: SyntaxNode,
+    call: ast::MacroCall,
+    tree: ast::TokenTree,
+    name: String,
+    braces: bool,
+    semicolon: Option<SyntaxToken>,
+}
+
+impl Statement {
+    fn of(node: SyntaxNode) -> Option<Statement> {
+        let call = match ast::ExprStmt::cast(node.clone()) {
             Some(whole) => whole.expr(),
-            None => ast::Expr::cast(statement.clone()),
+            None => ast::Expr::cast(node.clone()),
         };
-        let Some(call) = call.and_then(|call| ast::MacroExpr::cast(call.syntax().clone())?.macro_call()) else { continue };
-        let Some(tree) = call.token_tree() else { continue };
+        let call = ast::MacroExpr::cast(call?.syntax().clone())?.macro_call()?;
+        let tree = call.token_tree()?;
         let braces = tree.syntax().first_token().is_some_and(|token| token.kind() == Kind::L_CURLY);
-        let semicolon = statement.last_token().filter(|token| token.kind() == Kind::SEMICOLON);
+        let semicolon = node.last_token().filter(|token| token.kind() == Kind::SEMICOLON);
         let name = call.path().map(|path| path.to_string()).unwrap_or_default();
-        let own = known(&name);
-        if !(braces || semicolon.is_some()) || !open(&name) || !defines(&name, own.as_ref(), &tree, known) {
-            continue;
-        }
-        let key = format!("{MODULE}{}_{}", plain(&name), subject(tree.syntax()));
-        let copy = own.as_ref().map(public_copy).unwrap_or_default();
-        let range = Statements::range(&call);
+        (braces || semicolon.is_some()).then_some(Statement { node, call, tree, name, braces, semicolon })
+    }
+
+    /// Puts the call into a module, with a copy of the cells' `own` macro.
+    fn keep(&self, own: Option<&ast::MacroRules>, edits: &mut Edits) {
+        let key = format!("{MODULE}{}_{}", plain(&self.name), subject(self.tree.syntax()));
+        let copy = own.map(public_copy).unwrap_or_default();
+        let range = Statements::range(&self.call);
         edits.insert(range.start, format!("#[allow(unused)] mod {key} {{ use super::*; {copy}{MARK}"));
         if own.is_none() {
-            let start = Statements::range(&tree).start;
-            let text = usize::from(tree.syntax().text_range().start());
-            for token in unmarked(tree.syntax()) {
+            let start = Statements::range(&self.tree).start;
+            let text = usize::from(self.tree.syntax().text_range().start());
+            for token in unmarked(self.tree.syntax()) {
                 edits.insert(start + usize::from(token.text_range().start()) - text, "pub ");
             }
         }
-        if let Some(token) = semicolon {
-            let at = range.end + usize::from(token.text_range().start()) - usize::from(call.syntax().text_range().end());
-            edits.replace(at..at + 1, if braces { "" } else { ";" });
+        let behind = |end: TextSize| range.end + usize::from(end) - usize::from(self.call.syntax().text_range().end());
+        if let Some(token) = &self.semicolon {
+            let at = behind(token.text_range().start());
+            edits.replace(at..at + 1, if self.braces { "" } else { ";" });
         }
-        let end = range.end + usize::from(statement.text_range().end()) - usize::from(call.syntax().text_range().end());
-        edits.insert(end, format!(" }} #[allow(unused)] use {key}::*;"));
+        edits.insert(behind(self.node.text_range().end()), format!(" }} #[allow(unused)] use {key}::*;"));
+    }
+}
+
+/// The changes of a cell, for calls of the macros that are `open`: nobody else writes them out.
+pub fn keep(cell: &ast::StmtList, open: &dyn Fn(&str) -> bool, known: Known, edits: &mut Edits) {
+    for statement in cell.syntax().children().filter_map(Statement::of).filter(|statement| open(&statement.name)) {
+        let own = known(&statement.name);
+        if defines(&statement.name, own.as_ref(), &statement.tree, known) {
+            statement.keep(own.as_ref(), edits);
+        }
+    }
+}
+
+/// The macros of dependencies that a cell calls as statements: what they make, only the compiler knows.
+pub fn of_others(cell: &ast::StmtList, known: Known) -> BTreeSet<String> {
+    let is_other = |statement: &Statement| {
+        let (first, last) = (statement.name.split("::").find(|word| !word.is_empty()), statement.name.rsplit("::").next());
+        let is_std = |name: &str| name == last.unwrap_or_default() || first.is_some_and(|first| ["std", "core", "alloc"].contains(&first));
+        !STATEMENTS.iter().any(|name| is_std(name)) && known(&statement.name).is_none()
+    };
+    cell.syntax().children().filter_map(Statement::of).filter(is_other).map(|statement| statement.name).collect()
+}
+
+/// The changes of a cell, for calls of macros of dependencies that make items.
+pub fn keep_those(cell: &ast::StmtList, made: &BTreeSet<String>, edits: &mut Edits) {
+    let of_them = cell.syntax().children().filter_map(Statement::of).filter(|statement| made.contains(&statement.name));
+    of_them.for_each(|statement| statement.keep(None, edits));
+}
+
+/// The changes that leave nothing of a cell but its items and the calls of one macro, as if that made items.
+pub fn try_one(cell: &ast::StmtList, name: &str, edits: &mut Edits) {
+    for node in cell.syntax().children().filter(|node| !ast::Item::can_cast(node.kind())) {
+        match Statement::of(node.clone()).filter(|statement| statement.name == name) {
+            Some(statement) => statement.keep(None, edits),
+            None => edits.replace(Statements::range_of(&node), ""),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! evcxr keeps items by name, one of each, and takes imports apart. What that would lose is written so that it stays: an import
 //! of all in a list, a derive macro beside the trait of its name, and the one of two items whose condition holds.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use notebooks::scan;
 use ra_ap_syntax::ast::{self, AstNode, HasName};
@@ -26,21 +26,43 @@ struct Leaf {
 
 /// The text; a cell that is no Rust is left as it is. `earlier` are the cells whose macros it may call, the newest last.
 pub fn kept_whole(cell: &str, earlier: &[String]) -> String {
+    changed(cell, |statements, edits| {
+        let items: Vec<ast::Item> =
+            statements.statements().filter_map(|statement| if let ast::Stmt::Item(item) = statement { Some(item) } else { None }).collect();
+        imports(&items, edits);
+        twins(&items, edits);
+        lazies::edits(statements, edits);
+        let is_open = |name: &str| !lazies::knows(name);
+        calls::keep(statements, &is_open, &|name| definition(name, statements.syntax(), earlier), edits);
+    })
+}
+
+/// The macros of dependencies that the cell calls in the place of statements.
+pub fn macros_of_others(cell: &str, earlier: &[String]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    changed(cell, |statements, _| {
+        found = calls::of_others(statements, &|name| definition(name, statements.syntax(), earlier));
+    });
+    found
+}
+
+/// The items of the cell, and calls of this macro in the place of items.
+pub fn with_items_of(cell: &str, name: &str) -> String {
+    changed(cell, |statements, edits| calls::try_one(statements, name, edits))
+}
+
+/// The text with the calls of these macros of dependencies, which make items, so that evcxr keeps them.
+pub fn with_items_kept(cell: &str, made: &BTreeSet<String>) -> String {
+    changed(cell, |statements, edits| calls::keep_those(statements, made, edits))
+}
+
+fn changed(cell: &str, change: impl FnOnce(&ast::StmtList, &mut Edits)) -> String {
     let head = scan::head_lines(cell);
     let blank: Vec<String> =
         cell.split('\n').enumerate().map(|(line, text)| if line < head { " ".repeat(text.len()) } else { text.into() }).collect();
     let Ok(statements) = syntax::parse(&blank.join("\n")) else { return cell.into() };
-    let items: Vec<ast::Item> = statements
-        .list()
-        .statements()
-        .filter_map(|statement| if let ast::Stmt::Item(item) = statement { Some(item) } else { None })
-        .collect();
     let mut edits = Edits::default();
-    imports(&items, &mut edits);
-    twins(&items, &mut edits);
-    lazies::edits(statements.list(), &mut edits);
-    let is_open = |name: &str| !lazies::knows(name);
-    calls::keep(statements.list(), &is_open, &|name| definition(name, statements.list().syntax(), earlier), &mut edits);
+    change(statements.list(), &mut edits);
     if edits.is_empty() { cell.into() } else { edits.apply(cell) }
 }
 
@@ -148,6 +170,19 @@ mod tests {
         for same in ["thread_local! { fn f() {} }", "lazy_static! { #[cfg(unix)] static ref N: u8 = 1; }"] {
             assert_eq!(kept_whole(same), same);
         }
+    }
+
+    #[test]
+    fn what_a_macro_of_others_makes_is_tried_alone_and_kept() {
+        let cell = ":dep x\nuse x::make;\nlet a = 1;\nmake!(Bar);\nx::say!(a); println!(\"{a}\"); own!(a); std::dbg!(a);\nmake!(Bar)";
+        let earlier = ["macro_rules! own { ($e:expr) => { $e } }".to_string()];
+        let found = super::macros_of_others(cell, &earlier);
+        assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), ["make", "x::say"]);
+        let module = "#[allow(unused)] mod evcxr_items_make_Bar { use super::*; /*call*/ make!(Bar); } #[allow(unused)] use evcxr_items_make_Bar::*;";
+        assert_eq!(super::with_items_of(cell, "make"), format!(":dep x\nuse x::make;\n\n{module}\n   \n"));
+        let made = super::BTreeSet::from(["make".to_string()]);
+        assert_eq!(super::with_items_kept(cell, &made), cell.replacen("make!(Bar);", module, 1));
+        assert_eq!(super::with_items_kept(cell, &super::BTreeSet::new()), cell);
     }
 
     #[test]

@@ -31,6 +31,8 @@ struct Item {
 #[derive(Default)]
 pub struct Items {
     by_name: HashMap<String, Vec<SyntaxNode>>,
+    /// The modules that hold an item or a module with a name, the root as an empty one.
+    holders: HashMap<String, Vec<String>>,
     read: RefCell<HashMap<SyntaxNode, Rc<Item>>>,
     /// Calls of macros in the place of items.
     calls: Vec<Item>,
@@ -57,7 +59,32 @@ impl Items {
         for item in file.items().filter(|item| !is_generated(item)) {
             item.syntax().descendants().filter_map(ast::Item::cast).for_each(|item| items.add(&item));
         }
+        let imports = file.syntax().descendants().filter_map(ast::UseTree::cast);
+        let ends = imports.filter(|tree| tree.use_tree_list().is_none() && tree.star_token().is_none());
+        let (own, others): (Vec<_>, Vec<_>) = ends.map(|tree| (items.path_to_own(&tree), tree)).partition(|(path, _)| path.is_some());
+        others.iter().for_each(|(_, tree)| items.add_import(tree.syntax(), tree.rename().as_ref()));
+        for (path, tree) in own {
+            // Another import may stand for a word of the path.
+            if path.iter().flatten().any(|word| items.by_name.contains_key(word)) {
+                items.add_import(tree.syntax(), None);
+            }
+        }
         items
+    }
+
+    /// The modules on the path of an import that can only lead to one item of this crate: it changes the meaning of no name.
+    fn path_to_own(&self, tree: &ast::UseTree) -> Option<Vec<String>> {
+        let above = tree.syntax().ancestors().filter_map(ast::UseTree::cast).filter_map(|tree| tree.path());
+        let mut parts: Vec<String> = above.map(|path| path.syntax().text().to_string()).collect();
+        parts.reverse();
+        let path = parts.join("::");
+        let words = path.split("::").map(|word| tokens::plain(word.trim()));
+        let mut words: Vec<String> = words.filter(|word| !["", "self", "crate", "super"].contains(&word.as_str())).collect();
+        let name = words.pop().filter(|_| tree.rename().is_none())?;
+        let is_foreign = |first: &String| ["std", "core", "alloc"].contains(&first.as_str()) || self.crates.contains_key(first);
+        let holder = words.last().map(String::as_str).unwrap_or_default();
+        let is_own = self.holders.get(&name).is_some_and(|holders| holders.len() == 1 && holders[0] == holder);
+        (is_own && !words.first().is_some_and(is_foreign)).then_some(words)
     }
 
     fn add(&mut self, item: &ast::Item) {
@@ -74,12 +101,8 @@ impl Items {
             ast::Item::MacroDef(item) => item.name(),
             ast::Item::ExternCrate(item) => return self.add_import(item.syntax(), item.rename().as_ref()),
             ast::Item::Use(item) => {
-                for tree in item.syntax().descendants().filter_map(ast::UseTree::cast).filter(|tree| tree.use_tree_list().is_none()) {
-                    match tree.star_token() {
-                        Some(_) => self.globs.extend(Item::of(item.syntax()).names.into_iter().next()),
-                        None => self.add_import(tree.syntax(), tree.rename().as_ref()),
-                    }
-                }
+                let all = item.syntax().descendants().filter_map(ast::UseTree::cast).filter(|tree| tree.star_token().is_some());
+                self.globs.extend(all.filter_map(|_| Item::of(item.syntax()).names.into_iter().next()));
                 return;
             }
             ast::Item::Module(module) if module.item_list().is_none() => {
@@ -87,11 +110,19 @@ impl Items {
                 self.files.insert(name, file_of(module));
                 return;
             }
+            ast::Item::Module(module) => {
+                let name = module.name().map(|name| tokens::plain(name.text())).unwrap_or_default();
+                self.holders.entry(name).or_default().push(holder(item.syntax()));
+                return;
+            }
             ast::Item::MacroCall(_) if is_item(item.syntax()) => return self.calls.push(Item::of(item.syntax())),
             _ => None,
         };
         let Some(name) = name.map(|name| tokens::plain(name.text())) else { return };
         let owners = owners(item.syntax());
+        if owners.is_empty() {
+            self.holders.entry(name.clone()).or_default().push(holder(item.syntax()));
+        }
         let known_as: Vec<String> = match owners.is_empty() {
             true => vec![name],
             false => owners.into_iter().chain([String::new()]).map(|owner| format!("{owner}::{name}")).collect(),
@@ -220,6 +251,12 @@ fn is_generated(item: &ast::Item) -> bool {
     name == "evcxr_internal_runtime" || name.starts_with("run_user_code_")
 }
 
+/// The name of the module that an item is in, the root's being empty.
+fn holder(item: &SyntaxNode) -> String {
+    let module = item.ancestors().skip(1).find_map(ast::Module::cast);
+    module.and_then(|module| module.name()).map(|name| tokens::plain(name.text())).unwrap_or_default()
+}
+
 /// The names of the type and the trait whose item this is; none for an item of a module.
 fn owners(item: &SyntaxNode) -> Vec<String> {
     let last_name = |kind: ast::Type| {
@@ -303,6 +340,16 @@ mod tests {
         assert_ne!(key("use a::P;", "P"), key("use b::P;", "P"));
         assert_ne!(key("use a::{Q, R as P};", "P"), key("use a::{Q, S as P};", "P"));
         assert_eq!(key("use a::*;", "P"), key("use a::*; use b::*; use Other::*; enum Other {}", "P"));
+        // To the only item of that name it leads whoever names it.
+        let own = "mod a { pub mod b { pub struct P; } pub struct Q; } mod c { pub struct Q; }";
+        for import in ["use a::b::P;", "use a::b; use b::{self, P};", "use self::a::{b::{self}}; use crate::b::P;"] {
+            assert_eq!(key(own, "P"), key(&format!("{own} {import}"), "P"), "{import}");
+            assert_eq!(key(own, "a::b::P"), key(&format!("{own} {import}"), "a::b::P"), "{import}");
+        }
+        for import in ["use a::Q;", "use a::b::P as Q;", "use std::Q;", "use x as b; use b::P as Q;"] {
+            assert_ne!(key(own, "Q"), key(&format!("{own} {import}"), "Q"), "{import}");
+        }
+        assert_ne!(key(&format!("{own} use x as b; use b::P;"), "P"), key(own, "P"));
         let made = "macro_rules! make { ($n:ident) => { struct $n { x: u8 } } } make!(P);";
         assert_ne!(key(made, "P"), key(&made.replace("u8", "u16"), "P"));
         assert_eq!(key(made, "Vec<i32>"), key(&made.replace("u8", "u16"), "Vec<i32>"));

@@ -16,6 +16,8 @@ pub const FOLDER: &str = "FINETUNING_STATE";
 pub const STATIC: &str = "static";
 /// A variable, and the key of its type.
 pub const VARIABLE: &str = "variable";
+/// A type or a trait, and the key that it had first: values of it may be anywhere in the process.
+pub const TYPE: &str = "type";
 /// A static that a constant reads, so that each library has its own copy: it never changes.
 pub const COPIED: &str = "copied";
 /// The file of a dependency, and when it was made.

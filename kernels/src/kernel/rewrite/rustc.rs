@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::kernel::rewrite::callers;
 use crate::kernel::rewrite::dependencies;
 use crate::kernel::rewrite::libraries::Libraries;
 use crate::kernel::rewrite::record::{Living, Record};
@@ -148,12 +149,20 @@ impl Call<'_> {
         // Cargo compiles again when the file of evcxr changes.
         let whole = format!("{}\nconst _: &str = include_str!(\"../{SOURCE}\");\n{declarations}", candidate.source);
         std::fs::create_dir_all(FOLDER).and_then(|()| std::fs::write(&path, whole)).ok()?;
+        let mut more = libraries.map(Libraries::arguments).unwrap_or_default();
+        let folder = Path::new(FOLDER).join(callers::FOLDER);
+        for file in &candidate.files {
+            std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(folder.join(&file.name), &file.text)).ok()?;
+        }
+        if !candidate.files.is_empty() {
+            more.push(format!("--remap-path-prefix={}=", folder.display()).into());
+        }
         record?.set_moves(&candidate.moves);
         if self.links {
             record?.propose(&candidate.new);
             record?.lose(&candidate.lost);
         }
-        Some(self.run(path.as_os_str(), &libraries.map(Libraries::arguments).unwrap_or_default()))
+        Some(self.run(path.as_os_str(), &more))
     }
 
     fn run(&self, source: &OsStr, more: &[OsString]) -> std::io::Result<Output> {
@@ -169,7 +178,8 @@ impl Call<'_> {
                 _ => command.arg(word),
             };
         }
-        command.args(more).arg(format!("--remap-path-prefix={FOLDER}=src"));
+        // Of two folders that a file is in, the later one counts.
+        command.arg(format!("--remap-path-prefix={FOLDER}=src")).args(more);
         if !self.links {
             // evcxr takes every message of such a build for the error of the cell.
             command.arg("--cap-lints=allow");

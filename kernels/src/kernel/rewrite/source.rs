@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::kernel::messages::places::{Move, Source};
+use crate::kernel::messages::places::{Move, Places, Source};
+use crate::kernel::rewrite::callers::{self, Named};
 use crate::kernel::rewrite::dependencies::Dependency;
 use crate::kernel::rewrite::edits::Edits;
 use crate::kernel::rewrite::items::{Crate, Items};
 use crate::kernel::rewrite::record::{CRATE, Living};
 use crate::kernel::rewrite::variables::{self, Variables};
-use crate::kernel::rewrite::{calls, catches, displays, impls, lines, macros, polls, statics, tokens};
+use crate::kernel::rewrite::{calls, catches, displays, impls, lines, macros, polls, statics, tokens, types};
 
 /// What a build is about.
 pub struct Build {
@@ -35,6 +36,8 @@ pub struct Candidate {
     pub lost: Vec<(String, String)>,
     /// Where its columns are not those of evcxr's source.
     pub moves: Vec<Move>,
+    /// Files beside it.
+    pub files: Vec<Named>,
 }
 
 impl Candidate {
@@ -71,12 +74,23 @@ pub fn candidates(source: &str, build: Build) -> Vec<Candidate> {
         all.add(&catches::edits(source));
         all.add(&displays::edits(&file));
         if lines::are_named(source) {
-            all.add(&lines::edits(&file, source, cells));
+            all.add(&lines::edits(&file, source, cells.clone()));
         }
+        let asks = callers::are_asked(source);
+        if asks {
+            all.add(&callers::edits(&file));
+        }
+        all.add(&types::edits(&file, &items, &living, &mut new));
         all.add(&statics::edits(&file, &statics::Known { items: &items, number, cell: &cell, living: &living }, &mut new));
         if !all.is_empty() {
             all.add(&edits);
-            found.insert(0, Candidate { new, lost, ..Candidate::of(source, &all) });
+            let mut best = Candidate { new, lost, ..Candidate::of(source, &all) };
+            if asks {
+                let places = Places::new(source, cells).moved(best.moves.clone());
+                let (module, files) = callers::module(&file, &best.source, &places);
+                (best.source, best.files) = (format!("{}\n{module}", best.source), files);
+            }
+            found.insert(0, best);
         }
     }
     found
