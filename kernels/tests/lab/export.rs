@@ -132,7 +132,8 @@ fn every_lesson_becomes_a_program_that_compiles_and_two_print_the_same() {
             continue;
         }
         ok(rustc.output().unwrap());
-        let printed = ok(Command::new(program).output().unwrap());
+        // What the cells write lies beside the project.
+        let printed = ok(Command::new(program).current_dir(folder.path()).output().unwrap());
         let lines = |text: &str| text.lines().map(str::to_string).collect::<Vec<_>>();
         let (printed, shown) = (lines(&printed), lines(&shown(&lesson.notebook)));
         assert!(shown.len() > 80, "{} lines", shown.len());
