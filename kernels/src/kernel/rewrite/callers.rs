@@ -34,12 +34,7 @@ pub fn are_asked(source: &str) -> bool {
 /// The changes: each answer is looked up.
 pub fn edits(file: &ast::SourceFile) -> Edits {
     let mut edits = Edits::default();
-    let words: Vec<SyntaxToken> = file
-        .syntax()
-        .descendants_with_tokens()
-        .filter_map(|element| element.into_token())
-        .filter(|token| !token.kind().is_trivia())
-        .collect();
+    let words = tokens::tokens(file.syntax(), |_| false);
     let text = |place: usize| words.get(place).map(SyntaxToken::text).unwrap_or_default();
     for (place, word) in words.iter().enumerate().filter(|(_, word)| word.text() == "caller") {
         let Some(before) = colons(&words, place).filter(|before| text(*before) == "Location") else { continue };

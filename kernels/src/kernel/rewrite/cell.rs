@@ -53,7 +53,7 @@ pub fn with_items_of(cell: &str, name: &str) -> String {
 
 /// The text with the calls of these macros of dependencies, which make items, so that evcxr keeps them.
 pub fn with_items_kept(cell: &str, made: &BTreeSet<String>) -> String {
-    changed(cell, |statements, edits| calls::keep_those(statements, made, edits))
+    if made.is_empty() { cell.into() } else { changed(cell, |statements, edits| calls::keep_those(statements, made, edits)) }
 }
 
 fn changed(cell: &str, change: impl FnOnce(&ast::StmtList, &mut Edits)) -> String {

@@ -8,6 +8,7 @@ use ra_ap_syntax::{SyntaxKind, SyntaxToken, TextRange};
 
 use crate::kernel::messages::places::{Place, Places, Source};
 use crate::kernel::rewrite::edits::Edits;
+use crate::kernel::rewrite::tokens;
 
 const NAMES: [&str; 5] = ["line", "column", "file", "module_path", "dbg"];
 
@@ -24,12 +25,7 @@ pub fn edits(file: &ast::SourceFile, source: &str, cells: Vec<Source>) -> Edits 
         let mut macros = file.syntax().children().filter(|node| own(node.kind())).filter_map(ast::MacroRules::cast);
         macros.any(|found| ast::HasName::name(&found).is_some_and(|found| found.text() == name))
     };
-    let tokens: Vec<SyntaxToken> = file
-        .syntax()
-        .descendants_with_tokens()
-        .filter_map(|element| element.into_token())
-        .filter(|token| !token.kind().is_trivia())
-        .collect();
+    let tokens = tokens::tokens(file.syntax(), |_| false);
     let starts = line_starts(source);
     for (index, token) in tokens.iter().enumerate() {
         let Some(name) = NAMES.iter().find(|name| **name == token.text()).filter(|_| token.kind() == SyntaxKind::IDENT) else { continue };

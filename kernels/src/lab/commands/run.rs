@@ -1,7 +1,7 @@
 //! `cargo lab run`: notebooks → every cell run in our kernel, from top to bottom, without a browser.
 //!
-//! A line per lesson (and in a log one each half minute that says which cell runs), and one for each cell that failed or broke a contract; of an exercise, its own cell has to fail by its check and
-//! the solution has to pass. With `--write`, the outputs go into the notebook.
+//! A line per lesson (and in a log one each half minute that says which cell runs), and one for each cell that failed or broke a
+//! contract; of an exercise, its own cell has to fail by its check and the solution has to pass. With `--write`, the outputs go into the notebook.
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
