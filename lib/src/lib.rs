@@ -278,7 +278,7 @@ pub use tokenizer::template::concatenate;
 #[doc(no_inline)]
 pub use tokenizer::text::{Side, Tokenizer, pad, truncate};
 #[doc(no_inline)]
-pub use train::arguments::settings::{Accumulation, IntervalStrategy, PackingStrategy, SamplingStrategy, TrainingArguments};
+pub use train::arguments::settings::{Accumulation, IntervalStrategy, LossMean, PackingStrategy, SamplingStrategy, TrainingArguments};
 #[doc(no_inline)]
 pub use train::callback::early_stopping::EarlyStopping;
 #[expect(deprecated, reason = "the old name stays for one version")]
@@ -290,6 +290,10 @@ pub use train::callback::trainer_callback::{CallbackContext, Control, TrainerCal
 pub use train::checkpoint::state::TrainerState;
 #[doc(no_inline)]
 pub use train::evaluation::evaluate_loss;
+#[doc(no_inline)]
+pub use train::forecast::plan::{Plan, plan};
+#[doc(no_inline)]
+pub use train::forecast::rate::{LearningRateFinder, LearningRates, find_learning_rate};
 #[doc(no_inline)]
 pub use train::log::curve::LossCurve;
 #[doc(no_inline)]

@@ -1,9 +1,10 @@
-//! Training: trajectories, options, the files of a run, faults, interrupts, preferences, bad input.
+//! Training: trajectories, options, the files of a run, faults, forecasts, interrupts, preferences, bad input.
 
 pub mod bad_input;
 pub mod chats;
 pub mod event_files;
 pub mod faults;
+pub mod forecast;
 pub mod interrupt;
 pub mod labels;
 pub mod options;

@@ -95,6 +95,7 @@ fn names_and_defaults_are_transformers() {
         ("warmup_ratio", "transformers 5 writes it into warmup_steps"),
         ("group_by_length", "transformers 5 writes it into train_sampling_strategy"),
         ("accumulation", "transformers always counts tokens since 4.46"),
+        ("eval_loss_mean", "transformers' is always that of batches"),
         ("packing", "of TRL's SFTConfig"),
         ("packing_strategy", "of TRL's SFTConfig"),
         ("max_length", "of TRL's SFTConfig"),

@@ -52,7 +52,7 @@ impl Show for Chart {
     fn rich(&self) -> Vec<(&'static str, Value)> {
         let figure = serde_json::from_str(&self.plot.to_json()).unwrap_or(Value::Null);
         // Plotly's renderer shows a PNG beside its figure in place of the figure, until the mouse comes; the HTML has it.
-        let pictures = self.curve.pictures().into_iter().filter(|(mime, _)| *mime != "image/png");
+        let pictures = self.curve.picture().forms().into_iter().filter(|(mime, _)| *mime != "image/png");
         [("application/vnd.plotly.v1+json", figure)].into_iter().chain(pictures).collect()
     }
 }

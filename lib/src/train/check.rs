@@ -104,10 +104,16 @@ pub fn weights(model: &CausalLm) -> Result<()> {
 /// # Errors
 /// When it does not; on the CPU only.
 pub fn memory_of_steps(run: &Run, lengths: &[Vec<usize>]) -> Result<()> {
-    let Run { model, arguments, optimizer, .. } = run;
-    if !model.device().is_cpu() {
+    if !run.model.device().is_cpu() {
         return Ok(());
     }
+    let (needed, tokens) = largest_pass(&run.model, &run.arguments, run.optimizer.bytes(), lengths);
+    check_memory(needed, available_memory(), tokens)
+}
+
+/// The largest pass of a run, by the input ids of each sequence of each row: bytes that it needs at least, `optimizer` of its
+/// state among them, and ids.
+pub fn largest_pass(model: &CausalLm, arguments: &TrainingArguments, optimizer: usize, lengths: &[Vec<usize>]) -> (usize, usize) {
     let mut sequences: Vec<usize> = lengths.iter().flatten().copied().collect();
     sequences.sort_unstable_by(|a, b| b.cmp(a));
     let longest = |rows: usize| sequences.iter().take(rows.saturating_mul(lengths.first().map_or(1, Vec::len))).sum::<usize>();
@@ -118,8 +124,7 @@ pub fn memory_of_steps(run: &Run, lengths: &[Vec<usize>]) -> Result<()> {
         }
         Accumulation::Means => longest(arguments.per_device_train_batch_size),
     };
-    let needed = needed_bytes(model, tokens, arguments.gradient_checkpointing, optimizer.bytes());
-    check_memory(needed, available_memory(), tokens)
+    (needed_bytes(model, tokens, arguments.gradient_checkpointing, optimizer), tokens)
 }
 
 /// Bytes that a training pass over `tokens` ids at once keeps at least: inputs and outputs of every matrix (with

@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::models::causal::CausalLm;
 use crate::tokenizer::encode::{Encoding, TokenizedDataset};
+use crate::train::arguments::settings::{LossMean, TrainingArguments};
 use crate::train::batch::Batch;
 use crate::train::check::learnable;
 use crate::train::report::EvalReport;
@@ -13,22 +14,29 @@ use crate::util::interrupt;
 /// # Errors
 /// When no row is left, or one is none that the model can read.
 pub fn evaluate_loss(model: &CausalLm, rows: &TokenizedDataset, batch_size: usize, completion_only: bool) -> Result<EvalReport> {
-    smoothed_loss(model, rows.rows(), batch_size, completion_only, 0.0)
+    let arguments =
+        TrainingArguments { per_device_eval_batch_size: batch_size, completion_only_loss: completion_only, ..Default::default() };
+    run_loss(model, rows.rows(), &arguments)
 }
 
-/// [`evaluate_loss`] with label smoothing, which transformers applies in evaluations as well.
+/// [`evaluate_loss`] as a run with these arguments has it: with label smoothing, which transformers applies in evaluations as well,
+/// and the mean of `eval_loss_mean`.
 ///
 /// # Errors
 /// As [`evaluate_loss`].
-pub fn smoothed_loss(model: &CausalLm, rows: &[Encoding], batch_size: usize, completion_only: bool, smoothing: f64) -> Result<EvalReport> {
-    let rows = learnable("the evaluation data set", rows, true, completion_only, model)?;
-    let (mut loss, mut tokens) = (0.0, 0.0);
-    for (index, part) in rows.chunks(batch_size.max(1)).enumerate() {
+pub fn run_loss(model: &CausalLm, rows: &[Encoding], arguments: &TrainingArguments) -> Result<EvalReport> {
+    let rows = learnable("the evaluation data set", rows, true, arguments.completion_only_loss, model)?;
+    let (mut loss, mut count, mut tokens) = (0.0, 0.0, 0.0);
+    for (index, part) in rows.chunks(arguments.per_device_eval_batch_size.max(1)).enumerate() {
         interrupt::check(format_args!("in the evaluation, before batch {index}"))?;
-        let batch = Batch::new(part, completion_only, model.config())?;
-        let losses = model.losses(batch.inputs(), batch.lengths(), batch.targets(smoothing as f32))?;
-        loss += losses.iter().map(|loss| f64::from(*loss)).sum::<f64>();
-        tokens += batch.num_items();
+        let batch = Batch::new(part, arguments.completion_only_loss, model.config())?;
+        let targets = batch.targets(arguments.label_smoothing_factor as f32);
+        let sum = model.losses(batch.inputs(), batch.lengths(), targets)?.iter().map(|loss| f64::from(*loss)).sum::<f64>();
+        let (own, of) = match arguments.eval_loss_mean {
+            LossMean::Tokens => (sum, batch.num_items()),
+            LossMean::Batches => (sum / batch.num_items().max(1.0) * part.len() as f64, part.len() as f64),
+        };
+        (loss, count, tokens) = (loss + own, count + of, tokens + batch.num_items());
     }
-    Ok(EvalReport { loss: loss / tokens.max(1.0), tokens: tokens as usize, ..Default::default() })
+    Ok(EvalReport { loss: loss / count.max(1.0), tokens: tokens as usize, ..Default::default() })
 }

@@ -3,7 +3,7 @@
 //! On the data's path: [`sampler`] says which rows a step takes ([`packing`] which share a sequence), [`objective`] makes [`batch`]es of them, [`step`] is the one
 //! training step of every objective, [`run`] what it changes, [`report`] what it says, and [`trainer`] the loop around it with
 //! logs, evaluations and checkpoints. [`preference`] is the second objective (DPO). Beside it: [`arguments`] are the settings,
-//! [`check`] refuses what cannot work, [`evaluation`] is the loss on held-out rows, [`callback`] code of the caller's own,
+//! [`check`] refuses what cannot work, [`forecast`] tells before a run what it needs, [`evaluation`] is the loss on held-out rows, [`callback`] code of the caller's own,
 //! [`checkpoint`] a run on disk, [`log`] what people look at meanwhile, [`watch`]
 //! says what goes wrong.
 //!
@@ -15,6 +15,7 @@ pub mod callback;
 pub mod check;
 pub mod checkpoint;
 pub mod evaluation;
+pub mod forecast;
 pub mod log;
 pub mod objective;
 pub mod packing;

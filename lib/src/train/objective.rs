@@ -12,7 +12,7 @@ use crate::models::causal::CausalLm;
 use crate::tokenizer::encode::Encoding;
 use crate::train::arguments::settings::TrainingArguments;
 use crate::train::batch::inputs;
-use crate::train::evaluation::smoothed_loss;
+use crate::train::evaluation::run_loss;
 use crate::train::report::{EvalReport, Metrics};
 
 /// What a step computes: `Σ weight · loss` of the sequences has the gradient of the step's summed loss.
@@ -87,7 +87,6 @@ impl Objective for NextToken {
     }
 
     fn evaluate(&self, model: &CausalLm, rows: &[Encoding], arguments: &TrainingArguments) -> Result<EvalReport> {
-        let TrainingArguments { per_device_eval_batch_size, completion_only_loss, label_smoothing_factor, .. } = *arguments;
-        smoothed_loss(model, rows, per_device_eval_batch_size, completion_only_loss, label_smoothing_factor)
+        run_loss(model, rows, arguments)
     }
 }

@@ -1,5 +1,8 @@
 //! This machine → the memory that is free, and that this process has held.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 /// Bytes between two looks at what is free.
 const STEP: usize = 64 << 20;
 /// Bytes that are left to the rest of the program and of the machine.
@@ -8,6 +11,26 @@ const RESERVE: usize = 256 << 20;
 /// The highest memory that this process has held, in bytes; 0 where the system does not say.
 pub fn peak_memory() -> usize {
     kilobytes("/proc/self/status", "VmHWM:").unwrap_or(0)
+}
+
+/// The highest memory that this process holds while some work runs, in bytes, looked at every few milliseconds; 0 where the system
+/// does not say.
+pub(crate) fn highest_during<T>(work: impl FnOnce() -> T) -> (usize, T) {
+    let done = AtomicBool::new(false);
+    let held = || kilobytes("/proc/self/status", "VmRSS:").unwrap_or(0);
+    std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut highest = held();
+            while !done.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(5));
+                highest = highest.max(held());
+            }
+            highest
+        });
+        let result = work();
+        done.store(true, Ordering::Relaxed);
+        (watch.join().unwrap_or(0), result)
+    })
 }
 
 /// Memory that this process can still take without swapping and within its limit of addresses (`ulimit -v`), in bytes; 0 where

@@ -22,6 +22,18 @@ pub enum Accumulation {
     Means,
 }
 
+/// What the loss of an evaluation is the mean of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LossMean {
+    /// Every predicted token counts alike, whatever the size of the batches.
+    #[default]
+    Tokens,
+    /// Each batch's own mean, weighted by its rows, as transformers' `eval_loss`: it depends on the size of the batches.
+    Batches,
+}
+
 /// When something happens: `IntervalStrategy` of transformers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -149,6 +161,8 @@ pub struct TrainingArguments {
     pub eval_strategy: IntervalStrategy,
     /// Steps between evaluations; 0 evaluates never, else the last step is evaluated as well. Default 0.
     pub eval_steps: usize,
+    /// What `eval_loss` is the mean of. Default tokens (transformers: batches).
+    pub eval_loss_mean: LossMean,
     /// When to save. Default every `save_steps`.
     pub save_strategy: IntervalStrategy,
     /// Steps between checkpoints; 0 saves none, else the last step is saved as well. Default 0 (transformers: 500).
@@ -211,6 +225,7 @@ impl Default for TrainingArguments {
             disable_tqdm: false,
             eval_strategy: IntervalStrategy::Steps,
             eval_steps: 0,
+            eval_loss_mean: LossMean::Tokens,
             save_strategy: IntervalStrategy::Steps,
             save_steps: 0,
             save_total_limit: 0,

@@ -1,14 +1,9 @@
 //! Step reports → the loss curve: a picture that grows while training runs.
 
-use std::fmt::Write;
-
-#[cfg(feature = "plot")]
-use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
-use crate::display::output::{Show, escape, last_expression};
-#[cfg(feature = "plot")]
-use crate::display::raster::Canvas;
+use crate::display::output::{Show, last_expression};
+use crate::display::picture::{Picture, Shape, round_step, round_ticks};
 use crate::train::report::StepReport;
 
 /// The state of a run as a picture: progress, speed, and the curve of training and evaluation loss.
@@ -26,7 +21,6 @@ const LEFT: f64 = 56.0;
 const RIGHT: f64 = 624.0;
 const TOP: f64 = 54.0;
 const BOTTOM: f64 = 262.0;
-const RADIUS: f64 = 3.0;
 const DARK: u32 = 0x222222;
 const GREY: u32 = 0x555555;
 const PALE: u32 = 0xe3e3e3;
@@ -71,40 +65,17 @@ impl LossCurve {
 
     /// The picture as SVG; works on light and dark pages.
     pub fn svg(&self) -> String {
-        let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"{}\"><rect width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"6\" fill=\"#ffffff\"/>",
-            escape(&self.headline())
-        );
-        for shape in self.shapes() {
-            let _ = match shape {
-                Shape::Line { points, colour, width } => {
-                    let points: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-                    let points = points.join(" ");
-                    write!(svg, "<polyline points=\"{points}\" fill=\"none\" stroke=\"#{colour:06x}\" stroke-width=\"{width}\"/>")
-                }
-                Shape::Disc { x, y, colour } => write!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{RADIUS}\" fill=\"#{colour:06x}\"/>"),
-                Shape::Words { x, y, anchor, text, colour } => {
-                    let anchor = ["start", "middle", "end"][(anchor * 2.0) as usize];
-                    let text = escape(&text);
-                    write!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"#{colour:06x}\">{text}</text>")
-                }
-            };
-        }
-        svg + "</svg>"
+        self.picture().svg()
     }
 
     /// The picture as a PNG file, for viewers that draw no SVG.
     #[cfg(feature = "plot")]
     pub fn png(&self) -> Vec<u8> {
-        let mut canvas = Canvas::new(WIDTH as usize, HEIGHT as usize);
-        for shape in self.shapes() {
-            match shape {
-                Shape::Line { points, colour, width } => canvas.line(&points, colour, width),
-                Shape::Disc { x, y, colour } => canvas.disc((x, y), RADIUS, colour),
-                Shape::Words { x, y, anchor, text, colour } => canvas.words((x, y), anchor, &text, colour),
-            }
-        }
-        canvas.png()
+        self.picture().png()
+    }
+
+    pub(crate) fn picture(&self) -> Picture {
+        Picture { label: self.headline(), size: (WIDTH, HEIGHT), shapes: self.shapes() }
     }
 
     /// What the picture consists of, in the order of drawing.
@@ -145,56 +116,6 @@ impl LossCurve {
         shapes.push(words(RIGHT, BOTTOM + 32.0, 1.0, "step", GREY));
         shapes
     }
-
-    /// The picture for every viewer: HTML that falls back from SVG to PNG to words where a sanitizer takes them away, then
-    /// both alone. Nothing is fetched.
-    #[cfg(feature = "plot")]
-    pub(crate) fn pictures(&self) -> Vec<(&'static str, Value)> {
-        let (svg, png) = (self.svg(), STANDARD.encode(self.png()));
-        let html = format!(
-            "<picture><source type=\"image/svg+xml\" srcset=\"data:image/svg+xml;base64,{}\"><img src=\"data:image/png;base64,{png}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" alt=\"{}\"></picture>",
-            STANDARD.encode(&svg),
-            escape(&self.headline())
-        );
-        vec![("text/html", html.into()), ("image/svg+xml", svg.into()), ("image/png", png.into())]
-    }
-
-    /// The picture for viewers that draw SVG; the feature `plot` adds the others.
-    #[cfg(not(feature = "plot"))]
-    pub(crate) fn pictures(&self) -> Vec<(&'static str, Value)> {
-        vec![("image/svg+xml", self.svg().into())]
-    }
-}
-
-/// A part of the picture; colours are red, green and blue.
-enum Shape {
-    Line {
-        points: Vec<(f64, f64)>,
-        colour: u32,
-        width: f64,
-    },
-    Disc {
-        x: f64,
-        y: f64,
-        colour: u32,
-    },
-    /// `anchor`: 0 begins at the point, 0.5 has it in the middle, 1 ends there.
-    Words {
-        x: f64,
-        y: f64,
-        anchor: f64,
-        text: String,
-        colour: u32,
-    },
-}
-
-/// About five round values from the one at or below `low` to the one at or above `high`, and the decimals that they need.
-fn round_ticks(low: f64, high: f64) -> (Vec<f64>, usize) {
-    let step = round_step((high - low) / 5.0);
-    let (first, last) = ((low / step + 1e-9).floor(), (high / step - 1e-9).ceil());
-    let count = ((last - first) as usize).clamp(1, 20);
-    let decimals = (-step.log10().floor()).max(0.0) as usize;
-    ((0..=count).map(|tick| (first + tick as f64) * step).collect(), decimals)
 }
 
 /// About five round numbers of steps of a run, 0 the first.
@@ -203,17 +124,8 @@ fn round_steps(total: usize) -> Vec<usize> {
     (0..=total).step_by(step).collect()
 }
 
-/// The smallest of 1, 2 and 5 times a power of ten that is not below a value.
-fn round_step(value: f64) -> f64 {
-    if !(value > 0.0 && value.is_finite()) {
-        return 1.0;
-    }
-    let power = 10f64.powf(value.log10().floor());
-    [1.0, 2.0, 5.0].into_iter().map(|times| times * power).find(|step| *step >= value * (1.0 - 1e-9)).unwrap_or(10.0 * power)
-}
-
 /// Seconds as `50 s`, `4 min 10 s` or `2 h 5 min`.
-fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     match seconds.round() as u64 {
         short @ ..100 => format!("{short} s"),
         middle @ ..6000 => format!("{} min {} s", middle / 60, middle % 60),
@@ -227,7 +139,7 @@ impl Show for LossCurve {
     }
 
     fn rich(&self) -> Vec<(&'static str, Value)> {
-        self.pictures()
+        self.picture().forms()
     }
 }
 
