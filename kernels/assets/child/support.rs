@@ -218,10 +218,29 @@ pub extern "C-unwind" fn finetuning_stop() {
 static CELL: AtomicU64 = AtomicU64::new(0);
 
 /// Whether the code of this cell prints from a thread that an earlier cell has left running.
-#[unsafe(no_mangle)]
-pub extern "C" fn finetuning_is_old(cell: u64) -> bool {
+fn is_old(cell: u64) -> bool {
     // A function of an earlier cell, called by the running one, is none.
     CELL.load(Ordering::Relaxed) != cell && threads().main != Some(std::thread::current().id())
+}
+
+/// A mark of the kernel: a line of standard output of its own. Here and not in the cells, which are compiled all the time.
+#[unsafe(no_mangle)]
+pub fn finetuning_mark(secret: &str, kind: &str, text: &str) {
+    let text = text.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r");
+    print!("\x02K{secret}{kind}{text}\n");
+    let _ = std::io::stdout().flush();
+}
+
+/// Prints for the cell with a number; what a thread of an earlier cell prints goes to that cell.
+#[unsafe(no_mangle)]
+pub fn finetuning_print(secret: &str, cell: &str, stream: &str, text: std::fmt::Arguments<'_>, end: &str) {
+    if cell.parse().is_ok_and(is_old) {
+        return finetuning_mark(secret, "S", &format!("{cell} {stream} {text}{end}"));
+    }
+    match stream {
+        "stderr" => eprint!("{text}{end}"),
+        _ => print!("{text}{end}"),
+    }
 }
 
 /// A cell begins, on this thread.

@@ -14,43 +14,7 @@ use crate::lab::commands::kernel::{self, Request};
 use crate::lab::failure::Failure;
 use crate::lab::grading::book::Form;
 
-const HELP: &str = "\
-cargo lab                     set everything up and open the lessons in JupyterLab
-  --port <number>             the port of JupyterLab (default: the first free one from 8888)
-  --no-browser                print the address, open no browser
-  --host <address>            the address that JupyterLab listens at (default: 127.0.0.1, this computer alone)
-cargo lab setup               all of that, but do not open JupyterLab
-cargo lab run [lesson ...]    run lessons without a browser (default: all); a lesson is a number, a name or a path
-  --write                     keep the outputs in the notebooks
-cargo lab reset <lesson ...>  a lesson as it is in the repository again; your copy stays beside it
-cargo lab clean               remove builds and environment, free the disk; your copies and fetched models stay
-  --dry-run                   only say what would go
-cargo lab serve [model ...]   a playground and an OpenAI-compatible API for models; --help tells its options
-cargo lab doctor              check what the lessons need, and name the command that fixes it
-cargo lab build [lesson ...]  make the notebooks from notebooks/lessons
-cargo lab check               say which notebooks are not up to date
-  --contracts                 and which cells promise nothing, and what of the course no cell covers
-cargo lab grade [folder ...]  who solved which exercise; --help says what is trusted
-  --run                       run the learners' notebooks and believe the run alone
-  --csv, --markdown           the table in that form
-cargo lab book [folder]       the lessons as pages that need no server, with search and charts (default: .lab/book)
-cargo lab export <notebook>   write a cargo project that prints what the notebook prints, and build it; a folder may follow
-  --path                      with the companion in its folder here, and not in its repository
-  --no-build                  only write it
-cargo lab bundle <file>       all that a machine without a network needs, in one file
-cargo lab wheel <folder>      a wheel for pip with the kernel and the companion, ready to run
-cargo lab bench               measure the kernel beside stock evcxr_jupyter
-  --quick                     without the companion crate, which the stock kernel compiles for minutes
-cargo lab kernel install      offer the kernel to every Jupyter of this user, as `rust`
-                              and, for the lessons, as `rust-finetuning`
-  --prefix <folder>           to that Python environment instead; --user is the default
-  --name <name>               under another name
-  --cuda                      with the companion built for CUDA, as `rust-cuda`
-cargo lab kernel uninstall    take it away again; same options
-cargo lab kernel list         where it is installed
-cargo lab kernel <file>       the Jupyter kernel itself, for Jupyter to call
-cargo lab completions <shell> a script that completes the words of `lab` in bash, zsh or fish
-";
+const HELP: &str = include_str!("help.txt");
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -85,7 +49,7 @@ pub enum Command {
     },
     Grade {
         folders: Vec<PathBuf>,
-        run: bool,
+        run: Option<u64>,
         form: Form,
     },
     Bench {
@@ -119,6 +83,19 @@ fn command(name: &'static str, about: &'static str) -> clap::Command {
 
 fn flag(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+/// A switch with a number of seconds of its own.
+fn seconds(name: &'static str, default: &'static str, help: &'static str) -> Arg {
+    let number = value_parser!(u64).range(1..);
+    Arg::new(name)
+        .long(name)
+        .value_name("seconds")
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value(default)
+        .value_parser(number)
+        .help(help)
 }
 
 fn port() -> Arg {
@@ -182,7 +159,7 @@ fn grammar() -> clap::Command {
         .subcommand(
             command("grade", "who solved which exercise")
                 .arg(Arg::new("folder").num_args(0..).value_parser(value_parser!(PathBuf)).help("a learner's folder, or one with theirs"))
-                .arg(flag("run", "run the learners' notebooks and believe the run alone"))
+                .arg(seconds("run", "1200", "run the learners' notebooks and believe the run alone; a cell may take 1200 s, or so many"))
                 .arg(flag("csv", "the table as CSV").conflicts_with("markdown"))
                 .arg(flag("markdown", "the table as Markdown"))
                 .after_help(TRUST),
@@ -236,7 +213,7 @@ pub fn parse(words: &[String]) -> Result<Command, Failure> {
         Some(("check", found)) => Command::Check { contracts: found.get_flag("contracts") },
         Some(("grade", found)) => Command::Grade {
             folders: found.get_many("folder").into_iter().flatten().cloned().collect(),
-            run: found.get_flag("run"),
+            run: found.get_one("run").copied(),
             form: match (found.get_flag("csv"), found.get_flag("markdown")) {
                 (true, _) => Form::Csv,
                 (_, true) => Form::Markdown,
@@ -330,9 +307,9 @@ mod tests {
         assert_eq!(words("check"), Ok(Command::Check { contracts: false }));
         assert_eq!(words("check --contracts"), Ok(Command::Check { contracts: true }));
         let grade = |folders: &[&str], run, form| Ok(Command::Grade { folders: folders.iter().map(PathBuf::from).collect(), run, form });
-        assert_eq!(words("grade"), grade(&[], false, Form::Terminal));
-        assert_eq!(words("grade class more --run --csv"), grade(&["class", "more"], true, Form::Csv));
-        assert_eq!(words("grade --markdown"), grade(&[], false, Form::Markdown));
+        assert_eq!(words("grade --run=40"), grade(&[], Some(40), Form::Terminal));
+        assert_eq!(words("grade class more --run --csv"), grade(&["class", "more"], Some(1200), Form::Csv));
+        assert_eq!(words("grade --markdown"), grade(&[], None, Form::Markdown));
         assert!(matches!(words("grade --help"), Ok(Command::Print(text)) if text.contains("What is trusted")));
         assert_eq!(words("book"), Ok(Command::Book { folder: None }));
         assert_eq!(words("book site"), Ok(Command::Book { folder: Some("site".into()) }));

@@ -29,6 +29,20 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn a_cell_without_end_is_stopped_and_named_and_the_cells_after_it_run() {
+    let folder = Folder::new(CHECK);
+    std::fs::create_dir_all(folder.join("notebooks/lessons")).unwrap();
+    let lesson = "fn lesson() {\n    // %% exercise=1.1\n    check(\"1.1\", 0)?;\n\n    // %% solution=1.1\n    check(\"1.1\", 7)?;\n    Ok(())\n}\n";
+    std::fs::write(folder.join("notebooks/lessons/01_test.rs"), lesson).unwrap();
+    let home = learner(&folder, "eve", 7, false, "{\"exercises\": {\"1.1\": {\"tries\": 1, \"solved\": false}}}");
+    let own = notebook(&["loop { print!(\"\"); std::thread::yield_now() }", "use finetuning::check;", "check(\"1.1\", 7)?;"]);
+    own.save(&home.join("01_test.ipynb")).unwrap();
+    let ran = grade(&folder, &["class", "--run=40", "--csv"]);
+    assert_eq!(text(&ran.stdout), "learner,1.1,solved\neve,solved,1\n", "{ran:?}");
+    assert!(text(&ran.stderr).contains("eve: 01_test.ipynb, cell 1: it did not end within 40 s and was stopped\n"), "{ran:?}");
+}
+
+#[test]
 fn a_class_is_read_and_a_run_finds_who_claims() {
     let folder = Folder::new(CHECK);
     std::fs::create_dir_all(folder.join("notebooks/lessons")).unwrap();

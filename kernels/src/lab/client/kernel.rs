@@ -9,8 +9,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use jupyter_protocol::{
-    ConnectionInfo, ExecuteRequest, InputReply, JupyterMessage, JupyterMessageContent, KernelInfoRequest, ShutdownRequest,
-    connection_info::Transport,
+    ConnectionInfo, ExecuteRequest, InputReply, InterruptRequest, JupyterMessage, JupyterMessageContent, KernelInfoRequest,
+    ShutdownRequest, connection_info::Transport,
 };
 use jupyter_zmq_client as zmq;
 use serde_json::Value;
@@ -23,6 +23,8 @@ use crate::spawn::{self, Running};
 const START_LIMIT: Duration = Duration::from_secs(120);
 /// How long a cell may say nothing.
 const SILENCE_LIMIT: Duration = Duration::from_secs(30 * 60);
+/// How long a cell may go on after it was interrupted: the kernel's own ladder ends with a kill.
+const INTERRUPT_LIMIT: Duration = Duration::from_secs(60);
 /// How long a kernel may take to end.
 const END_LIMIT: Duration = Duration::from_secs(10);
 
@@ -59,6 +61,8 @@ pub struct Execution {
     /// The number that the kernel gave the cell.
     pub count: Option<u64>,
     pub error: Option<CellError>,
+    /// Whether it was interrupted since it did not end within the limit.
+    pub too_long: bool,
 }
 
 /// A running kernel; it is ended when this is dropped.
@@ -70,6 +74,7 @@ pub struct Kernel {
     stdin: zmq::ClientStdinConnection,
     iopub: zmq::ClientIoPubConnection,
     runtime: Runtime,
+    limit: Option<Duration>,
 }
 
 /// The client's folder, with the key to its kernel; removed at its end.
@@ -129,23 +134,38 @@ impl Kernel {
         let process = Running::start(spawn::log_into(&mut command, &private.path().join("log")).map_err(text)?);
         let mut process = process.map_err(|error| format!("{}: {error}", program.display()))?;
         let (shell, stdin, iopub) = runtime.block_on(connect(&mut process, private.path(), &connection))?;
-        Ok(Kernel { process, folder: private, connection, shell, stdin, iopub, runtime })
+        Ok(Kernel { process, folder: private, connection, shell, stdin, iopub, runtime, limit: None })
+    }
+
+    /// Interrupts each cell that has not ended after this time.
+    pub fn limit(&mut self, each: Duration) {
+        self.limit = Some(each);
     }
 
     /// Runs a cell and gives each of its messages to `handle`; what it returns for an `input_request` is the answer.
     ///
     /// # Errors
-    /// The kernel ends, or says nothing for half an hour. A cell that fails is no error here: see [`Execution::error`].
+    /// The kernel ends, says nothing for half an hour, or does not stop at the limit. A cell that fails is no error here: see
+    /// [`Execution::error`].
     pub fn execute_with(&mut self, code: &str, handle: &mut dyn FnMut(&Message) -> Option<String>) -> Result<Execution, String> {
         let request: JupyterMessage = ExecuteRequest { allow_stdin: true, ..ExecuteRequest::new(code.into()) }.into();
-        let Kernel { process, folder, shell, stdin, iopub, runtime, .. } = self;
+        let Kernel { process, folder, connection, shell, stdin, iopub, runtime, limit } = self;
         let folder = folder.path();
+        let (began, mut interrupted) = (Instant::now(), None::<Instant>);
         let content = runtime.block_on(async {
             let id = request.header.msg_id.clone();
             shell.send(request).await.map_err(text)?;
             let (mut reply, mut idle) = (None, false);
             let mut last = Instant::now();
             while reply.is_none() || !idle {
+                match interrupted {
+                    None if limit.is_some_and(|limit| began.elapsed() > limit) => {
+                        interrupted = Some(Instant::now());
+                        control(connection, InterruptRequest {}).await?;
+                    }
+                    Some(at) if at.elapsed() > INTERRUPT_LIMIT => return Err("the cell did not end, nor after an interrupt".into()),
+                    _ => {}
+                }
                 // All three reads may be cancelled: what has arrived stays in the socket's queue.
                 let message = tokio::select! {
                     message = iopub.read() => message,
@@ -188,7 +208,7 @@ impl Kernel {
         let part = |name: &str| content[name].as_str().unwrap_or_default().to_string();
         let error = (content["status"] != "ok")
             .then(|| CellError { name: if content["ename"].is_string() { part("ename") } else { part("status") }, value: part("evalue") });
-        Ok(Execution { count: content["execution_count"].as_u64(), error })
+        Ok(Execution { count: content["execution_count"].as_u64(), error, too_long: interrupted.is_some() })
     }
 }
 

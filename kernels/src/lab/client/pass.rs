@@ -2,12 +2,12 @@
 //! contracts.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use notebooks::{Kind, Notebook, NotebookCell};
 use serde_json::Value;
 
-use crate::lab::client::kernel::{CellError, Kernel};
+use crate::lab::client::kernel::{CellError, Execution, Kernel};
 use crate::lab::client::outputs::Outputs;
 
 /// Where the companion's `check` keeps what is solved.
@@ -25,6 +25,8 @@ pub struct Pass<'a> {
     pub work: Option<PathBuf>,
     /// Whether cells after one that fails are run too.
     pub goes_on: bool,
+    /// How long a cell may take before it is stopped.
+    pub limit: Option<Duration>,
     /// The names, behind `builtin:`, of models that set-up fetches and that are not on this machine.
     pub missing: &'a [String],
     /// The code that solves each exercise: it is run behind the exercise's own cell, which then has to fail by its check.
@@ -38,6 +40,8 @@ pub struct Report {
     pub cells: usize,
     /// What is not as it should be, in the order of the cells.
     pub faults: Vec<Fault>,
+    /// The cells that were stopped at the limit.
+    pub too_long: Vec<usize>,
     /// The cell at which the run stopped since a model is not here, and the model's name.
     pub skipped: Option<(usize, String)>,
     /// Exercises whose solutions fail since a model is not here: number and name.
@@ -69,6 +73,9 @@ pub fn run(notebook: &mut Notebook, pass: &Pass, progress: &mut dyn FnMut(usize,
     let start = Instant::now();
     let work = pass.work.as_ref().map(|folder| (WORK, folder.as_os_str()));
     let mut kernel = Kernel::start(pass.program, pass.folder, work.as_slice())?;
+    if let Some(limit) = pass.limit {
+        kernel.limit(limit);
+    }
     let of = notebook.cells.len();
     let is_code = |cell: &NotebookCell| cell.kind == Kind::Code && !cell.source.trim().is_empty();
     let code: Vec<usize> = (0..of).filter(|&place| is_code(&notebook.cells[place])).collect();
@@ -82,13 +89,17 @@ pub fn run(notebook: &mut Notebook, pass: &Pass, progress: &mut dyn FnMut(usize,
         let source = notebook.cells[place].source.clone();
         let ran = cell(&mut kernel, &source, &mut done);
         report.cells += 1;
-        let (count, outputs, error) = match ran {
+        let (execution, outputs) = match ran {
             Ok(ran) => ran,
             Err(why) => {
                 report.fault(place, why);
                 break;
             }
         };
+        let Execution { count, error, too_long } = execution;
+        if too_long {
+            report.too_long.push(place + 1);
+        }
         let own = &mut notebook.cells[place];
         let solution = own.exercise().and_then(|number| pass.solutions.iter().find(|(own, _)| own == number));
         if let Some((number, solution)) = solution {
@@ -145,8 +156,8 @@ fn needed<'a>(cell: &NotebookCell, missing: &'a [String]) -> Option<&'a String> 
     missing.iter().find(|name| cell.source.contains(&format!("builtin:{name}")) || promised && *name == SMOL)
 }
 
-/// One piece of code → its number, its outputs and its error; updates of earlier displays go to those.
-fn cell(kernel: &mut Kernel, source: &str, done: &mut [(usize, Outputs)]) -> Result<(Option<u64>, Outputs, Option<CellError>), String> {
+/// One piece of code → how it ended, and its outputs; updates of earlier displays go to those.
+fn cell(kernel: &mut Kernel, source: &str, done: &mut [(usize, Outputs)]) -> Result<(Execution, Outputs), String> {
     let mut outputs = Outputs::default();
     let execution = kernel.execute_with(source, &mut |message| {
         outputs.add(&message.kind, &message.content);
@@ -155,7 +166,7 @@ fn cell(kernel: &mut Kernel, source: &str, done: &mut [(usize, Outputs)]) -> Res
         }
         None
     })?;
-    Ok((execution.count, outputs, execution.error))
+    Ok((execution, outputs))
 }
 
 /// Whether an exercise's own cell fails by its check, with a hint, and its solution passes.
@@ -174,8 +185,8 @@ fn exercise(
         }
         Some(_) => {}
     }
-    let (_, outputs, error) = cell(kernel, solution, done)?;
-    if let Some(error) = error {
+    let (execution, outputs) = cell(kernel, solution, done)?;
+    if let Some(error) = execution.error {
         return Err(wrong(&format!("its solution fails: {}", words(&error))));
     }
     match is_solved(number, &outputs.values()) {

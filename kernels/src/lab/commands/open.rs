@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use notebooks::course;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::lab::client::kernel;
 use crate::lab::commands::setup;
@@ -18,6 +20,8 @@ pub fn open(paths: &Paths, host: IpAddr, port: Option<u16>, browser: bool) -> Re
     let listens = SocketAddr::new(host, resources::choose_port(port)?);
     setup::setup(paths, false)?;
     let token = kernel::random_hex()?;
+    // Whoever ends this program while the server starts has it ended, too.
+    let ends = Ends::listen()?;
     let mut server = None;
     step("JupyterLab", || {
         server = Some(jupyter::start(paths, listens, &page(paths), browser, &token)?);
@@ -28,7 +32,7 @@ pub fn open(paths: &Paths, host: IpAddr, port: Option<u16>, browser: bool) -> Re
         println!("Other computers reach it, too. Whoever has this address with its token can run programs as you.");
     }
     println!("Ctrl-C ends it. Its log is {}.", jupyter::log(paths).display());
-    wait(paths, server.expect("it was started"))
+    wait(paths, ends, server.expect("it was started"))
 }
 
 /// The page that opens first: the first lesson.
@@ -37,18 +41,32 @@ fn page(paths: &Paths) -> String {
     first.map_or("/lab".into(), |lesson| format!("/lab/tree/{}.ipynb", lesson.name))
 }
 
+/// The signals that ask this program to end, kept from the moment on at which it listens.
+struct Ends {
+    runtime: Runtime,
+    signals: [Option<Signal>; 3],
+}
+
+impl Ends {
+    fn listen() -> Result<Ends, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+        let signals = {
+            let _inside = runtime.enter();
+            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(|kind| signal(kind).ok())
+        };
+        Ok(Ends { runtime, signals })
+    }
+}
+
 /// Waits until the server ends, or ends it when this program is told to.
-fn wait(paths: &Paths, mut server: Running) -> Result<(), Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+fn wait(paths: &Paths, ends: Ends, mut server: Running) -> Result<(), Failure> {
+    let Ends { runtime, signals: [mut interrupt, mut terminate, mut hangup] } = ends;
     let asked = runtime.block_on(async {
-        let mut kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(|kind| signal(kind).ok());
-        let [interrupt, terminate, hangup] = &mut kinds;
         loop {
             tokio::select! {
-                () = heard(interrupt) => return None,
-                () = heard(terminate) => return None,
-                () = heard(hangup) => return None,
+                () = heard(&mut interrupt) => return None,
+                () = heard(&mut terminate) => return None,
+                () = heard(&mut hangup) => return None,
                 () = tokio::time::sleep(Duration::from_millis(200)) => {
                     if let Some(status) = server.ended() {
                         return Some(status);
@@ -71,7 +89,7 @@ fn wait(paths: &Paths, mut server: Running) -> Result<(), Failure> {
     }
 }
 
-async fn heard(signal: &mut Option<tokio::signal::unix::Signal>) {
+async fn heard(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,

@@ -48,6 +48,7 @@ pub fn run(paths: &Paths, words: &[String], write: bool) -> Result<(), Failure> 
             folder: folder_of(&job.file),
             work: work.as_ref().map(|work| work.path().to_path_buf()),
             goes_on: false,
+            limit: None,
             missing: &missing,
             solutions: &solutions,
         };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use notebooks::Notebook;
 use tempfile::TempDir;
@@ -14,11 +15,12 @@ use crate::lab::grading::number::Number;
 /// The most bytes that are copied of a learner's folder: notebooks, rows and small models.
 const MOST: u64 = 2 << 30;
 
-/// Runs all notebooks of a learner that call `check`; marks are then what the run says. `said` is told each notebook.
+/// Runs all notebooks of a learner that call `check`; marks are then what the run says. A cell that does not end within `limit`
+/// is stopped and named, and the cells after it run. `said` is told each notebook.
 ///
 /// # Errors
 /// The kernel does not start, or there is no room for the copy.
-pub fn rerun(learner: &mut Learner, program: &Path, missing: &[String], said: &mut dyn FnMut(&str)) -> Result<(), String> {
+pub fn rerun(learner: &mut Learner, program: &Path, missing: &[String], limit: Duration, said: &mut dyn FnMut(&str)) -> Result<(), String> {
     let copy = copy(&learner.folder)?;
     let work = TempDir::new().map_err(|error| format!("a temporary folder: {error}"))?;
     for path in notebooks_in(copy.path()) {
@@ -28,8 +30,12 @@ pub fn rerun(learner: &mut Learner, program: &Path, missing: &[String], said: &m
             continue;
         }
         said(&name);
-        let pass = Pass { program, folder: copy.path(), work: Some(work.path().into()), goes_on: true, missing, solutions: &[] };
+        let work = Some(work.path().into());
+        let pass = Pass { program, folder: copy.path(), work, goes_on: true, limit: Some(limit), missing, solutions: &[] };
         let report = pass::run(&mut notebook, &pass, &mut |_, _| {})?;
+        for place in report.too_long {
+            learner.note(format!("{name}, cell {place}: it did not end within {} s and was stopped", limit.as_secs()));
+        }
         if let Some((place, model)) = report.skipped {
             learner.note(format!("{name} needs builtin:{model} from cell {place} on: cargo lab setup"));
         }
