@@ -214,7 +214,7 @@ fn a_progress_bar_on_the_terminal_is_redrawn_in_place() {
     let mut kernel = kernel();
     assert_eq!(kernel.run("std::io::IsTerminal::is_terminal(&std::io::stderr())").result(), "true");
     // As indicatif draws.
-    let cell = "for i in 0..=2 { if i > 0 { eprint!(\"\\r\\x1b[2K\"); } eprint!(\"bar {i}/2\"); std::thread::sleep(std::time::Duration::from_millis(60)); }\neprintln!(); eprintln!(\"after\");";
+    let cell = "for i in 0..=2 { if i > 0 { eprint!(\"\\r\\x1b[2K\"); } eprint!(\"bar {i}/2\"); std::thread::sleep(std::time::Duration::from_millis(10)); }\neprintln!(); eprintln!(\"after\");";
     let run = kernel.run(cell);
     run.expect_ok();
     let first = &run.of("display_data")[0];

@@ -19,6 +19,18 @@ fn learner(folder: &Folder, name: &str, value: u32, shown: bool, progress: &str)
     home
 }
 
+/// The lesson of a course with so many exercises, each solved by 7.
+fn lesson(folder: &Folder, exercises: u32) {
+    std::fs::create_dir_all(folder.join("notebooks/lessons")).unwrap();
+    let block = |number: u32, value: u32| format!("    {{\n        check(\"1.{number}\", {value})?;\n    }}\n\n");
+    let cells = |number| {
+        let (open, solved) = (block(number, 0), block(number, 7));
+        format!("    // %% [markdown]\n    // How many?\n\n    // %% exercise=1.{number}\n{open}    // %% solution=1.{number}\n{solved}")
+    };
+    let text = (1..=exercises).map(cells).collect::<String>();
+    std::fs::write(folder.join("notebooks/lessons/01_test.rs"), format!("fn lesson() {{\n{text}    Ok(())\n}}\n")).unwrap();
+}
+
 fn grade(folder: &Folder, words: &[&str]) -> Output {
     let words = [&["grade"], words].concat();
     folder.command(&words).env("FINETUNING_ROOT", folder.path()).output().unwrap()
@@ -31,9 +43,7 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn a_cell_without_end_is_stopped_and_named_and_the_cells_after_it_run() {
     let folder = Folder::new(CHECK);
-    std::fs::create_dir_all(folder.join("notebooks/lessons")).unwrap();
-    let lesson = "fn lesson() {\n    // %% exercise=1.1\n    check(\"1.1\", 0)?;\n\n    // %% solution=1.1\n    check(\"1.1\", 7)?;\n    Ok(())\n}\n";
-    std::fs::write(folder.join("notebooks/lessons/01_test.rs"), lesson).unwrap();
+    lesson(&folder, 1);
     let home = learner(&folder, "eve", 7, false, "{\"exercises\": {\"1.1\": {\"tries\": 1, \"solved\": false}}}");
     let own = notebook(&["loop { print!(\"\"); std::thread::yield_now() }", "use finetuning::check;", "check(\"1.1\", 7)?;"]);
     own.save(&home.join("01_test.ipynb")).unwrap();
@@ -45,17 +55,7 @@ fn a_cell_without_end_is_stopped_and_named_and_the_cells_after_it_run() {
 #[test]
 fn a_class_is_read_and_a_run_finds_who_claims() {
     let folder = Folder::new(CHECK);
-    std::fs::create_dir_all(folder.join("notebooks/lessons")).unwrap();
-    let exercise = |number: u32, value: u32| format!("    {{\n        check(\"1.{number}\", {value})?;\n    }}\n\n");
-    let cells = |number| {
-        format!(
-            "    // %% [markdown]\n    // How many?\n\n    // %% exercise=1.{number}\n{}    // %% solution=1.{number}\n{}",
-            exercise(number, 0),
-            exercise(number, 7)
-        )
-    };
-    std::fs::write(folder.join("notebooks/lessons/01_test.rs"), format!("fn lesson() {{\n{}{}    Ok(())\n}}\n", cells(1), cells(2)))
-        .unwrap();
+    lesson(&folder, 2);
     let solved = "{\"exercises\": {\"1.1\": {\"tries\": 2, \"solved\": true}}}";
     let home = learner(&folder, "ann", 7, true, solved);
     learner(&folder, "bob", 3, false, solved);
