@@ -1,5 +1,5 @@
-//! What a user should know though nothing failed → a tracing event where the program listens to those, a line on stderr
-//! where it does not.
+//! What a user should know though nothing failed → a tracing event where the program listens to those, else a line on stderr;
+//! in a notebook, which draws stderr as if something had failed, what goes on as it should is a line on stdout.
 
 use std::fmt::Display;
 
@@ -16,6 +16,8 @@ pub(crate) fn warn(text: impl Display) {
 pub(crate) fn info(text: impl Display) {
     if tracing::dispatcher::has_been_set() {
         tracing::info!("{text}");
+    } else if std::env::var_os("FINETUNING_KERNEL").is_some() {
+        println!("{text}");
     } else {
         eprintln!("{text}");
     }
