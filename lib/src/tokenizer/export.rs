@@ -121,10 +121,6 @@ impl Tokenizer {
         if !before.is_empty() && Some(before) != begin.as_ref().map(std::slice::from_ref) {
             return Err(format!("it puts the ids {before:?} before a text; a GGUF file has bos_token alone there"));
         }
-        let after = self.ending();
-        if !after.is_empty() && after != [self.eos_id()] {
-            return Err(format!("it puts the ids {after:?} behind a text; a GGUF file has eos_token alone there"));
-        }
         let mut ends: Vec<u32> = end_ids.iter().copied().filter(|id| *id != self.eos_id()).collect();
         ends.dedup();
         let ids = [("bos", begin), ("eos", Some(self.eos_id())), ("unknown", unknown), ("padding", named("pad_token"))];
@@ -139,7 +135,8 @@ impl Tokenizer {
             ));
         }
         entries.add("ggml.add_bos_token", Stored::Bool(!before.is_empty()));
-        entries.add("ggml.add_eos_token", Stored::Bool(!after.is_empty()));
+        // What ends a text in training would end a prompt there.
+        entries.add("ggml.add_eos_token", Stored::Bool(false));
         Ok(())
     }
 }
