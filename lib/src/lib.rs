@@ -183,6 +183,8 @@ pub use evaluate::similarity::TfIdf;
 #[doc(no_inline)]
 pub use evaluate::verdict::{Verdict, read_verdict};
 #[doc(no_inline)]
+pub use formats::gguf::mix::GgufFormat;
+#[doc(no_inline)]
 pub use generate::ask::ask_texts;
 #[doc(no_inline)]
 pub use generate::batch::{generate, generate_batch, generate_texts, generate_until, inference, stream_text};
@@ -237,6 +239,8 @@ pub use polars;
 pub use pretrained::auto::{AutoModelForCausalLM, AutoTokenizer};
 #[doc(no_inline)]
 pub use pretrained::available::available;
+#[doc(no_inline)]
+pub use pretrained::extend::SpecialTokens;
 #[cfg(feature = "quality")]
 #[doc(no_inline)]
 pub use quality::finding::{Finding, FindingKind, Severity};

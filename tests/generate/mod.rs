@@ -1,4 +1,5 @@
-//! Generated text: whole, in batches, streamed.
+//! Generated text: whole, in batches, streamed; what ends it.
 
+pub mod ends;
 pub mod streaming;
 pub mod text;

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use finetuning::AutoModelForCausalLM;
+use finetuning::{AutoModelForCausalLM, DType, GgufFormat, SpecialTokens};
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -18,6 +18,8 @@ fn main() {
         ["finetune", folder] => support::finetuned::finetune(Path::new(folder)),
         ["interrupt-training"] => train::interrupt(),
         ["measure-memory", checkpointing] => train::measure_memory(checkpointing == "true"),
+        ["export", folder] => drop(support::exported::export(Path::new(folder))),
+        ["save", what, folder] => save(what, Path::new(folder)),
         ["load", folder] => drop(AutoModelForCausalLM::from_pretrained(folder).unwrap()),
         ["load-rows", name] => ask::load_rows(name, None),
         ["load-rows", name, tokenizer, length] => ask::load_rows(name, Some((tokenizer, length.parse().unwrap()))),
@@ -34,6 +36,26 @@ fn main() {
         ["fuzz", target, seed, count, folder] => fuzz::fuzz(target, seed.parse().unwrap(), count.parse().unwrap(), Path::new(folder)),
         ["serve-hub", seconds] => serve_hub(seconds),
         _ => panic!("the tests start this program; it does not know {words:?}"),
+    }
+}
+
+/// Saves a model in one of the ways that there are, and says what went wrong.
+fn save(what: &str, folder: &Path) {
+    let (model, tokenizer) = (support::exported::wide(), support::exported::letters(32));
+    let result = match what {
+        "gguf" => model.save_gguf(folder.join("model.gguf"), &tokenizer, GgufFormat::F32),
+        "adapter" => support::exported::adapted(&model).save_adapter_gguf(folder.join("adapter.gguf"), "base"),
+        "whole" => model.save_pretrained(folder),
+        "shards" => model.save_pretrained_in_shards(folder, DType::F32, 1 << 20),
+        "extended" => model.extended(&tokenizer, &SpecialTokens::chatml(), folder.join("new")).map(drop),
+        other => panic!("`{other}` is no way to save"),
+    };
+    match result {
+        Ok(()) => println!("saved"),
+        Err(error) => {
+            println!("{error}");
+            std::process::exit(3)
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What several tests need, and the programs that they start: fixture files, fresh folders, closeness, a hub of this machine.
 
 pub mod chat;
+pub mod exported;
 pub mod finetuned;
 pub mod hub;
 pub mod killed;
@@ -149,14 +150,19 @@ pub fn tiny_llama_of(inner: usize, seed: u64, tied: bool) -> CausalLm {
     noisy(CausalLm::random(config, seed, None, &Device::Cpu).unwrap(), seed)
 }
 
-/// Normal noise of 0.1 on all weights, the same in every run: twelve even numbers make a normal one.
-fn noisy(model: CausalLm, seed: u64) -> CausalLm {
+/// Normal noise of 0.1 on all weights, the same in every run.
+pub fn noisy(model: CausalLm, seed: u64) -> CausalLm {
+    noisy_where(model, seed, |_| true)
+}
+
+/// [`noisy`] of some weights: twelve even numbers make a normal one.
+pub fn noisy_where(model: CausalLm, seed: u64, changes: impl Fn(&str) -> bool) -> CausalLm {
     let mut place = scramble(seed);
     let mut even = || {
         place = place.wrapping_add(1);
         scramble(place) as f64 / u64::MAX as f64
     };
-    for (_, var) in model.weights() {
+    for (_, var) in model.weights().iter().filter(|(name, _)| changes(name)) {
         let noise: Vec<f32> = (0..var.elem_count()).map(|_| 0.1 * ((0..12).map(|_| even()).sum::<f64>() - 6.0) as f32).collect();
         let noise = Tensor::from_vec(noise, var.shape(), &Device::Cpu).unwrap();
         var.set(&(var.as_tensor() + noise).unwrap()).unwrap();

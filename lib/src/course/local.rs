@@ -73,7 +73,7 @@ impl Local {
         let says_nothing = |messages: &[Message]| !messages.is_empty() && messages.iter().all(|message| message.content.is_empty());
         let prompt = |messages: &Vec<Message>| match says_nothing(messages) {
             true => Err(Error::new(ErrorKind::Tokenizer, "the prompt has no tokens").hint("give a text")),
-            false => self.tokenizer.prompt(messages),
+            false => self.tokenizer.encode_asked(&self.tokenizer.prompt(messages)?),
         };
         complete_each(conversations.iter().map(prompt).collect(), &self.model, &self.tokenizer, generation)
     }
@@ -81,7 +81,10 @@ impl Local {
     /// What follows texts; one that cannot be continued leaves the others as they are.
     pub fn complete(&self, texts: &[String], generation: &GenerationConfig) -> Vec<Result<String>> {
         match one_answer(generation) {
-            Ok(()) => complete_each(texts.iter().cloned().map(Ok).collect(), &self.model, &self.tokenizer, generation),
+            Ok(()) => {
+                let ids = texts.iter().map(|text| self.tokenizer.encode_prompt(text)).collect();
+                complete_each(ids, &self.model, &self.tokenizer, generation)
+            }
             Err(error) => vec![Err(error); texts.len()],
         }
     }

@@ -42,7 +42,7 @@ pub fn evaluate_answers(model: &CausalLm, tokenizer: &Tokenizer, data: &Dataset,
     let answers: Vec<Result<String>> = match tokenizer.brings_chat_template() {
         true => {
             let config = GenerationConfig { max_new_tokens: write, ..Default::default() };
-            complete_each(questions.iter().map(|question| Ok(question.prompt.clone())).collect(), model, tokenizer, &config)
+            complete_each(questions.iter().map(|question| tokenizer.encode_asked(&question.prompt)).collect(), model, tokenizer, &config)
         }
         false => {
             let answer = |question: &Question| {

@@ -3,9 +3,11 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`safetensors`] | `model.safetensors`, whole or in shards |
-//! | `gguf` | `.gguf`: its metadata and its packed matrices |
+//! | [`shards`] | the same, written in several files above a size |
+//! | [`gguf`] | `.gguf`: its metadata and its packed matrices |
 //!
 //! Imports: compute, error, util, border, nn, models.
 
-pub(crate) mod gguf;
+pub mod gguf;
 pub mod safetensors;
+pub mod shards;

@@ -22,7 +22,7 @@ use crate::util::notice;
 use crate::util::write::write_whole;
 use compute::cpu::packed::{Format, widen};
 
-const INDEX: &str = "model.safetensors.index.json";
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
 /// The weights of a checkpoint folder: `model.safetensors`, or the shards that its index names. All as f32; or, with a
 /// format, the matrices packed in it and the rest as f32, frozen.
@@ -234,37 +234,49 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(names.iter().map(|name| folder.join(name)).collect())
 }
 
+/// The files that an index names, as far as they stand in the folder; none where there is no index.
+pub(crate) fn shards(folder: &Path) -> Vec<PathBuf> {
+    if !folder.join(INDEX).is_file() {
+        return Vec::new();
+    }
+    let is_shard = |path: &PathBuf| {
+        let is_file = path.extension().is_some_and(|extension| extension == "safetensors");
+        is_file && path.parent() == Some(folder) && path.file_name() != Some("model.safetensors".as_ref())
+    };
+    files(folder).unwrap_or_default().into_iter().filter(is_shard).collect()
+}
+
 /// Removes the index and the shards that it names from a folder whose weights have been written as one file: they would be loaded
 /// in its place. The index goes first, so that whatever stops this, the folder is whole.
 ///
 /// # Errors
 /// [`ErrorKind::File`] for a file that cannot be removed.
 pub fn remove_shards(folder: &Path) -> Result<()> {
-    let index = folder.join(INDEX);
+    let (index, shards) = (folder.join(INDEX), shards(folder));
     if !index.is_file() {
         return Ok(());
     }
-    let shards = files(folder).unwrap_or_default().into_iter().filter(|path| {
-        let is_shard = path.extension().is_some_and(|extension| extension == "safetensors");
-        is_shard && path.parent() == Some(folder) && path.file_name() != Some("model.safetensors".as_ref())
-    });
     for path in std::iter::once(index).chain(shards) {
         std::fs::remove_file(&path).map_err(|error| Error::file(&path, error))?;
     }
     Ok(())
 }
 
-/// Writes `model.safetensors` in a number format; an older file stays whole when writing fails.
+/// Writes a file in a number format; an older file stays whole when writing fails.
 ///
 /// # Errors
 /// [`ErrorKind::File`] when it cannot be written.
 pub fn save(path: &Path, weights: &Weights, dtype: DType) -> Result<()> {
+    write_whole(path, &serialized(weights, dtype, path)?)
+}
+
+/// The bytes of a file in a number format; `path` is named in errors.
+pub(crate) fn serialized(weights: &Weights, dtype: DType, path: &Path) -> Result<Vec<u8>> {
     let mut tensors = Vec::with_capacity(weights.len());
     for (name, var) in weights {
         tensors.push((name.clone(), var.as_tensor().to_dtype(dtype)?.to_device(&Device::Cpu)?));
     }
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    let bytes = safetensors::serialize(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)), Some(metadata))
-        .map_err(|error| Error::new(ErrorKind::Model, format!("`{}`: {error}", path.display())).in_file(path).because(error))?;
-    write_whole(path, &bytes)
+    safetensors::serialize(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)), Some(metadata))
+        .map_err(|error| Error::new(ErrorKind::Model, format!("`{}`: {error}", path.display())).in_file(path).because(error))
 }

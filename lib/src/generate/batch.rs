@@ -144,9 +144,14 @@ pub fn generate_texts(
     tokenizer: &Tokenizer,
     config: &GenerationConfig,
 ) -> Result<Vec<String>> {
-    let config = config.clone().with_end_ids(model, tokenizer)?;
     let ids = prompts.iter().map(|prompt| tokenizer.encode_prompt(prompt.as_ref())).collect::<Result<Vec<_>>>()?;
-    let texts = model.pool().run(|| write(model, &ids, &config, Some(tokenizer), false, |_, _| Ok(())))?;
+    continue_texts(&ids, model, tokenizer, config)
+}
+
+/// [`generate_texts`] of prompts that are ids already.
+pub(crate) fn continue_texts(ids: &[Vec<u32>], model: &CausalLm, tokenizer: &Tokenizer, config: &GenerationConfig) -> Result<Vec<String>> {
+    let config = config.clone().with_end_ids(model, tokenizer)?;
+    let texts = model.pool().run(|| write(model, ids, &config, Some(tokenizer), false, |_, _| Ok(())))?;
     texts.iter().map(|generation| tokenizer.decode(&generation.ids)).collect()
 }
 

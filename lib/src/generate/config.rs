@@ -126,22 +126,93 @@ pub(crate) fn end_ids(model: &CausalLm, tokenizer: &Tokenizer) -> Result<Vec<u32
     let mut ids = model.config().eos_token_ids();
     ids.push(tokenizer.eos_id());
     for folder in [model.folder(), Some(tokenizer.folder())].into_iter().flatten() {
-        ids.extend(configured_end_ids(&folder.join("generation_config.json"))?);
+        let path = folder.join(FILE);
+        ids.extend(self::ids(&path, &read(&path)?)?);
     }
     ids.sort_unstable();
     ids.dedup();
     Ok(ids)
 }
 
-/// `eos_token_id` of a `generation_config.json`, one id or a list; none where there is no such file.
-fn configured_end_ids(path: &Path) -> Result<Vec<u32>> {
-    const AGAIN: &str = "fetch the checkpoint again";
-    let wrong = |what: String| Error::new(ErrorKind::Model, format!("`{}` {what}", path.display())).hint(AGAIN).in_file(path);
+impl CausalLm {
+    /// How the model's checkpoint asks to be continued: its `generation_config.json`, the defaults where it says nothing or there is
+    /// none. As in transformers, what concerns drawing counts with `do_sample` alone.
+    ///
+    /// ```
+    /// use finetuning::*;
+    ///
+    /// let model = AutoModelForCausalLM::from_pretrained("builtin:base")?;
+    /// let config = GenerationConfig { max_new_tokens: 8, ..model.generation_config()? };
+    /// # assert!(!config.do_sample);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] for a file that is damaged, and for values that cannot work, by the field's name.
+    pub fn generation_config(&self) -> Result<GenerationConfig> {
+        let Some(path) = self.folder().map(|folder| folder.join(FILE)) else { return Ok(GenerationConfig::default()) };
+        let (value, mut config) = (read(&path)?, GenerationConfig::default());
+        let wrong = |field: &str, what: &str| Err(damaged(&path, format!("has {} as `{field}`; it must be {what}", value[field])));
+        for (field, place) in [
+            ("max_new_tokens", &mut config.max_new_tokens),
+            ("min_new_tokens", &mut config.min_new_tokens),
+            ("top_k", &mut config.top_k),
+            ("no_repeat_ngram_size", &mut config.no_repeat_ngram_size),
+            ("num_beams", &mut config.num_beams),
+            ("num_return_sequences", &mut config.num_return_sequences),
+        ] {
+            match value[field].as_u64() {
+                Some(number) => *place = number as usize,
+                None if value[field].is_null() => {}
+                None => return wrong(field, "a whole number"),
+            }
+        }
+        for (field, place) in [
+            ("temperature", &mut config.temperature),
+            ("top_p", &mut config.top_p),
+            ("min_p", &mut config.min_p),
+            ("repetition_penalty", &mut config.repetition_penalty),
+            ("length_penalty", &mut config.length_penalty),
+        ] {
+            match value[field].as_f64() {
+                Some(number) => *place = number,
+                None if value[field].is_null() => {}
+                None => return wrong(field, "a number"),
+            }
+        }
+        config.do_sample = value["do_sample"] == true;
+        // `never` is a third way of beams, which ends no earlier than false.
+        config.early_stopping = value["early_stopping"] == true;
+        if !config.do_sample {
+            let GenerationConfig { temperature, top_k, top_p, min_p, .. } = GenerationConfig::default();
+            config = GenerationConfig { temperature, top_k, top_p, min_p, ..config };
+        }
+        config.eos_token_id = ids(&path, &value)?;
+        match config.invalid() {
+            Some((_, message)) => Err(damaged(&path, format!("cannot be obeyed: {message}"))),
+            None => Ok(config),
+        }
+    }
+}
+
+const FILE: &str = "generation_config.json";
+const AGAIN: &str = "fetch the checkpoint again";
+
+fn damaged(path: &Path, what: String) -> Error {
+    Error::new(ErrorKind::Model, format!("`{}` {what}", path.display())).hint(AGAIN).in_file(path)
+}
+
+/// A `generation_config.json`; null where there is none.
+fn read(path: &Path) -> Result<Value> {
     let value: Option<Value> = json::read_if_there(path, limits::CONFIGURATION, ErrorKind::Model, AGAIN)?;
-    let value = value.unwrap_or_default();
+    Ok(value.unwrap_or_default())
+}
+
+/// Its `eos_token_id`, one id or a list.
+fn ids(path: &Path, value: &Value) -> Result<Vec<u32>> {
     let id = |value: &Value| {
         let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
-        id.ok_or_else(|| wrong(format!("has {value} as `eos_token_id`; it must be an id or a list of ids")))
+        id.ok_or_else(|| damaged(path, format!("has {value} as `eos_token_id`; it must be an id or a list of ids")))
     };
     match &value["eos_token_id"] {
         Value::Null => Ok(Vec::new()),

@@ -58,6 +58,11 @@ impl CausalLm {
         Self { name: Some(name.to_string()), ..self }
     }
 
+    /// The same model, which has its tokenizer files in `folder`.
+    pub(crate) fn within(self, folder: &Path) -> Self {
+        Self { folder: Some(folder.to_path_buf()), ..self }
+    }
+
     /// A model of the same shape, name and folder from other weights.
     pub(crate) fn assembled(&self, weights: Weights, packed: Packed, lora: Option<LoraConfig>) -> Self {
         let decoder = assemble(&self.config, weights, packed, lora.as_ref().map_or(0.0, LoraConfig::scale));

@@ -103,7 +103,7 @@ impl RopeScaling {
     }
 
     /// The stretched form of the frequency with this index.
-    fn apply(&self, index: usize, frequency: f64) -> f64 {
+    pub(crate) fn apply(&self, index: usize, frequency: f64) -> f64 {
         let (factor, low, high, original_positions) = match self {
             Self::Linear(factor) => return frequency / factor,
             Self::Long { factors, .. } => return frequency / factors[index],

@@ -6,11 +6,18 @@ use candle_core::DType;
 
 use crate::border::{file, limits};
 use crate::error::{Error, ErrorKind, Result};
-use crate::formats::{gguf, safetensors};
+use crate::formats::{gguf, safetensors, shards};
 use crate::lora::peft;
 use crate::models::causal::CausalLm;
 use crate::tokenizer::gguf::{Documents, documents};
 use crate::util::write::write_whole;
+
+/// What a checkpoint has beside its weights and their shape.
+const BESIDE: [&str; 5] =
+    ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "generation_config.json"];
+
+/// Bytes of a file of weights.
+const MAX_SHARD_SIZE: u64 = 50_000_000_000;
 
 impl CausalLm {
     /// Writes a checkpoint that transformers opens: `config.json`, `model.safetensors` (f32) and the tokenizer files. A model
@@ -30,10 +37,23 @@ impl CausalLm {
     /// # Errors
     /// As [`CausalLm::save_pretrained`].
     pub fn save_pretrained_as(&self, folder: impl AsRef<Path>, dtype: DType) -> Result<()> {
+        self.save_pretrained_in_shards(folder, dtype, MAX_SHARD_SIZE)
+    }
+
+    /// [`CausalLm::save_pretrained_as`] with weights in files of `max_shard_size` bytes at most, and their index, as transformers cuts
+    /// and names them: `model-00001-of-00003.safetensors`. Otherwise the bound is 50 GB, as in transformers 5.
+    ///
+    /// # Errors
+    /// As [`CausalLm::save_pretrained`]; 0 bytes are refused.
+    pub fn save_pretrained_in_shards(&self, folder: impl AsRef<Path>, dtype: DType, max_shard_size: u64) -> Result<()> {
         let folder = folder.as_ref();
+        if max_shard_size == 0 {
+            return Err(Error::new(ErrorKind::Model, "max_shard_size is 0; it must be at least 1 byte")
+                .hint("transformers' usual size is 50_000_000_000"));
+        }
         std::fs::create_dir_all(folder).map_err(|error| Error::file(folder, error))?;
         if let Some(source) = self.folder().filter(|source| *source != folder) {
-            for name in ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"] {
+            for name in BESIDE {
                 if let Some(bytes) = file::read_if_there(&source.join(name), limits::TOKENIZER)? {
                     write_whole(&folder.join(name), &bytes)?;
                 }
@@ -47,8 +67,7 @@ impl CausalLm {
         if self.lora().is_some() {
             return self.write_adapter(folder, dtype);
         }
-        safetensors::save(&folder.join("model.safetensors"), &self.full_weights()?, dtype)?;
-        safetensors::remove_shards(folder)?;
+        shards::save(folder, &self.full_weights()?, dtype, max_shard_size)?;
         let dtype = match dtype {
             DType::F16 => "float16",
             DType::BF16 => "bfloat16",

@@ -119,6 +119,14 @@ impl Tokenizer {
         Ok(messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n\n"))
     }
 
+    /// The ids of what [`Tokenizer::prompt`] gave: a chat template writes all that stands before a text itself, as in transformers.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub(crate) fn encode_asked(&self, prompt: &str) -> Result<Vec<u32>> {
+        if self.brings_chat_template() { self.encode(prompt) } else { self.encode_prompt(prompt) }
+    }
+
     /// Whether there is any template, also one that cannot be chosen or does not work.
     pub(crate) fn brings_chat_template(&self) -> bool {
         self.folder().join("chat_template.jinja").exists() || !self.configuration()["chat_template"].is_null()

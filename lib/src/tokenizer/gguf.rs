@@ -15,14 +15,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::tokenizer::text::Tokenizer;
 
 /// Types of tokens.
-const UNKNOWN: i64 = 2;
-const CONTROL: i64 = 3;
-const USER_DEFINED: i64 = 4;
-const NORMAL: i64 = 1;
+pub(crate) const NORMAL: i64 = 1;
+pub(crate) const UNKNOWN: i64 = 2;
+pub(crate) const CONTROL: i64 = 3;
+pub(crate) const USER_DEFINED: i64 = 4;
+pub(crate) const UNUSED: i64 = 5;
+pub(crate) const BYTE: i64 = 6;
 
 /// How texts are cut before merges, by llama.cpp's name of the tokenizer: a pattern, and whether digits stand alone before it.
 /// `None` is GPT-2's own pattern.
-const CUTS: [(&str, Option<&str>, bool); 11] = [
+pub(crate) const CUTS: [(&str, Option<&str>, bool); 11] = [
     ("default", None, false),
     ("gpt-2", None, false),
     ("mpt", None, false),
@@ -71,8 +73,12 @@ pub fn documents(path: &Path) -> Result<Documents> {
             .hint("put the model's tokenizer.json and tokenizer_config.json beside the file")
     };
     let (content, _) = open(path, ErrorKind::Tokenizer)?;
-    let metadata = Metadata(&content.metadata);
-    metadata.documents().map_err(refuse)
+    documents_of(&content.metadata).map_err(refuse)
+}
+
+/// The same of metadata; `Err` says what is not known.
+pub(crate) fn documents_of(metadata: &HashMap<String, Stored>) -> std::result::Result<Documents, String> {
+    Metadata(metadata).documents()
 }
 
 struct Metadata<'a>(&'a HashMap<String, Stored>);
@@ -113,7 +119,9 @@ impl Metadata<'_> {
         let vocabulary: Map<String, Value> = tokens.iter().enumerate().map(|(id, token)| (token.to_string(), id.into())).collect();
         let named =
             |name: &str| self.get(&format!("ggml.{name}_token_id")).and_then(|id| id.to_u32().ok()).and_then(|id| tokens.get(id as usize));
-        let begins = self.flag("ggml.add_bos_token").unwrap_or(kind == "llama");
+        // Where the file does not say it, llama.cpp begins texts of these kinds.
+        let usual = kind == "llama" || self.text("ggml.pre").is_some_and(|name| name.starts_with("llama"));
+        let begins = self.flag("ggml.add_bos_token").unwrap_or(usual);
         let mut tokenizer = match kind {
             "gpt2" => self.byte_level(vocabulary)?,
             "llama" => self.sentencepiece(vocabulary, &tokens, &types, named("unknown").copied())?,

@@ -194,6 +194,22 @@ impl Tokenizer {
         self.encode(text)?.iter().map(|&id| self.decode(&[id])).collect()
     }
 
+    /// All tokens with their ids, the added ones included.
+    pub(crate) fn vocabulary(&self) -> impl Iterator<Item = (String, u32)> {
+        self.inner.get_vocab(true).into_iter()
+    }
+
+    /// The id of a token, by its text in the vocabulary.
+    pub(crate) fn id_of(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// `tokenizer.json` without what stands around a text.
+    pub(crate) fn document(&self) -> Result<Value> {
+        let text = self.inner.to_string(false).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("the tokenizer: {error}")))?;
+        serde_json::from_str(&text).map_err(|error| Error::new(ErrorKind::Tokenizer, format!("the tokenizer: {error}")).because(error))
+    }
+
     /// Number of different tokens, the added ones included.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)

@@ -5,11 +5,13 @@
 use candle_core::quantized::gguf_file::{Content, Value as Stored};
 use serde_json::{Value, json};
 
+use crate::border;
+use crate::formats::gguf::ends::{end_ids, integer};
 use crate::models::config::Config;
 use crate::util::names::quoted;
 
 /// `general.architecture`; `model_type` and class of transformers. Mistral's files say `llama`.
-const FAMILIES: [(&str, &str, &str); 9] = [
+pub(crate) const FAMILIES: [(&str, &str, &str); 9] = [
     ("llama", "llama", "LlamaForCausalLM"),
     ("qwen2", "qwen2", "Qwen2ForCausalLM"),
     ("qwen3", "qwen3", "Qwen3ForCausalLM"),
@@ -20,6 +22,9 @@ const FAMILIES: [(&str, &str, &str); 9] = [
     ("phi3", "phi3", "Phi3ForCausalLM"),
     ("gptneox", "gpt_neox", "GPTNeoXForCausalLM"),
 ];
+
+/// The entry of this crate's own with `rope_scaling` as a `config.json` has it, beside factors that are rounded.
+pub(crate) const ROPE: &str = "finetuning.rope_scaling";
 
 /// The shape that the metadata tell; `factors` are those of the rotary frequencies, where the file holds a tensor of them. `Err`
 /// says what is not known.
@@ -48,10 +53,13 @@ pub fn config(content: &Content, factors: Option<Vec<f32>>) -> Result<Config, St
         "max_position_embeddings": file.needed("context_length")?, "tie_word_embeddings": !has("output.weight"),
         "rope_theta": file.float("rope.freq_base").unwrap_or(if *family == "gemma3_text" { 1e6 } else { 1e4 }),
     });
-    for (name, key) in [("bos_token_id", "tokenizer.ggml.bos_token_id"), ("eos_token_id", "tokenizer.ggml.eos_token_id")] {
-        if let Some(id) = content.metadata.get(key).and_then(integer) {
-            config[name] = id.into();
-        }
+    if let Some(id) = content.metadata.get("tokenizer.ggml.bos_token_id").and_then(integer) {
+        config["bos_token_id"] = id.into();
+    }
+    match end_ids(&content.metadata).as_slice() {
+        [] => {}
+        [id] => config["eos_token_id"] = (*id).into(),
+        ids => config["eos_token_id"] = ids.into(),
     }
     // What is absent stays absent: the family's own default holds.
     let mut set = |name: &str, value: Value| {
@@ -62,6 +70,12 @@ pub fn config(content: &Content, factors: Option<Vec<f32>>) -> Result<Config, St
     set("rope_scaling", file.stretch(factors)?);
     let rms = file.float("attention.layer_norm_rms_epsilon").unwrap_or(1e-5);
     let turned = file.number("rope.dimension_count").map_or(1.0, |turned| turned as f64 / size.max(1) as f64);
+    if turned != 1.0 && !["gpt_neox", "phi", "phi3"].contains(family) {
+        return Err(format!(
+            "rope.dimension_count is {} of a head's {size} dimensions; in this family all of them turn",
+            turned * size as f64
+        ));
+    }
     match *family {
         "gpt_neox" => {
             set("layer_norm_eps", json!(file.float("attention.layer_norm_epsilon").unwrap_or(1e-5)));
@@ -135,6 +149,9 @@ impl Metadata<'_> {
 
     /// `rope_scaling`; null where positions are not stretched.
     fn stretch(&self, factors: Option<Vec<f32>>) -> Result<Value, String> {
+        if let Some(whole) = self.content.metadata.get(ROPE).and_then(|whole| whole.to_string().ok()) {
+            return border::json::value(whole.as_bytes()).map_err(|error| format!("{ROPE} is no JSON: {error}"));
+        }
         if let Some(factors) = factors {
             // Llama 3's factors hold at all positions, Phi-3's short ones up to the original positions.
             let positions = self.number("rope.scaling.original_context_length").filter(|_| self.architecture == "phi3");
@@ -157,8 +174,4 @@ impl Metadata<'_> {
             (Some(other), _) => Err(format!("its rotary positions are stretched by the method `{other}`; this crate knows `linear`")),
         }
     }
-}
-
-fn integer(value: &Stored) -> Option<u64> {
-    value.to_u64().ok().or_else(|| value.to_i64().ok().and_then(|number| u64::try_from(number).ok()))
 }

@@ -15,56 +15,11 @@ use crate::border::gguf::{first_line, open};
 use crate::border::guard::guarded;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::gguf::config;
+use crate::formats::gguf::layout::{FACTORS, is_distance, row_order, stored_name};
 use crate::models::config::Config;
 use crate::nn::parameter::Parameter;
 use crate::nn::weights::{Packed, Weights};
 use crate::util::names::quoted;
-
-/// Parts of names: transformers', llama.cpp's.
-const NAMES: [(&str, &str); 29] = [
-    ("model.layers.", "blk."),
-    ("model.embed_tokens.", "token_embd."),
-    ("model.norm.", "output_norm."),
-    ("lm_head.", "output."),
-    ("self_attn.q_proj.", "attn_q."),
-    ("self_attn.k_proj.", "attn_k."),
-    ("self_attn.v_proj.", "attn_v."),
-    ("self_attn.o_proj.", "attn_output."),
-    ("self_attn.q_norm.", "attn_q_norm."),
-    ("self_attn.k_norm.", "attn_k_norm."),
-    ("mlp.gate_proj.", "ffn_gate."),
-    ("mlp.up_proj.", "ffn_up."),
-    ("mlp.down_proj.", "ffn_down."),
-    // Phi and Phi-3.
-    ("self_attn.qkv_proj.", "attn_qkv."),
-    ("self_attn.dense.", "attn_output."),
-    ("mlp.gate_up_proj.", "ffn_up."),
-    ("mlp.fc1.", "ffn_up."),
-    ("mlp.fc2.", "ffn_down."),
-    ("model.final_layernorm.", "output_norm."),
-    // GPT-NeoX.
-    ("gpt_neox.layers.", "blk."),
-    ("gpt_neox.embed_in.", "token_embd."),
-    ("gpt_neox.final_layer_norm.", "output_norm."),
-    ("embed_out.", "output."),
-    ("attention.query_key_value.", "attn_qkv."),
-    ("attention.dense.", "attn_output."),
-    ("mlp.dense_h_to_4h.", "ffn_up."),
-    ("mlp.dense_4h_to_h.", "ffn_down."),
-    // The norms of all.
-    (".input_layernorm.", ".attn_norm."),
-    (".post_attention_layernorm.", ".ffn_norm."),
-];
-
-/// The same where each half of a block is normalised before and after: Gemma 2 and 3. They go first.
-const OUTER_NORMS: [(&str, &str); 3] = [
-    (".post_attention_layernorm.", ".post_attention_norm."),
-    (".pre_feedforward_layernorm.", ".ffn_norm."),
-    (".post_feedforward_layernorm.", ".post_ffw_norm."),
-];
-
-/// Tensors of factors of the rotary frequencies: Llama 3's, Phi-3's. The last is for texts beyond the positions that we compute.
-const FACTORS: [&str; 3] = ["rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"];
 
 /// The file that a name means: itself, the `chosen` one of its folder, or the only `.gguf` of a folder without a `config.json`.
 pub fn file(name: &str, folder: &Path, chosen: Option<&str>) -> Result<Option<PathBuf>> {
@@ -116,14 +71,17 @@ fn read_whole(path: &Path, device: &Device) -> Result<(Config, Weights, Packed)>
             continue;
         }
         let tensor = content.tensor(&mut reader, &stored, device).map_err(damaged)?;
-        let tensor = in_our_order(&config, &name, tensor, device)?;
+        // The rows as transformers has them.
+        let tensor = match row_order(&config, &name) {
+            Some(from) => reordered(&tensor, device, from)?,
+            None => tensor,
+        };
         if shape.len() == 2 {
             packed.push((name, Arc::new(tensor)));
         } else {
             let values = tensor.dequantize(device)?;
-            // The converter adds what the model adds: there Gemma's norms are factors, here distances from 1.
-            let is_distance = matches!(&config, Config::Llama(config) if config.is_gemma()) && name.ends_with("norm.weight");
-            let parameter = Parameter::new(Var::from_tensor(&if is_distance { (values - 1.0)? } else { values })?);
+            let values = if is_distance(&config, &name) { (values - 1.0)? } else { values };
+            let parameter = Parameter::new(Var::from_tensor(&values)?);
             parameter.set_frozen(true);
             weights.push((name, parameter));
         }
@@ -137,38 +95,6 @@ fn read_whole(path: &Path, device: &Device) -> Result<(Config, Weights, Packed)>
         true => Ok((config, weights, packed)),
         false => Err(refuse(format!("tensors and metadata disagree:\n  {}", wrong.join("\n  ")))
             .hint("fetch the file again, or use this model's safetensors")),
-    }
-}
-
-fn stored_name(config: &Config, name: &str) -> String {
-    let has_outer_norms = matches!(config, Config::Llama(config) if config.has_outer_norms());
-    let names = OUTER_NORMS.iter().filter(|_| has_outer_norms).chain(&NAMES);
-    names.fold(name.to_string(), |name, (ours, theirs)| name.replace(ours, theirs))
-}
-
-/// The rows as transformers has them.
-fn in_our_order(config: &Config, name: &str, tensor: QTensor, device: &Device) -> Result<QTensor> {
-    match config {
-        // A head's rotated dimensions stand pair by pair there, half by half here.
-        Config::Llama(config) if config.model_type == "llama" => {
-            if !["q_proj", "k_proj"].iter().any(|part| name.contains(part)) {
-                return Ok(tensor);
-            }
-            let size = config.head_size();
-            reordered(&tensor, device, |row| {
-                let (head, half, pair) = (row / size, row % size / (size / 2), row % (size / 2));
-                head * size + 2 * pair + half
-            })
-        }
-        // Queries of all heads, then keys, then values there; query, key and value of each head here.
-        Config::Neox(config) if name.contains("query_key_value") => {
-            let size = config.head_size();
-            reordered(&tensor, device, |row| {
-                let (head, part, place) = (row / (3 * size), row / size % 3, row % size);
-                part * config.hidden_size + head * size + place
-            })
-        }
-        _ => Ok(tensor),
     }
 }
 

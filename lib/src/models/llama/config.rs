@@ -276,7 +276,7 @@ impl LlamaConfig {
         (Rotary::new(dimensions, self.rope_theta, self.stretch.as_ref()), local)
     }
 
-    fn rotary_dimensions(&self) -> usize {
+    pub(crate) fn rotary_dimensions(&self) -> usize {
         self.rotary_part.map_or(self.head_size(), |part| (self.head_size() as f64 * part) as usize)
     }
 

@@ -124,7 +124,10 @@ impl Ask {
 fn generation(fields: &Fields, endpoint: Endpoint, served: &ServedModel, limit: usize) -> Result<GenerationConfig, Refusal> {
     let most = fields.integer("max_completion_tokens", 1, u64::MAX)?.or(fields.integer("max_tokens", 1, u64::MAX)?);
     let usual = if endpoint == Endpoint::Chat { limit } else { COMPLETION_TOKENS };
-    let temperature = fields.number("temperature", 0.0, 2.0)?.unwrap_or(1.0);
+    // What the request leaves open the checkpoint's own settings say, as in vLLM; without them OpenAI's defaults hold.
+    let own = served.model.generation_config().map_err(|error| Refusal::fault(&error))?;
+    let own = if own.do_sample { own } else { GenerationConfig { top_k: 0, ..own } };
+    let temperature = fields.number("temperature", 0.0, 2.0)?.unwrap_or(own.temperature);
     let max_new_tokens = most.map_or(usual, |most| usize::try_from(most).unwrap_or(usize::MAX)).min(limit);
     let do_sample = temperature > 0.0;
     let (top_k, top_p) = (fields.integer("top_k", 0, u64::from(u32::MAX))?, fields.number("top_p", 0.0, 1.0)?);
@@ -138,11 +141,11 @@ fn generation(fields: &Fields, endpoint: Endpoint, served: &ServedModel, limit: 
         min_new_tokens: fields.integer("min_tokens", 0, max_new_tokens as u64)?.unwrap_or(0) as usize,
         do_sample,
         temperature: if do_sample { temperature } else { 1.0 },
-        top_k: top_k.filter(|_| do_sample).unwrap_or(0) as usize,
-        top_p: top_p.filter(|_| do_sample).unwrap_or(1.0),
-        min_p: min_p.filter(|_| do_sample).unwrap_or(0.0),
-        repetition_penalty: fields.number("repetition_penalty", 0.01, 100.0)?.unwrap_or(1.0),
-        no_repeat_ngram_size: fields.integer("no_repeat_ngram_size", 0, 1 << 20)?.unwrap_or(0) as usize,
+        top_k: if do_sample { top_k.map_or(own.top_k, |top_k| top_k as usize) } else { 0 },
+        top_p: if do_sample { top_p.unwrap_or(own.top_p) } else { 1.0 },
+        min_p: if do_sample { min_p.unwrap_or(own.min_p) } else { 0.0 },
+        repetition_penalty: fields.number("repetition_penalty", 0.01, 100.0)?.unwrap_or(own.repetition_penalty),
+        no_repeat_ngram_size: fields.integer("no_repeat_ngram_size", 0, 1 << 20)?.map_or(own.no_repeat_ngram_size, |size| size as usize),
         eos_token_id,
         seed: fields.integer("seed", 0, u64::MAX)?.unwrap_or_else(any_seed),
         ..Default::default()
@@ -183,7 +186,7 @@ fn conversation(fields: &Fields, served: &ServedModel) -> Result<Vec<u32>, Refus
         let text = error.to_string().replace(&tokenizer.folder().display().to_string(), &served.name);
         Refusal::field("messages", format!("cannot be put into the model's format: {text}"))
     })?;
-    tokenizer.encode_prompt(&text).map_err(|error| Refusal::of(&error, "messages"))
+    tokenizer.encode_asked(&text).map_err(|error| Refusal::of(&error, "messages"))
 }
 
 fn message(index: usize, value: &Value) -> Result<Message, Refusal> {
