@@ -89,7 +89,7 @@ impl CausalLm {
             );
         }
         let mut scores = Vec::with_capacity(sequences.len());
-        let unpadded = |ids: &&'_ [u32]| self.labels().map_or(ids.len(), |labels| labels.unpadded(ids).len());
+        let unpadded = |ids: &&[u32]| self.labels().map_or(ids.len(), |labels| labels.unpadded(ids).len());
         let sequences: Vec<&[u32]> = sequences.iter().map(|ids| &ids[..unpadded(ids)]).collect();
         let mut rest = sequences.as_slice();
         while !rest.is_empty() {

@@ -67,7 +67,11 @@ impl CausalLm {
             _ => "float32",
         };
         let config = self.config().to_value(dtype);
-        let json = format!("{:#}\n", self.labels().map_or_else(|| config.clone(), |labels| labels.to_value(config.clone())));
+        let config = match self.labels() {
+            Some(labels) => labels.to_value(config),
+            None => config,
+        };
+        let json = format!("{config:#}\n");
         write_whole(&folder.join("config.json"), json.as_bytes())?;
         peft::remove_adapter(folder)
     }

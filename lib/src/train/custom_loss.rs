@@ -164,7 +164,9 @@ impl Trial {
     /// The losses of these logits, and the gradient of their sum where it is asked for.
     fn losses(&self, function: &Function, logits: &[f32], gradient: bool) -> Result<(Vec<f32>, Vec<f32>)> {
         let logits = Var::from_slice(logits, (ROWS, self.vocabulary), &self.device)?;
-        let losses = each(function, logits.as_tensor(), &Tensor::from_slice(&self.labels, ROWS, &self.device)?)?;
+        let losses = each(function, logits.as_tensor(), &Tensor::from_slice(&self.labels, ROWS, &self.device)?);
+        let losses =
+            losses.map_err(|error| Error::from(error).hint("give one loss for each label, by operations of candle on the logits"))?;
         let values = losses.to_vec1::<f32>()?;
         if let Some(row) = values.iter().position(|loss| !loss.is_finite()) {
             let message = format!("the loss of random logits is {} in row {row}", values[row]);
@@ -216,8 +218,8 @@ fn tried(function: &Function, vocabulary: usize, device: &Device) -> Result<f64>
     let noise = losses.iter().fold(0f32, |most, loss| most.max(loss.abs())) * f32::EPSILON / STEP;
     let differs = |grad: f64, difference: f64| {
         let allowed = 1e-2 * grad.abs().max(difference.abs()) + 2e-3 * largest + 4.0 * f64::from(noise);
-        // A gradient that is no number is wrong as well.
-        !((grad - difference).abs() <= allowed)
+        let off = (grad - difference).abs();
+        off > allowed || off.is_nan()
     };
     let wrong: Vec<_> = compared.iter().filter(|(_, _, grad, difference)| differs(*grad, *difference)).collect();
     if largest == 0.0 {

@@ -183,7 +183,7 @@ fn metrics(baseline: f64, [good, bad]: &[Vec<(f64, f64)>; 2]) -> Metrics {
     };
     mean("chosen", good);
     mean("rejected", bad);
-    if let (Some(good), Some(bad)) = (metrics.get("rewards/chosen"), metrics.get("rewards/rejected")) {
+    if let (Some(good), Some(bad)) = (metrics.get("rewards/chosen").copied(), metrics.get("rewards/rejected").copied()) {
         metrics.insert("rewards/margins".into(), good - bad);
     }
     metrics

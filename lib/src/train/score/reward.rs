@@ -172,7 +172,7 @@ impl RewardTrainer {
                 .hint("load rows with prompt, chosen and rejected, call `tokenize_preferences`, or set eval_steps: 0"));
         }
         let made = |name: &str, pairs: Vec<PreferencePair>| -> Result<Vec<ScoredPair>> {
-            let rows = |(index, pair): (usize, &PreferencePair)| {
+            let rows = |(index, pair): (usize, &PreferencePair)| -> Result<ScoredPair> {
                 let [chosen, rejected] = [&pair.chosen, &pair.rejected].map(|answer| {
                     let ids = [pair.prompt.as_slice(), answer].concat();
                     sequence::check(&format!("{name} {index}"), &ids, model).map(|()| sequence::scored(&ids, 0, model))
