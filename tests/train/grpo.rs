@@ -78,7 +78,7 @@ fn a_reward_is_learnt() {
     let mut trainer = GrpoTrainer::new(&model, &words(), even, config(own), &prompts(8, 1), &prompts(8, 1)).unwrap();
     let before = trainer.evaluate().unwrap();
     let output = trainer.train().unwrap();
-    assert_eq!(output.warnings, [], "a loss around 0 is no sign of anything");
+    assert!(output.warnings.is_empty(), "a loss around 0 is no sign of anything: {output}");
     let after = trainer.evaluate().unwrap();
     assert!(after.metrics["reward"] > before.metrics["reward"] + 0.2, "{before:?} {after:?}");
     assert_eq!(after.loss, -after.metrics["reward"]);

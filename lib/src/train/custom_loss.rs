@@ -238,5 +238,5 @@ fn tried(function: &Function, vocabulary: usize, device: &Device) -> Result<f64>
         ))
     });
     Err(Error::new(ErrorKind::Training, format!("the gradient of the loss is wrong: {}", told.collect::<Vec<_>>().join("; ")))
-        .hint("an operation on the way has no gradient, such as detach, argmax, round or softmax_last_dim, or another one than its own: use others"))
+        .hint("an operation on the way has no gradient, such as detach, argmax, round or a fused softmax, or another one than its own: use others"))
 }

@@ -3,11 +3,11 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`pair`] | two answers to a prompt, as ids |
-//! | [`score`] | rows → sums of log probabilities |
+//! | `score` | rows → sums of log probabilities |
 //! | [`loss`], [`objective`], [`trainer`] | DPO and its losses: the answers of a pair beside a reference |
 //! | [`orpo`], [`orpo_trainer`] | ORPO: the answers of a pair, without a reference |
 //! | [`unpaired`], [`kto`], [`kto_trainer`] | KTO: single answers, good or bad, beside a reference |
-//! | [`check`] | what cannot work |
+//! | `check` | what cannot work |
 //!
 //! A trainer is [`crate::train::trainer`] with an objective of these, under the names of TRL.
 //!

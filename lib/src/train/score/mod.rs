@@ -3,7 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`labelled`] | a text and its label, as ids |
-//! | [`sequence`] | ids → a row whose last token is scored |
+//! | `sequence` | ids → a row whose last token is scored |
 //! | [`classification`] | which of some labels a text has |
 //! | [`reward`] | how good an answer is, learnt of pairs |
 //!
