@@ -44,7 +44,7 @@
 //! | [`formats`] | safetensors, GGUF ↔ weights | |
 //! | [`mod@generate`] | a prompt → text | |
 //! | [`lora`] | a model → a model with an adapter | |
-//! | [`train`] | rows → a trained model: [`Trainer`], [`DpoTrainer`] | |
+//! | [`train`] | rows → a trained model: [`Trainer`], [`DpoTrainer`], [`OrpoTrainer`], [`KtoTrainer`], [`GrpoTrainer`], [`RewardTrainer`], [`ClassificationTrainer`] | |
 //! | [`evaluate`] | a model and rows → scores | |
 //! | `hosted` | a question → the answer of an HTTP service | `hosted` |
 //! | `plot` | reports of a run → charts to explore | `plot` |
@@ -215,6 +215,8 @@ pub use hub::push::{PushOptions, upload_folder};
 #[doc(no_inline)]
 pub use models::causal::CausalLm;
 #[doc(no_inline)]
+pub use models::classifier::SequenceClassifier;
+#[doc(no_inline)]
 pub use models::config::{Config, LlamaConfig, NeoxConfig, PhiConfig};
 #[doc(no_inline)]
 pub use nn::device::best_device;
@@ -236,7 +238,7 @@ pub use plot::chart::{Chart, plot_loss};
 #[cfg(feature = "data-frames")]
 pub use polars;
 #[doc(no_inline)]
-pub use pretrained::auto::{AutoModelForCausalLM, AutoTokenizer};
+pub use pretrained::auto::{AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer};
 #[doc(no_inline)]
 pub use pretrained::available::available;
 #[doc(no_inline)]
@@ -293,11 +295,19 @@ pub use train::callback::trainer_callback::{CallbackContext, Control, TrainerCal
 #[doc(no_inline)]
 pub use train::checkpoint::state::TrainerState;
 #[doc(no_inline)]
+pub use train::custom_loss::CustomLoss;
+#[doc(no_inline)]
 pub use train::evaluation::evaluate_loss;
 #[doc(no_inline)]
 pub use train::forecast::plan::{Plan, plan};
 #[doc(no_inline)]
 pub use train::forecast::rate::{LearningRateFinder, LearningRates, find_learning_rate};
+#[doc(no_inline)]
+pub use train::grpo::rollouts::{GrpoLoss, Rollouts, ScaleRewards};
+#[doc(no_inline)]
+pub use train::grpo::trainer::{GrpoConfig, GrpoTrainer};
+#[doc(no_inline)]
+pub use train::held_out::EvalContext;
 #[doc(no_inline)]
 pub use train::log::curve::LossCurve;
 #[doc(no_inline)]
@@ -305,11 +315,27 @@ pub use train::log::meter::{TrainOutput, training_flops};
 #[doc(no_inline)]
 pub use train::log::tensorboard::TensorBoard;
 #[doc(no_inline)]
+pub use train::preference::kto::KtoLoss;
+#[doc(no_inline)]
+pub use train::preference::kto_trainer::{KtoConfig, KtoTrainer};
+#[doc(no_inline)]
+pub use train::preference::loss::DpoLoss;
+#[doc(no_inline)]
+pub use train::preference::orpo_trainer::{OrpoConfig, OrpoTrainer};
+#[doc(no_inline)]
 pub use train::preference::pair::{PreferencePair, tokenize_preference, tokenize_preferences};
 #[doc(no_inline)]
 pub use train::preference::trainer::{DpoConfig, DpoReport, DpoTrainer, Preferences};
 #[doc(no_inline)]
-pub use train::report::{EvalReport, StepReport};
+pub use train::preference::unpaired::{UnpairedPreference, tokenize_unpaired};
+#[doc(no_inline)]
+pub use train::report::{EvalReport, Metrics, StepReport};
+#[doc(no_inline)]
+pub use train::score::classification::ClassificationTrainer;
+#[doc(no_inline)]
+pub use train::score::labelled::{LabelledText, tokenize_labelled};
+#[doc(no_inline)]
+pub use train::score::reward::{RewardConfig, RewardTrainer};
 #[doc(no_inline)]
 pub use train::trainer::Trainer;
 #[doc(no_inline)]

@@ -6,7 +6,7 @@ use finetuning::*;
 use crate::support::{fixture, fresh_folder, ids, json, numbers, refused, values};
 
 /// A tokenizer with a word for each id of the tiny models: `w0` to `w95`.
-fn words() -> Tokenizer {
+pub fn words() -> Tokenizer {
     let vocabulary: serde_json::Map<String, serde_json::Value> = (0..96).map(|id| (format!("w{id}"), id.into())).collect();
     let tokenizer = serde_json::json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null, "post_processor": null, "decoder": null,

@@ -1,6 +1,6 @@
 //! Training arguments against transformers: names and defaults, what each changes in four steps, all schedules, the file.
 
-use finetuning::train::batch::Batch;
+use finetuning::train::batch::{Batch, TokenWeights};
 use finetuning::*;
 use serde_json::{Value, json};
 
@@ -227,7 +227,7 @@ fn packing_changes_no_loss() {
     assert_ne!(run(json!({ "neftune_noise_alpha": 5 })), run(json!({ "neftune_noise_alpha": 5, "packing": true })));
     let data = tiny_rows(60);
     let config = NeoxConfig::new(96, 32, 2, 4).into();
-    let pieces = |tokens| Batch::group(data.rows().iter().map(|row| (row, 1.0)), false, &config, tokens).unwrap().len();
+    let pieces = |tokens| Batch::group(data.rows().iter().map(|row| (row, TokenWeights::even(false))), &config, tokens).unwrap().len();
     assert!(pieces(512) < pieces(64), "longer pieces are fewer passes");
     let means = TrainingArguments { packing: true, accumulation: Accumulation::Means, ..Default::default() };
     assert!(means.validate().unwrap_err().to_string().contains("packing is true with accumulation Means"));

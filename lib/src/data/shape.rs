@@ -202,7 +202,9 @@ impl Shape {
     /// What to do with a column that would be left out.
     fn advice(self, name: &str) -> &'static str {
         match (self, name) {
-            (_, "label") => "the rows are good and bad answers: keep the good ones with `filter`",
+            (_, "label") => {
+                "the rows are good and bad answers: give them to a KtoTrainer with `tokenize_unpaired`, or keep the good ones with `filter`"
+            }
             (_, "chat_template_kwargs") => "this crate does not hand them to the template",
             (Self::Messages | Self::Conversations, "system_prompt") => "rename it to `system`",
             (Self::Preference, "system" | "system_prompt") => "make it the first of the messages in `prompt`",

@@ -72,6 +72,7 @@ impl CausalLm {
     /// [`ErrorKind::Model`] for a model that has an adapter, settings that cannot work, and target modules that it does not have.
     pub fn with_lora(&self, config: &LoraConfig) -> Result<Self> {
         config.check()?;
+        self.check_writes()?;
         if self.lora().is_some() {
             return Err(Error::new(ErrorKind::Model, "the model already has an adapter")
                 .hint("call merge_adapter() first, or with_lora() on the model below"));

@@ -2,17 +2,24 @@
 
 use crate::models::config::Config;
 use crate::models::decoder::Decoder;
+use crate::models::labels::SCORE;
 use crate::nn::linear::Weight;
+use crate::nn::lm_head::LmHead;
 use crate::nn::lora::{Adapter, module_name, tensor_name};
 use crate::nn::weights::{Packed, Weights};
 
-/// A model of these weights. Packed matrices stand in place of parameters, and a layer with parameters of an adapter gets it,
+/// A model of these weights, with scores in place of the output projection where they are among them. Packed matrices stand in place of parameters, and a layer with parameters of an adapter gets it,
 /// times `scale`.
 pub(crate) fn assemble(config: &Config, weights: Weights, packed: Packed, scale: f64) -> Decoder {
     let mut named = weights.clone();
     if let Some((_, first)) = weights.first() {
         // Holds the place until the layers are there.
         named.extend(packed.iter().map(|(name, _)| (name.clone(), first.clone())));
+        if weights.iter().any(|(name, _)| name == SCORE) {
+            let there = |name: &str| weights.iter().any(|(own, _)| own == name);
+            let head = config.parameter_shapes().into_iter().filter(|(name, _)| !there(name));
+            named.extend(head.map(|(name, _)| (name, first.clone())));
+        }
     }
     let names: Vec<String> = named.iter().map(|(name, _)| name.clone()).collect();
     let mut decoder = config.family().decoder(named);
@@ -35,6 +42,9 @@ pub(crate) fn assemble(config: &Config, weights: Weights, packed: Packed, scale:
     }
     if let Some(weight) = matrix(config.head_name()) {
         decoder.head.weight = weight;
+    }
+    if let Some(score) = parameter(SCORE) {
+        decoder.head = LmHead::new(Weight::Full(score), None, None);
     }
     decoder.weights = weights;
     decoder.packed = packed;

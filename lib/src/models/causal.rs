@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::models::assemble::assemble;
 use crate::models::config::Config;
 use crate::models::decoder::{Cache, Decoder, TrainBatch};
+use crate::models::labels::Labels;
 use crate::nn::backend::Backend;
 use crate::nn::check;
 use crate::nn::lora::LoraConfig;
@@ -34,6 +35,8 @@ pub struct CausalLm {
     /// What it was loaded by.
     name: Option<String>,
     lora: Option<Arc<LoraConfig>>,
+    /// What its scores are called, where it scores sequences and writes no text.
+    labels: Option<Arc<Labels>>,
     backend: Backend,
     pool: Arc<Pool>,
 }
@@ -48,9 +51,45 @@ impl CausalLm {
             folder,
             name: None,
             lora: None,
+            labels: None,
             backend: check::backend_of(device),
             pool: Arc::new(Pool::new(IDLE_POOLS)),
         }
+    }
+
+    /// A model of these weights, which have the names and shapes of [`Labels::shapes`].
+    pub(crate) fn scoring(config: Config, labels: Labels, weights: Weights, device: &Device, folder: Option<PathBuf>) -> Self {
+        Self { labels: Some(Arc::new(labels)), ..Self::new(config, weights, Packed::new(), device, folder) }
+    }
+
+    /// A model of other weights in the same layers, which have the names and shapes of [`Labels::shapes`]: a row of scores in place
+    /// of the output projection.
+    pub(crate) fn with_labels(&self, labels: Labels, weights: Weights) -> Self {
+        Self { labels: Some(Arc::new(labels)), ..self.assembled(weights, Packed::new(), None) }
+    }
+
+    /// What its scores are called; none where it writes text.
+    pub(crate) fn labels(&self) -> Option<&Labels> {
+        self.labels.as_deref()
+    }
+
+    /// Names and shapes of all parameters but those of an adapter, in the order of transformers' `state_dict`.
+    pub(crate) fn parameter_shapes(&self) -> Vec<(String, Vec<usize>)> {
+        self.labels().map_or_else(|| self.config.parameter_shapes(), |labels| labels.shapes(&self.config))
+    }
+
+    /// Refuses a model that scores sequences where one that writes text is needed.
+    pub(crate) fn check_writes(&self) -> Result<()> {
+        let Some(labels) = self.labels() else { return Ok(()) };
+        Err(Error::new(ErrorKind::Model, format!("the model scores sequences by {} labels and writes no text", labels.names().len()))
+            .hint("load a language model with `AutoModelForCausalLM::from_pretrained`"))
+    }
+
+    /// Logits `(N,V)` of sequences that stand one after the other, dropout off; of a model with labels their scores `(N,labels)`.
+    pub(crate) fn logits_of(&self, ids: &[u32], lengths: &[usize]) -> Result<Tensor> {
+        self.check_ids(ids)?;
+        self.check_lengths(lengths.iter().copied())?;
+        Ok(self.pool.run(|| self.decoder.logits(self.backend, ids, lengths, false))?)
     }
 
     /// The same model, which knows what it was loaded by.
@@ -186,6 +225,7 @@ impl CausalLm {
     /// [`ErrorKind::Data`] for an id that is not below V, and for sequences that grow beyond the model's positions;
     /// [`ErrorKind::Model`] for fewer sequences than the cache has, or one without a new id.
     pub fn forward_cached_batch(&self, ids: &[&[u32]], cache: &mut Cache) -> Result<Tensor> {
+        self.check_writes()?;
         ids.iter().try_for_each(|ids| self.check_ids(ids))?;
         let seen = cache.lengths().iter().copied().chain(std::iter::repeat(0));
         self.check_lengths(ids.iter().zip(seen).map(|(ids, seen)| seen + ids.len()))?;
@@ -259,6 +299,11 @@ impl CausalLm {
     /// Names the random numbers of dropout and noise from here on.
     pub fn set_seed(&self, seed: u64) {
         self.decoder.seed.store(seed, Ordering::Relaxed);
+    }
+
+    /// What names them next.
+    pub(crate) fn seed(&self) -> u64 {
+        self.decoder.seed.load(Ordering::Relaxed)
     }
 
     /// Number of parameters, frozen and packed ones included.

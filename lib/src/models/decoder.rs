@@ -15,7 +15,7 @@ use crate::nn::attention::call::{attention, attention_cached};
 use crate::nn::attention::shape::{AttentionShape, Columns};
 use crate::nn::backend::Backend;
 use crate::nn::linear::{Embedding, Linear};
-use crate::nn::lm_head::{LmHead, at_leaf};
+use crate::nn::lm_head::{LmHead, LogitLoss, at_leaf};
 use crate::nn::norm::Norm;
 use crate::nn::parameter::pass_ids;
 use crate::nn::rotary::Rotary;
@@ -239,11 +239,33 @@ impl Decoder {
         self.head.losses(&pass, &self.hidden(&pass, ids, lengths, false)?, targets)
     }
 
+    /// `Σ weight · loss` of a loss of the caller's own.
+    ///
+    /// # Errors
+    /// For an id that is not below V, and what the loss says.
+    pub fn sum_of(&self, backend: Backend, ids: &[u32], lengths: &[usize], targets: Targets, loss: LogitLoss) -> Result<f64> {
+        let pass = Pass::new(backend);
+        self.head.sum_of(&pass, &self.hidden(&pass, ids, lengths, false)?, targets, loss)
+    }
+
     /// Adds the gradients of `Σ weight · loss` to all parameters that are not frozen; returns that loss.
     ///
     /// # Errors
     /// For an id that is not below V, and for a family whose layers have an operation without a backward pass.
     pub fn backward(&self, backend: Backend, batch: TrainBatch) -> Result<f64> {
+        self.backward_through(backend, batch, |end| self.head.backward(end, batch.targets, |store| self.collect(store)))
+    }
+
+    /// [`Decoder::backward`] with a loss of the caller's own, which is a function of logits.
+    ///
+    /// # Errors
+    /// As [`Decoder::backward`], and what the loss says.
+    pub fn backward_of(&self, backend: Backend, batch: TrainBatch, loss: LogitLoss) -> Result<f64> {
+        self.backward_through(backend, batch, |end| self.head.backward_of(end, batch.targets, loss, |store| self.collect(store)))
+    }
+
+    /// From the ids to the hidden rows, through `head`, which gives a loss and its gradient by these rows, and all the way back.
+    fn backward_through(&self, backend: Backend, batch: TrainBatch, head: impl FnOnce(Segment) -> Result<(f64, Tensor)>) -> Result<f64> {
         if !backend.is_fused() {
             self.pass_ids()?;
         }
@@ -270,7 +292,7 @@ impl Decoder {
             self.norm.forward(pass, &y)
         })?;
         drop(last);
-        let (loss, mut grad) = self.head.backward(end, batch.targets, |store| self.collect(store))?;
+        let (loss, mut grad) = head(end)?;
         while let Some(input) = inputs.pop() {
             let block = Segment::of(backend, &input, |pass, x| self.block(pass, inputs.len(), x, &lengths, Some(seed)))?;
             grad = at_leaf(block.back(&grad, |store| self.collect(store))?)?;

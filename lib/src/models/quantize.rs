@@ -76,7 +76,7 @@ impl CausalLm {
 
     fn check_plain(&self) -> Result<()> {
         match self.lora() {
-            None => Ok(()),
+            None => self.check_writes(),
             Some(_) => Err(Error::new(ErrorKind::Model, "the model has an adapter; quantized() and to_dtype() take a model without one")
                 .hint("call them first and with_lora() on their result, or merge_adapter() before quantized()")),
         }
@@ -87,7 +87,7 @@ impl CausalLm {
         let (parameters, packed): (HashMap<_, _>, HashMap<_, _>) =
             (self.weights().iter().cloned().collect(), self.packed().iter().cloned().collect());
         let mut weights = Vec::new();
-        for (name, _) in self.config().parameter_shapes() {
+        for (name, _) in self.parameter_shapes() {
             let parameter = match (parameters.get(&name), packed.get(&name)) {
                 (Some(parameter), _) => parameter.clone(),
                 (None, Some(packed)) => Parameter::new(Var::from_vec(dequantize(packed)?, packed.shape(), self.device())?),

@@ -5,7 +5,7 @@
 use std::sync::Mutex;
 
 use candle_core::backprop::GradStore;
-use candle_core::{D, Device, Result, Tensor};
+use candle_core::{D, Device, Result, Tensor, Var};
 
 use crate::nn::backend::Backend;
 use crate::nn::kernel_op;
@@ -13,6 +13,10 @@ use crate::nn::linear::{Linear, Weight};
 use crate::nn::parameter::{Parameter, with_values};
 use crate::nn::tape::{Pass, Segment};
 use compute::cpu::loss::{Head, Targets};
+
+/// A loss of the caller's own: logits `(n,V)` in f32 and the ids `(n)` to predict → a loss of each, `(n)`, by operations that
+/// candle has a gradient of.
+pub type LogitLoss<'a> = &'a dyn Fn(&Tensor, &Tensor) -> Result<Tensor>;
 
 /// The output projection `(N,C)` → `(N,V)`.
 #[derive(Debug)]
@@ -40,7 +44,12 @@ impl LmHead {
     pub fn logits(&self, pass: &Pass, hidden: &Tensor) -> Result<Tensor> {
         let logits = Linear { weight: self.weight.clone(), bias: self.bias.clone(), adapter: None }.forward(pass, hidden)?;
         match self.cap.map(f64::from) {
-            Some(cap) => (logits / cap)?.tanh()? * cap,
+            Some(cap) => {
+                let bounded = ((&logits / cap)?.tanh()? * cap)?;
+                let share = (&bounded / cap)?;
+                pass.note(&[&logits], &bounded, move |grad| Ok(vec![Some((grad * (1.0 - share.sqr()?)?)?)]))?;
+                Ok(bounded)
+            }
             None => Ok(logits),
         }
     }
@@ -89,6 +98,42 @@ impl LmHead {
         Ok((loss, at_leaf(segment.back(&grad, found)?)?))
     }
 
+    /// [`LmHead::backward`] with another loss. Rows of weight 0 are not handed to it.
+    ///
+    /// # Errors
+    /// As [`LmHead::backward`], what `loss` says, and when it gives no number for each row, or none that depends on the logits.
+    pub fn backward_of(
+        &self,
+        segment: Segment,
+        targets: Targets,
+        loss: LogitLoss,
+        found: impl Fn(&GradStore) -> Result<()>,
+    ) -> Result<(f64, Tensor)> {
+        let (hidden, backend) = (segment.output().clone(), segment.pass().backend());
+        let Some((rows, labels, weights)) = learnt(targets, hidden.device())? else {
+            return Ok((0.0, at_leaf(segment.back(&hidden.zeros_like()?, found)?)?));
+        };
+        let projection = Segment::of(backend, &hidden.index_select(&rows, 0)?, |pass, hidden| self.logits(pass, hidden))?;
+        let logits = Var::from_tensor(&projection.output().detach())?;
+        let sum = each(loss, logits.as_tensor(), &labels)?.mul(&weights)?.sum_all()?;
+        let Some(grad) = sum.backward()?.get(logits.as_tensor()).cloned() else {
+            candle_core::bail!("the loss does not depend on the logits by operations that have a gradient");
+        };
+        let grad = at_leaf(projection.back(&grad.contiguous()?, &found)?)?;
+        let grad = hidden.zeros_like()?.index_add(&rows, &grad, 0)?;
+        Ok((f64::from(sum.to_scalar::<f32>()?), at_leaf(segment.back(&grad, found)?)?))
+    }
+
+    /// A loss of the caller's own of the rows whose weight is not 0, `Σ weight · loss`.
+    ///
+    /// # Errors
+    /// As [`LmHead::backward_of`].
+    pub fn sum_of(&self, pass: &Pass, hidden: &Tensor, targets: Targets, loss: LogitLoss) -> Result<f64> {
+        let Some((rows, labels, weights)) = learnt(targets, hidden.device())? else { return Ok(0.0) };
+        let logits = self.logits(pass, &hidden.index_select(&rows, 0)?)?;
+        Ok(f64::from(each(loss, &logits, &labels)?.mul(&weights)?.sum_all()?.to_scalar::<f32>()?))
+    }
+
     fn with_head<T>(&self, work: impl FnOnce(Head) -> T) -> Result<T> {
         let (width, cap, scratch) = (self.weight.dims()[1], self.cap, &self.scratch);
         with_values(&self.weight.tensor(&Device::Cpu)?, |weight| match &self.bias {
@@ -96,6 +141,33 @@ impl LmHead {
             None => Ok(work(Head { weight, bias: None, cap, width, scratch })),
         })?
     }
+}
+
+/// The rows whose weight is not 0, their labels and their weights; none where there is no such row.
+fn learnt(targets: Targets, device: &Device) -> Result<Option<(Tensor, Tensor, Tensor)>> {
+    let kept: Vec<usize> = (0..targets.weights.len()).filter(|&row| targets.weights[row] != 0.0).collect();
+    let count = kept.len();
+    if count == 0 {
+        return Ok(None);
+    }
+    let rows = Tensor::from_vec(kept.iter().map(|&row| row as u32).collect(), count, device)?;
+    let labels = Tensor::from_vec(kept.iter().map(|&row| targets.labels[row]).collect(), count, device)?;
+    let weights = Tensor::from_vec(kept.iter().map(|&row| targets.weights[row]).collect(), count, device)?;
+    Ok(Some((rows, labels, weights)))
+}
+
+/// A loss of each row, in f32.
+pub(crate) fn each(loss: LogitLoss, logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    let (losses, count) = (loss(logits, labels)?, labels.elem_count());
+    if losses.dims() != [count] || losses.dtype() != logits.dtype() {
+        candle_core::bail!(
+            "the loss gives {:?} of shape {:?}; it must give one {:?} for each of the {count} labels, shape [{count}]: no mean and no sum over them",
+            losses.dtype(),
+            losses.dims(),
+            logits.dtype()
+        );
+    }
+    Ok(losses)
 }
 
 /// The gradient of a segment's leaf.

@@ -203,7 +203,8 @@ impl Segment {
         match self.pass.tape {
             Some(tape) => tape.into_inner().back(self.output.id(), grad, self.leaf.as_ref()),
             None => {
-                let through = (&self.output * grad)?.sum_all()?;
+                // candle leaves a gradient tied to the weights that made it: walked back again, they would get a second one.
+                let through = (&self.output * grad.detach())?.sum_all()?;
                 back_from(self.leaf, &through, found)
             }
         }

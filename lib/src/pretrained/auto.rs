@@ -10,7 +10,9 @@ use crate::formats::{gguf, safetensors};
 use crate::hub::options::HubOptions;
 use crate::lora::peft;
 use crate::models::causal::CausalLm;
+use crate::models::classifier::SequenceClassifier;
 use crate::models::config::Config;
+use crate::models::labels::Labels;
 use crate::models::quantize::packed_format;
 use crate::nn::device::best_device;
 use crate::source::resolve;
@@ -112,7 +114,33 @@ impl AutoModelForCausalLM {
             }
             None => CausalLm::read(folder, format, &device)?,
         };
+        model.check_writes().map_err(|error| error.at(format_args!("`{name}`")))?;
         Ok(model.named(name))
+    }
+}
+
+/// Loads classifiers and reward models by name, like its namesake in transformers.
+#[derive(Debug)]
+pub struct AutoModelForSequenceClassification;
+
+impl AutoModelForSequenceClassification {
+    /// The classifier of a folder or a hub repository, on [`best_device`]. A language model becomes one with these labels (see
+    /// [`SequenceClassifier::new`], seed 0), a classifier keeps its own, which may be left out: `&[]`. One label makes a reward model.
+    ///
+    /// # Errors
+    /// As [`AutoModelForCausalLM::from_pretrained_with`]; [`ErrorKind::Model`] for labels that are not those of the classifier.
+    pub fn from_pretrained(name: &str, labels: &[&str]) -> Result<SequenceClassifier> {
+        let folder = resolve::model_folder(name, &HubOptions::default())?;
+        if folder.join(peft::CONFIG).is_file() || !folder.join("config.json").is_file() || Labels::from_folder(&folder)?.is_none() {
+            return SequenceClassifier::new(&AutoModelForCausalLM::from_pretrained(name)?, labels, 0);
+        }
+        let model = CausalLm::read(&folder, None, &best_device())?.named(name);
+        let own = model.labels().map_or(&[][..], Labels::names);
+        if !labels.is_empty() && !own.iter().eq(labels) {
+            return Err(Error::new(ErrorKind::Model, format!("`{name}` has the labels {own:?}, {labels:?} are given"))
+                .hint("give &[] for the labels of the checkpoint, or load the language model that it was made of"));
+        }
+        SequenceClassifier::loaded(model).ok_or_else(|| Error::new(ErrorKind::Model, format!("`{name}` has no labels")))
     }
 }
 
@@ -137,6 +165,10 @@ impl CausalLm {
 
     fn read(folder: &Path, format: Option<GgmlDType>, device: &Device) -> Result<Self> {
         let config = Config::from_folder(folder)?;
+        if let Some(labels) = Labels::from_folder(folder)? {
+            let (weights, _) = safetensors::load(folder, &labels.shapes(&config), None, device)?;
+            return Ok(Self::scoring(config, labels, weights, device, Some(folder.to_path_buf())));
+        }
         let (weights, packed) = safetensors::load(folder, &config.parameter_shapes(), format, device)?;
         Ok(Self::new(config, weights, packed, device, Some(folder.to_path_buf())))
     }

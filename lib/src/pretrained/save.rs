@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::formats::{gguf, safetensors, shards};
 use crate::lora::peft;
 use crate::models::causal::CausalLm;
+use crate::models::classifier::SequenceClassifier;
 use crate::tokenizer::gguf::{Documents, documents};
 use crate::util::write::write_whole;
 
@@ -18,6 +19,17 @@ const BESIDE: [&str; 5] =
 
 /// Bytes of a file of weights.
 const MAX_SHARD_SIZE: u64 = 50_000_000_000;
+
+impl SequenceClassifier {
+    /// [`CausalLm::save_pretrained`]: with `score.weight` in place of the output projection, which transformers opens as
+    /// `AutoModelForSequenceClassification`.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn save_pretrained(&self, folder: impl AsRef<Path>) -> Result<()> {
+        self.model().save_pretrained(folder)
+    }
+}
 
 impl CausalLm {
     /// Writes a checkpoint that transformers opens: `config.json`, `model.safetensors` (f32) and the tokenizer files. A model
@@ -73,7 +85,12 @@ impl CausalLm {
             DType::BF16 => "bfloat16",
             _ => "float32",
         };
-        let json = format!("{:#}\n", self.config().to_value(dtype));
+        let config = self.config().to_value(dtype);
+        let config = match self.labels() {
+            Some(labels) => labels.to_value(config),
+            None => config,
+        };
+        let json = format!("{config:#}\n");
         write_whole(&folder.join("config.json"), json.as_bytes())?;
         peft::remove_adapter(folder)
     }
@@ -91,7 +108,7 @@ impl CausalLm {
             return Err(Error::new(ErrorKind::Model, "a packed model takes no other weights over")
                 .hint("load the checkpoint with `AutoModelForCausalLM::from_pretrained` and call `quantized` on it"));
         }
-        let (loaded, _) = safetensors::load(folder, &self.config().parameter_shapes(), None, self.device())?;
+        let (loaded, _) = safetensors::load(folder, &self.parameter_shapes(), None, self.device())?;
         for ((_, own), (_, new)) in self.weights().iter().zip(&loaded) {
             own.set(new.as_tensor())?;
         }

@@ -4,6 +4,8 @@
 //! (padding on either side is left out): attention keeps them apart by their lengths, so a batch of any rows costs what its
 //! tokens cost.
 
+use std::borrow::Cow;
+
 use crate::error::{Error, Result};
 use crate::models::causal::CausalLm;
 use crate::models::config::Config;
@@ -14,6 +16,27 @@ use compute::cpu::loss::Targets;
 
 /// Input ids of a step that are computed together: enough for all threads, few enough for the caches.
 pub const GROUP: usize = 512;
+
+/// What the losses of a row's tokens count; 0 is not learnt.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TokenWeights {
+    /// Of the prompt's tokens.
+    pub prompt: f32,
+    /// Of the completion's tokens.
+    pub completion: f32,
+}
+
+impl TokenWeights {
+    /// 1 each, or with `completion_only` 0 in the prompt.
+    pub fn even(completion_only: bool) -> Self {
+        Self { prompt: if completion_only { 0.0 } else { 1.0 }, completion: 1.0 }
+    }
+
+    /// The completion's tokens alone.
+    pub fn completion(weight: f32) -> Self {
+        Self { prompt: 0.0, completion: weight }
+    }
+}
 
 /// Rows of any lengths, N input ids in all; a weight of 0 marks what is not learnt (prompt, label −100).
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -40,32 +63,27 @@ impl Batch {
     pub fn new(rows: &[&Encoding], completion_only: bool, config: &Config) -> Result<Self> {
         let mut batch = Self::default();
         for (index, row) in rows.iter().enumerate() {
-            batch.push(row, 1.0, completion_only, config).map_err(|error| error.at(format_args!("row {index}")))?;
+            batch.push(row, TokenWeights::even(completion_only), config).map_err(|error| error.at(format_args!("row {index}")))?;
         }
         Ok(batch)
     }
 
-    /// The micro-batches of a step: rows, each with the weight of its losses. By tokens they are grouped as suits the machine,
+    /// The micro-batches of a step: rows, each with the weights of its losses. By tokens they are grouped as suits the machine,
     /// and every predicted token is an item; by means they are cut as they were asked for, each is divided by its own tokens
     /// and is one item.
     ///
     /// # Errors
     /// As [`Batch::new`].
-    pub fn micro_batches(
-        rows: &[(&Encoding, f32)],
-        completion_only: bool,
-        arguments: &TrainingArguments,
-        model: &CausalLm,
-    ) -> Result<Vec<Self>> {
+    pub fn micro_batches(rows: &[(Cow<'_, Encoding>, TokenWeights)], arguments: &TrainingArguments, model: &CausalLm) -> Result<Vec<Self>> {
         let (config, size) = (model.config(), arguments.per_device_train_batch_size);
         if arguments.accumulation == Accumulation::Tokens {
-            return Self::group(rows.iter().copied(), completion_only, config, largest_group(model, arguments));
+            return Self::group(rows.iter().map(|(row, weights)| (row.as_ref(), *weights)), config, largest_group(model, arguments));
         }
-        let mean = |(index, part): (usize, &[(&Encoding, f32)])| {
+        let mean = |(index, part): (usize, &[(Cow<'_, Encoding>, TokenWeights)])| {
             let mut batch = Self::default();
-            for (place, (row, weight)) in part.iter().enumerate() {
+            for (place, (row, weights)) in part.iter().enumerate() {
                 let at = |error: Error| error.at(format_args!("row {}", index * size + place));
-                batch.push(row, *weight, completion_only, config).map_err(at)?;
+                batch.push(row, *weights, config).map_err(at)?;
             }
             if batch.num_items > 0.0 {
                 batch.scale((1.0 / batch.num_items) as f32);
@@ -76,30 +94,25 @@ impl Batch {
         rows.chunks(size).enumerate().map(mean).collect()
     }
 
-    /// Rows, each with the weight of its losses, in batches of at most `tokens` input ids, or of one longer row: the same sum
+    /// Rows, each with the weights of its losses, in batches of at most `tokens` input ids, or of one longer row: the same sum
     /// of losses, computed in pieces that stay in the processor's caches and are not too small for its threads.
     ///
     /// # Errors
     /// As [`Batch::new`].
-    pub fn group<'a>(
-        rows: impl IntoIterator<Item = (&'a Encoding, f32)>,
-        completion_only: bool,
-        config: &Config,
-        tokens: usize,
-    ) -> Result<Vec<Self>> {
+    pub fn group<'a>(rows: impl IntoIterator<Item = (&'a Encoding, TokenWeights)>, config: &Config, tokens: usize) -> Result<Vec<Self>> {
         let mut groups: Vec<Self> = Vec::new();
-        for (index, (row, weight)) in rows.into_iter().enumerate() {
+        for (index, (row, weights)) in rows.into_iter().enumerate() {
             let inputs = inputs(row).map_err(|error| error.at(format_args!("row {index}")))?;
             if groups.last().is_none_or(|group| group.inputs.len() + inputs > tokens) {
                 groups.push(Self::default());
             }
             let Some(group) = groups.last_mut() else { continue };
-            group.push(row, weight, completion_only, config).map_err(|error| error.at(format_args!("row {index}")))?;
+            group.push(row, weights, config).map_err(|error| error.at(format_args!("row {index}")))?;
         }
         Ok(groups)
     }
 
-    fn push(&mut self, row: &Encoding, weight: f32, completion_only: bool, config: &Config) -> Result<()> {
+    fn push(&mut self, row: &Encoding, weights: TokenWeights, config: &Config) -> Result<()> {
         row.check(config.vocab_size(), config.max_position_embeddings())?;
         let real = row.real()?;
         self.tokens += row.input_ids.len();
@@ -109,7 +122,8 @@ impl Batch {
         self.lengths.push(real.len() - 1);
         self.inputs.extend_from_slice(&row.input_ids[real.start..real.end - 1]);
         for place in real.start + 1..real.end {
-            let learnt = row.is_learnt(place, completion_only);
+            let weight = if place < row.prompt_length { weights.prompt } else { weights.completion };
+            let learnt = weight != 0.0 && row.is_learnt(place, false);
             self.labels.push(if learnt { row.labels[place] } else { 0 });
             self.loss_weights.push(if learnt { weight } else { 0.0 });
             self.num_items += f64::from(u8::from(learnt));
@@ -200,7 +214,7 @@ mod tests {
     #[test]
     fn groups_hold_the_same_rows_in_order() {
         let rows: Vec<Encoding> = [4, 3, 9, 2].iter().map(|&length| Encoding::from_ids((0..length).collect())).collect();
-        let groups = Batch::group(rows.iter().map(|row| (row, 1.0)), false, &config(), 6).unwrap();
+        let groups = Batch::group(rows.iter().map(|row| (row, TokenWeights::even(false))), &config(), 6).unwrap();
         assert_eq!(groups.iter().map(|batch| batch.lengths.clone()).collect::<Vec<_>>(), [vec![3, 2], vec![8], vec![1]]);
         let whole = Batch::new(&rows.iter().collect::<Vec<_>>(), false, &config()).unwrap();
         let inputs: Vec<u32> = groups.iter().flat_map(|batch| batch.inputs.clone()).collect();

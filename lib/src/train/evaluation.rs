@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::models::causal::CausalLm;
 use crate::tokenizer::encode::{Encoding, TokenizedDataset};
-use crate::train::arguments::settings::{LossMean, TrainingArguments};
+use crate::train::arguments::settings::TrainingArguments;
 use crate::train::batch::Batch;
 use crate::train::check::learnable;
 use crate::train::report::EvalReport;
@@ -32,10 +32,7 @@ pub fn run_loss(model: &CausalLm, rows: &[Encoding], arguments: &TrainingArgumen
         let batch = Batch::new(part, arguments.completion_only_loss, model.config())?;
         let targets = batch.targets(arguments.label_smoothing_factor as f32);
         let sum = model.losses(batch.inputs(), batch.lengths(), targets)?.iter().map(|loss| f64::from(*loss)).sum::<f64>();
-        let (own, of) = match arguments.eval_loss_mean {
-            LossMean::Tokens => (sum, batch.num_items()),
-            LossMean::Batches => (sum / batch.num_items().max(1.0) * part.len() as f64, part.len() as f64),
-        };
+        let (own, of) = arguments.eval_loss_mean.of(sum, batch.num_items(), part.len());
         (loss, count, tokens) = (loss + own, count + of, tokens + batch.num_items());
     }
     Ok(EvalReport { loss: loss / count.max(1.0), tokens: tokens as usize, ..Default::default() })

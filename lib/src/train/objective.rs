@@ -1,27 +1,27 @@
 //! What a run learns: rows of a step → sequences whose weighted losses have the gradient of the step's loss.
 //!
-//! [`NextToken`] is the plain objective, of all tokens or of completions only; preferences of answers have theirs in
-//! [`crate::train::preference::objective`].
+//! [`NextToken`] is the plain objective, of all tokens or of completions only; a loss of the caller's own is
+//! [`crate::train::custom_loss`], preferences of answers have theirs in [`crate::train::preference`].
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 
 use serde_json::Value;
 
 use crate::error::Result;
 use crate::models::causal::CausalLm;
+use crate::models::decoder::TrainBatch;
 use crate::tokenizer::encode::Encoding;
 use crate::train::arguments::settings::TrainingArguments;
-use crate::train::batch::inputs;
+use crate::train::batch::{TokenWeights, inputs};
 use crate::train::evaluation::run_loss;
 use crate::train::report::{EvalReport, Metrics};
 
 /// What a step computes: `Σ weight · loss` of the sequences has the gradient of the step's summed loss.
 #[derive(Debug)]
 pub struct StepTask<'a> {
-    /// What the model reads, each with the weight of its tokens' losses.
-    pub sequences: Vec<(&'a Encoding, f32)>,
-    /// Leaves the prompts' tokens out of the loss.
-    pub completion_only: bool,
+    /// What the model reads, each with the weights of its tokens' losses.
+    pub sequences: Vec<(Cow<'a, Encoding>, TokenWeights)>,
     /// The summed loss and what it is divided by, where they are not `Σ weight · loss` itself and the items of the batches.
     pub loss: Option<(f64, f64)>,
     /// The objective's own means.
@@ -54,6 +54,15 @@ pub trait Objective: Debug + Send + Sync {
     /// When a row is none that the model can read, or after an interrupt.
     fn task<'a>(&self, model: &CausalLm, rows: &[&'a Self::Row], arguments: &TrainingArguments) -> Result<StepTask<'a>>;
 
+    /// Adds the gradients of `Σ weight · loss` of a micro-batch to the weights' own; returns that loss. By default the loss of a
+    /// token is its negative log-probability.
+    ///
+    /// # Errors
+    /// candle's, and for a family whose layers have an operation without a backward pass.
+    fn backward(&self, model: &CausalLm, batch: TrainBatch) -> Result<f64> {
+        Ok(model.decoder().backward(model.backend(), batch)?)
+    }
+
     /// The loss on held-out rows, dropout off.
     ///
     /// # Errors
@@ -82,8 +91,9 @@ impl Objective for NextToken {
     }
 
     fn task<'a>(&self, _: &CausalLm, rows: &[&'a Encoding], arguments: &TrainingArguments) -> Result<StepTask<'a>> {
-        let sequences = rows.iter().map(|row| (*row, 1.0)).collect();
-        Ok(StepTask { sequences, completion_only: arguments.completion_only_loss, loss: None, metrics: Metrics::new() })
+        let weights = TokenWeights::even(arguments.completion_only_loss);
+        let sequences = rows.iter().map(|row| (Cow::Borrowed(*row), weights)).collect();
+        Ok(StepTask { sequences, loss: None, metrics: Metrics::new() })
     }
 
     fn evaluate(&self, model: &CausalLm, rows: &[Encoding], arguments: &TrainingArguments) -> Result<EvalReport> {

@@ -45,6 +45,15 @@ pub struct EvalReport {
     pub metrics: Metrics,
 }
 
+/// Means over parts of a batch, of those that have a number of a name.
+pub(crate) fn mean_metrics(parts: &[Metrics]) -> Metrics {
+    let mean = |name: &String| {
+        let values: Vec<f64> = parts.iter().filter_map(|metrics| metrics.get(name)).copied().collect();
+        (name.clone(), values.iter().sum::<f64>() / values.len() as f64)
+    };
+    parts.iter().flat_map(Metrics::keys).map(mean).collect()
+}
+
 impl EvalReport {
     /// `e^loss`, which says something of losses of tokens only.
     pub fn perplexity(&self) -> f64 {

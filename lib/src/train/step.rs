@@ -34,8 +34,8 @@ fn take<O: Objective>(run: &mut Run, model: &CausalLm, objective: &O, rows: &[&O
     model.set_seed(arguments.seed.wrapping_add((step as u64) << 20));
 
     // Rows → micro-batches, and what their loss is divided by.
-    let StepTask { sequences, completion_only, loss, metrics } = objective.task(model, rows, arguments)?;
-    let mut micro_batches = Batch::micro_batches(&sequences, completion_only, arguments, model)?;
+    let StepTask { sequences, loss, metrics } = objective.task(model, rows, arguments)?;
+    let mut micro_batches = Batch::micro_batches(&sequences, arguments, model)?;
     let num_items = loss.map_or_else(|| micro_batches.iter().map(Batch::num_items).sum(), |(_, num_items)| num_items);
     if num_items == 0.0 {
         return Err(Error::new(ErrorKind::Data, format!("the {} rows of the step have nothing to predict", rows.len()))
@@ -51,7 +51,7 @@ fn take<O: Objective>(run: &mut Run, model: &CausalLm, objective: &O, rows: &[&O
         let mut sum = 0.0;
         for batch in &micro_batches {
             interrupt::check(format_args!("in step {}; `train` goes on from the step's start", step + 1))?;
-            sum += model.decoder().backward(model.backend(), train_batch(batch, arguments))?;
+            sum += objective.backward(model, train_batch(batch, arguments))?;
         }
         let gradients = Gradients::take(weights);
         let scale = f64::from(optimizer.loss_scale.factor);

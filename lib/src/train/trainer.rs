@@ -19,12 +19,13 @@ use crate::train::callback::trainer_callback::{CallbackContext, Control, Trainer
 use crate::train::check;
 use crate::train::checkpoint::state::TrainerState;
 use crate::train::checkpoint::store;
+use crate::train::held_out::{EvalContext, HeldOut};
 use crate::train::log::curve::LossCurve;
 use crate::train::log::line::{eval_line, step_line};
 use crate::train::log::meter::TrainOutput;
 use crate::train::log::tensorboard::TensorBoard;
 use crate::train::objective::{NextToken, Objective};
-use crate::train::report::{EvalReport, StepReport};
+use crate::train::report::{EvalReport, Metrics, StepReport};
 use crate::train::run::Run;
 use crate::train::sampler::Sampler;
 use crate::train::step::training_step;
@@ -39,7 +40,7 @@ pub struct Trainer<O: Objective = NextToken> {
     run: Run,
     objective: O,
     train_rows: Vec<O::Row>,
-    eval_rows: Vec<O::Row>,
+    held_out: HeldOut<O::Row>,
     sampler: Sampler,
     callbacks: Vec<Box<dyn TrainerCallback>>,
     /// What is still to do after the last step: an interrupt may come before it.
@@ -101,7 +102,7 @@ impl<O: Objective> Trainer<O> {
         check::rate(&run)?;
         check::memory_of_steps(&run, &lengths)?;
         let (callbacks, pending, stated, watch) = (Vec::new(), None, Instant::now(), Watch::default());
-        let mut trainer = Self { run, objective, train_rows, eval_rows, sampler, callbacks, pending, stated, watch };
+        let mut trainer = Self { run, objective, train_rows, held_out: eval_rows.into(), sampler, callbacks, pending, stated, watch };
         let TrainingArguments { early_stopping_patience, early_stopping_threshold, .. } = trainer.run.arguments;
         if early_stopping_patience > 0 {
             trainer.add_callback(EarlyStopping::new(early_stopping_patience, early_stopping_threshold));
@@ -110,6 +111,11 @@ impl<O: Objective> Trainer<O> {
             trainer.add_callback(TensorBoard::default());
         }
         Ok(trainer)
+    }
+
+    /// Computes more metrics of the held-out rows in each evaluation, which are logged as `eval_NAME`.
+    pub fn set_compute_metrics(&mut self, compute: impl Fn(&EvalContext<O::Row>) -> Result<Metrics> + Send + Sync + 'static) {
+        self.held_out.compute_metrics = Some(Box::new(compute));
     }
 
     /// Adds a callback behind those that are there.
@@ -150,17 +156,14 @@ impl<O: Objective> Trainer<O> {
         }
         let (taken, total) = (self.run.history.len(), self.run.total_steps);
         if taken >= total && self.pending.is_none() {
-            println!(
-                "nothing to train: {taken} of {total} steps are taken; for more, raise max_steps or num_train_epochs in a new trainer"
-            );
+            println!("nothing to train: {taken} of {total} steps are taken; for more, raise max_steps or num_train_epochs anew");
         }
         if self.run.arguments.saves() {
             store::tidy(&output)?;
             self.run.arguments.save(output.join(json::FILE))?;
         }
         self.watch.begin(&self.run.rates());
-        let live = in_our_kernel() && !self.run.arguments.disable_tqdm;
-        self.train_to(total, live)
+        self.train_to(total, in_our_kernel() && !self.run.arguments.disable_tqdm)
     }
 
     fn train_to(&mut self, total_steps: usize, live: bool) -> Result<TrainOutput> {
@@ -216,8 +219,7 @@ impl<O: Objective> Trainer<O> {
     /// Logs, evaluates and saves when it is time, after the last step, or when a callback asks for it.
     fn after_step(&mut self, asked: Control, live: bool) -> Result<Control> {
         let Run { arguments, steps_per_epoch: epoch, total_steps, .. } = &self.run;
-        let (step, epoch) = (self.run.history.len(), *epoch);
-        let last = step >= *total_steps;
+        let (step, epoch, last) = (self.run.history.len(), *epoch, self.run.history.len() >= *total_steps);
         let log = asked.log || step == 1 && arguments.logging_first_step;
         let log = log || arguments.logging_strategy.due(step, arguments.logging_steps, epoch);
         let log = log || last && arguments.logging_strategy == IntervalStrategy::Epoch;
@@ -253,7 +255,7 @@ impl<O: Objective> Trainer<O> {
             last.eval_loss = Some(report.loss);
         }
         self.watch.evaluated(&self.run.history);
-        let (rows, size) = (self.eval_rows.len(), self.run.arguments.per_device_eval_batch_size);
+        let (rows, size) = (self.held_out.rows.len(), self.run.arguments.per_device_eval_batch_size);
         self.run.state.log_evaluation(&report, rows, size, before.elapsed().as_secs_f64());
         if !live {
             println!("{}", eval_line(&report, self.run.state.epoch));
@@ -313,7 +315,7 @@ impl<O: Objective> Trainer<O> {
     /// When there are no such rows, or after an interrupt.
     pub fn evaluate(&self) -> Result<EvalReport> {
         let Run { model, arguments, .. } = &self.run;
-        self.objective.evaluate(&model.autocast(arguments.product_type()), &self.eval_rows, arguments)
+        self.held_out.evaluate(&self.objective, &model.autocast(arguments.product_type()), arguments)
     }
 
     /// Takes over a checkpoint of an earlier run with the same arguments, a folder or a name in `output_dir`; `train` then goes

@@ -92,7 +92,9 @@ impl Watch {
             );
             self.say(WarningKind::NoGradient, step, text);
         }
-        if let Some((start, steps)) = above_start(history, total_steps) {
+        // With rewards, a loss is noise around 0: those tell more.
+        let has_reward = history[step - 1].metrics.contains_key("reward");
+        if let Some((start, steps)) = above_start(history, total_steps).filter(|_| !has_reward) {
             let now = history[step - 1].loss;
             let text = format!(
                 "diverging: the loss was {start:.4} at the start, is {now:.4} at step {step} and was above its start for {steps} steps; stop, lower learning_rate or raise warmup_steps, and begin again"

@@ -238,6 +238,16 @@ impl Default for TrainingArguments {
     }
 }
 
+impl LossMean {
+    /// What a batch of `rows` rows adds to the loss and to what it is divided by: `sum` is that of its `items` tokens.
+    pub(crate) fn of(self, sum: f64, items: f64, rows: usize) -> (f64, f64) {
+        match self {
+            Self::Tokens => (sum, items),
+            Self::Batches => (sum / items.max(1.0) * rows as f64, rows as f64),
+        }
+    }
+}
+
 impl IntervalStrategy {
     /// Whether it is time after `step` steps, when an epoch has `epoch_steps` and the setting says every `every` steps.
     pub fn due(self, step: usize, every: usize, epoch_steps: usize) -> bool {

@@ -102,8 +102,10 @@ impl TrainerState {
         let mean = |value: &dyn Fn(&StepReport) -> f64| new.iter().map(value).sum::<f64>() / new.len() as f64;
         let last = &history[history.len() - 1];
         let mut numbers = json!({ "loss": mean(&|step| step.loss), "grad_norm": last.grad_norm, "learning_rate": rate });
-        for name in last.metrics.keys() {
-            numbers[name] = mean(&|step| step.metrics.get(name).copied().unwrap_or(f64::NAN)).into();
+        for name in new.iter().flat_map(|step| step.metrics.keys()) {
+            // A step may have nothing of a kind, and then no mean of it.
+            let values: Vec<f64> = new.iter().filter_map(|step| step.metrics.get(name)).copied().collect();
+            numbers[name] = (values.iter().sum::<f64>() / values.len() as f64).into();
         }
         self.log(numbers)
     }

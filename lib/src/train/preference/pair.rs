@@ -73,7 +73,25 @@ fn pair(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<O
     if content.is_equal_pair() {
         return Ok(None);
     }
-    let Texts { prompt, wholes, ended } = texts(content, tokenizer)?;
+    let Answers { prompt, mut answers, at_seam, cut } = answers(texts(content, tokenizer)?, tokenizer, max_length)?;
+    let [rejected, chosen] = [answers.pop().unwrap_or_default(), answers.pop().unwrap_or_default()];
+    Ok((chosen != rejected).then_some(Made { pair: PreferencePair { prompt, chosen, rejected }, at_seam, cut }))
+}
+
+/// A prompt, and what may follow it, as ids.
+pub(super) struct Answers {
+    pub prompt: Vec<u32>,
+    /// Each with its end, at least one id unless its text is empty.
+    pub answers: Vec<Vec<u32>>,
+    /// Whether the end of the prompt was cut off at the seam.
+    pub at_seam: bool,
+    /// Whether the end of an answer was cut off at the limit.
+    pub cut: bool,
+}
+
+/// The ids of texts: see [`pair`].
+pub(super) fn answers(texts: Texts, tokenizer: &Tokenizer, max_length: usize) -> Result<Answers> {
+    let Texts { prompt, wholes, ended } = texts;
     // A chat template writes itself what the model expects before a text.
     let read = |text: &str| if ended { tokenizer.encode(text) } else { tokenizer.encode_prompt(text) };
     let mut prompt = read(&prompt)?;
@@ -84,10 +102,9 @@ fn pair(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<O
         }
         Ok(ids)
     };
-    let [chosen, rejected] = &wholes;
-    let (chosen, rejected) = (encode(chosen)?, encode(rejected)?);
-    let seam = common_prefix(&prompt, &chosen).min(common_prefix(&prompt, &rejected));
-    let (at_seam, cut) = (seam < prompt.len(), chosen.len().max(rejected.len()) > max_length);
+    let wholes = wholes.iter().map(encode).collect::<Result<Vec<_>>>()?;
+    let seam = wholes.iter().map(|whole| common_prefix(&prompt, whole)).min().unwrap_or(0);
+    let (at_seam, cut) = (seam < prompt.len(), wholes.iter().any(|whole| whole.len() > max_length));
     prompt.truncate(seam);
     if prompt.is_empty() {
         return Err(Error::new(ErrorKind::Data, "`prompt` is empty; the first id of an answer is predicted from the prompt")
@@ -99,21 +116,20 @@ fn pair(example: &Example, tokenizer: &Tokenizer, max_length: usize) -> Result<O
             Error::new(ErrorKind::Data, message).hint("shorten the prompt, or raise max_length up to the model's max_position_embeddings")
         );
     }
-    let answer = |ids: &[u32]| ids[seam..ids.len().min(max_length)].to_vec();
-    let pair = PreferencePair { chosen: answer(&chosen), rejected: answer(&rejected), prompt };
-    Ok(Some(Made { pair, at_seam, cut }).filter(|made| made.pair.chosen != made.pair.rejected))
+    let answers = wholes.iter().map(|ids| ids[seam..ids.len().min(max_length)].to_vec()).collect();
+    Ok(Answers { prompt, answers, at_seam, cut })
 }
 
-/// What the model reads of a pair.
-struct Texts {
-    prompt: String,
-    /// The prompt with the chosen answer, and with the rejected one.
-    wholes: [String; 2],
+/// What the model reads.
+pub(super) struct Texts {
+    pub prompt: String,
+    /// The prompt with each answer: of a pair with the chosen and the rejected one.
+    pub wholes: Vec<String>,
     /// The answers end as the chat template ends them.
-    ended: bool,
+    pub ended: bool,
 }
 
-fn texts(content: Content<'_>, tokenizer: &Tokenizer) -> Result<Texts> {
+pub(super) fn texts(content: Content<'_>, tokenizer: &Tokenizer) -> Result<Texts> {
     let (prompt, answers, options) = match content {
         Content::Preference { prompt, chosen, rejected } => {
             for (name, answer) in [("chosen", &chosen), ("rejected", &rejected)] {
@@ -121,7 +137,7 @@ fn texts(content: Content<'_>, tokenizer: &Tokenizer) -> Result<Texts> {
                     return Err(Error::new(ErrorKind::Data, format!("`{name}` is empty")).hint("remove the row, or write the answer"));
                 }
             }
-            let wholes = [chosen, rejected].map(|answer| format!("{prompt}{answer}"));
+            let wholes = [chosen, rejected].map(|answer| format!("{prompt}{answer}")).into();
             return Ok(Texts { prompt: prompt.into_owned(), wholes, ended: false });
         }
         Content::PreferenceChat { prompt, chosen, rejected, tools } => (prompt, [chosen, rejected], ChatOptions::new().with_tools(tools)),
@@ -133,7 +149,7 @@ fn texts(content: Content<'_>, tokenizer: &Tokenizer) -> Result<Texts> {
     }
     let text = |turns: &[Message], options: &ChatOptions| tokenizer.apply_chat_template_with(turns, options);
     let [chosen, rejected] = answers.map(|answer| text(&[prompt.as_slice(), &answer].concat(), &options));
-    let wholes = [chosen?, rejected?];
+    let wholes = vec![chosen?, rejected?];
     Ok(Texts { prompt: text(&prompt, &options.with_generation_prompt(true))?, wholes, ended: true })
 }
 

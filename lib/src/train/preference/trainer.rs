@@ -4,10 +4,10 @@ use std::ops::{Deref, DerefMut};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::causal::CausalLm;
-use crate::train::arguments::check::refuse;
-use crate::train::arguments::settings::{Accumulation, TrainingArguments};
-use crate::train::check;
+use crate::train::arguments::settings::TrainingArguments;
 use crate::train::objective::Objective;
+use crate::train::preference::check;
+use crate::train::preference::loss::{DpoLoss, PairLoss};
 use crate::train::preference::objective::{PairRows, Preference};
 use crate::train::preference::pair::PreferencePair;
 use crate::train::report::{Metrics, StepReport};
@@ -19,8 +19,15 @@ use crate::train::trainer::Trainer;
 pub struct DpoConfig {
     /// How strongly the model is held to its reference, above 0. Default 0.1.
     pub beta: f64,
-    /// Share of the pairs that may be the wrong way round, 0 to below 0.5; smooths as the DPO authors' code does. Default 0.
+    /// Share of the pairs that may be the wrong way round, 0 to below 0.5; changes `sigmoid` (to cDPO) and `robust`. Default 0.
     pub label_smoothing: f64,
+    /// The losses of a pair, which are added up. Default sigmoid alone.
+    pub loss_type: Vec<DpoLoss>,
+    /// What each of them counts, at least 0. Default none: 1 each.
+    pub loss_weights: Option<Vec<f64>>,
+    /// Weight of the chosen answer's mean negative log probability, pair by pair, added to the losses: RPO (Pang et al. 2024).
+    /// Default none.
+    pub rpo_alpha: Option<f64>,
     /// All that a [`Trainer`] is told, with the default of TRL for learning_rate: 1e-6. A row is a pair. Refused are what would
     /// change another loss: `label_smoothing_factor`, `neftune_noise_alpha`, and accumulation by means.
     pub arguments: TrainingArguments,
@@ -28,7 +35,43 @@ pub struct DpoConfig {
 
 impl Default for DpoConfig {
     fn default() -> Self {
-        Self { beta: 0.1, label_smoothing: 0.0, arguments: TrainingArguments { learning_rate: 1e-6, ..Default::default() } }
+        Self {
+            beta: 0.1,
+            label_smoothing: 0.0,
+            loss_type: vec![DpoLoss::Sigmoid],
+            loss_weights: None,
+            rpo_alpha: None,
+            arguments: TrainingArguments { learning_rate: 1e-6, ..Default::default() },
+        }
+    }
+}
+
+impl DpoConfig {
+    /// What is made of a pair.
+    fn loss(&self) -> Result<PairLoss> {
+        let Self { beta, label_smoothing, ref loss_type, ref loss_weights, rpo_alpha, .. } = *self;
+        let weights = loss_weights.clone().unwrap_or_else(|| vec![1.0; loss_type.len()]);
+        let alpha = rpo_alpha.unwrap_or(0.0);
+        let (names, counts) =
+            (loss_type.iter().map(|kind| kind.name()).collect::<Vec<_>>(), |value: f64| value.is_finite() && value >= 0.0);
+        let setting = |field: &str, value: String, fits: bool, allowed: &str| check::setting("DpoConfig", field, value, fits, allowed);
+        setting("beta", beta.to_string(), beta > 0.0 && beta.is_finite(), "above 0")?;
+        let allowed = "at least 0 and below 0.5";
+        setting("label_smoothing", label_smoothing.to_string(), (0.0..0.5).contains(&label_smoothing), allowed)?;
+        setting("loss_type", "empty".into(), !names.is_empty(), "one loss at least, such as DpoLoss::Sigmoid")?;
+        let allowed = format!("one number for each of the losses {names:?}");
+        setting("loss_weights", format!("{weights:?}"), weights.len() == names.len(), &allowed)?;
+        let fits = weights.iter().all(|weight| counts(*weight)) && weights.iter().any(|weight| *weight > 0.0);
+        setting("loss_weights", format!("{weights:?}"), fits, "at least 0 each, and above 0 for one")?;
+        let fits = label_smoothing == 0.0 || loss_type.iter().any(|kind| kind.smooths());
+        setting(
+            "label_smoothing",
+            label_smoothing.to_string(),
+            fits,
+            &format!("0 with the losses {names:?}: only sigmoid and robust smooth"),
+        )?;
+        setting("rpo_alpha", alpha.to_string(), counts(alpha), "at least 0")?;
+        Ok(PairLoss { beta, label_smoothing, losses: loss_type.iter().copied().zip(weights).collect(), rpo_alpha: alpha })
     }
 }
 
@@ -126,40 +169,11 @@ impl DpoTrainer {
         pairs: Vec<PreferencePair>,
         eval_pairs: Vec<PreferencePair>,
     ) -> Result<Self> {
-        let DpoConfig { beta, label_smoothing, arguments } = config;
-        check::arguments(&arguments, model)?;
-        refuse_arguments(&arguments)?;
-        for (field, value, fits, allowed) in [
-            ("beta", beta, beta > 0.0 && beta.is_finite(), "above 0"),
-            ("label_smoothing", label_smoothing, (0.0..0.5).contains(&label_smoothing), "at least 0 and below 0.5"),
-        ] {
-            if !fits {
-                return Err(Error::new(ErrorKind::Training, format!("DpoConfig: {field} is {value}; it must be {allowed}"))
-                    .hint(format!("change `{field}` in the cell that makes the DpoConfig")));
-            }
-        }
-        if pairs.is_empty() {
-            return Err(Error::new(ErrorKind::Data, "there are no pairs to train on")
-                .hint("load rows with prompt, chosen and rejected, and call `tokenize_preferences`"));
-        }
-        if arguments.evaluates() && eval_pairs.is_empty() {
-            return Err(Error::new(ErrorKind::Data, "the arguments ask for evaluations, and there are no pairs to evaluate")
-                .hint("call `DpoTrainer::with_eval` with some pairs, or set eval_steps: 0"));
-        }
-        let reference = match reference {
-            Some(reference) => reference.clone(),
-            None if fresh_adapter(model)? => model.without_adapter(),
-            None => model.deep_clone()?,
-        };
-        for model in [model, &reference] {
-            check_pairs("pair", &pairs, model)?;
-            check_pairs("evaluation pair", &eval_pairs, model)?;
-            check::weights(model)?;
-        }
-        let (pairs, eval_pairs) = (differing("pairs", pairs, true)?, differing("evaluation pairs", eval_pairs, arguments.evaluates())?);
-        let rows = |pairs: Vec<PreferencePair>| pairs.iter().map(PairRows::from).collect();
-        let objective = Preference { reference, beta, label_smoothing };
-        Ok(Self(Trainer::with_objective(objective, model, arguments, rows(pairs), rows(eval_pairs))?))
+        let (loss, arguments) = (config.loss()?, config.arguments);
+        check::arguments(&arguments, model, "DpoTrainer", "DpoConfig")?;
+        let reference = check::reference(model, reference)?;
+        let [pairs, eval_pairs] = check::pair_rows(&[model, &reference], &arguments, "DpoTrainer", [pairs, eval_pairs])?;
+        Ok(Self(Trainer::with_objective(Preference { reference, loss }, model, arguments, pairs, eval_pairs)?))
     }
 
     /// One optimizer step on the next pairs of the epoch's order.
@@ -178,7 +192,7 @@ impl DpoTrainer {
         if pairs.is_empty() {
             return Err(Error::new(ErrorKind::Data, "a step needs at least one pair").hint("give step_on some pairs"));
         }
-        check_pairs("pair", pairs, self.model())?;
+        check::pairs("pair", pairs, self.model())?;
         let rows: Vec<PairRows> = pairs.iter().map(PairRows::from).collect();
         let (run, objective) = self.0.parts();
         training_step(run, objective, &rows.iter().collect::<Vec<_>>()).map(DpoReport::from)
@@ -192,7 +206,7 @@ impl DpoTrainer {
         if pairs.is_empty() {
             return Err(Error::new(ErrorKind::Data, "there are no pairs to evaluate").hint("give evaluate some pairs"));
         }
-        check_pairs("pair", pairs, self.model())?;
+        check::pairs("pair", pairs, self.model())?;
         let rows: Vec<PairRows> = pairs.iter().map(PairRows::from).collect();
         let model = self.model().autocast(self.arguments().product_type());
         let report = self.0.objective().evaluate(&model, &rows, self.arguments())?;
@@ -203,68 +217,6 @@ impl DpoTrainer {
     pub fn history(&self) -> Vec<DpoReport> {
         self.0.history().iter().map(DpoReport::from).collect()
     }
-}
-
-/// The pairs whose answers differ, after the cut as well: equal ones stay at a loss of ln 2 for ever. They are left out, aloud.
-fn differing(name: &str, mut pairs: Vec<PreferencePair>, needed: bool) -> Result<Vec<PreferencePair>> {
-    let all = pairs.len();
-    pairs.retain(|pair| pair.chosen != pair.rejected);
-    if needed && pairs.is_empty() {
-        let message = format!("chosen and rejected are the same in each of the {all} {name}: there is nothing to prefer");
-        return Err(Error::new(ErrorKind::Data, message)
-            .hint("give pairs whose answers differ, or raise max_length so that the difference is not cut off"));
-    }
-    if pairs.len() < all {
-        println!("{} of {all} {name} are left out (chosen and rejected are the same)", all - pairs.len());
-    }
-    Ok(pairs)
-}
-
-/// Refuses arguments that would change another loss than this one.
-fn refuse_arguments(arguments: &TrainingArguments) -> Result<()> {
-    let smoothing = arguments.label_smoothing_factor;
-    if smoothing != 0.0 {
-        return Err(refuse("label_smoothing_factor", smoothing, "0 in a DpoTrainer, which smooths by label_smoothing of its DpoConfig"));
-    }
-    if let Some(alpha) = arguments.neftune_noise_alpha.filter(|alpha| *alpha > 0.0) {
-        return Err(refuse("neftune_noise_alpha", alpha, "none in a DpoTrainer: the reference reads without noise"));
-    }
-    if arguments.accumulation == Accumulation::Means {
-        return Err(refuse("accumulation", "Means", "Tokens in a DpoTrainer, whose loss is a mean over the pairs of a step"));
-    }
-    Ok(())
-}
-
-/// Whether an adapter changes nothing yet, so that the weights below are the model as it is now.
-fn fresh_adapter(model: &CausalLm) -> Result<bool> {
-    let mut largest = 0f32;
-    for (_, parameter) in model.weights().iter().filter(|(name, _)| name.ends_with("lora_B.weight")) {
-        largest = largest.max(parameter.detached().abs()?.max_all()?.to_scalar::<f32>()?);
-    }
-    Ok(model.lora().is_some() && largest == 0.0)
-}
-
-/// Refuses pairs that the model cannot read; an empty prompt or answer would leave its row without a loss.
-fn check_pairs(name: &str, pairs: &[PreferencePair], model: &CausalLm) -> Result<()> {
-    let (vocabulary, positions) = (model.config().vocab_size(), model.config().max_position_embeddings());
-    for (index, pair) in pairs.iter().enumerate() {
-        let refuse = |reason: String, hint: &str| Err(Error::new(ErrorKind::Data, format!("{name} {index}: {reason}")).hint(hint));
-        for (name, ids) in [("prompt", &pair.prompt), ("chosen", &pair.chosen), ("rejected", &pair.rejected)] {
-            if ids.is_empty() {
-                return refuse(format!("`{name}` has no ids; it needs at least one"), "remove the pair, or write the text");
-            }
-            if let Some(id) = ids.iter().find(|&&id| id as usize >= vocabulary) {
-                let reason = format!("`{name}`: token id {id} is outside of the model's vocabulary of {vocabulary}");
-                return refuse(reason, "load tokenizer, model and reference by the same name");
-            }
-        }
-        let longest = pair.prompt.len() + pair.chosen.len().max(pair.rejected.len());
-        if longest > positions + 1 {
-            let reason = format!("{longest} tokens, the model has {positions} positions");
-            return refuse(reason, &format!("give tokenize_preferences a max_length of {positions}"));
-        }
-    }
-    Ok(())
 }
 
 impl std::fmt::Display for DpoReport {
