@@ -259,12 +259,20 @@ pub fn remove_shards(folder: &Path) -> Result<()> {
 /// # Errors
 /// [`ErrorKind::File`] when it cannot be written.
 pub fn save(path: &Path, weights: &Weights, dtype: DType) -> Result<()> {
+    save_described(path, weights, dtype, HashMap::new())
+}
+
+/// [`save`] with words about the file in its header.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_described(path: &Path, weights: &Weights, dtype: DType, mut words: HashMap<String, String>) -> Result<()> {
     let mut tensors = Vec::with_capacity(weights.len());
     for (name, var) in weights {
         tensors.push((name.clone(), var.as_tensor().to_dtype(dtype)?.to_device(&Device::Cpu)?));
     }
-    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    let bytes = safetensors::serialize(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)), Some(metadata))
+    words.insert("format".to_string(), "pt".to_string());
+    let bytes = safetensors::serialize(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)), Some(words))
         .map_err(|error| Error::new(ErrorKind::Model, format!("`{}`: {error}", path.display())).in_file(path).because(error))?;
     write_whole(path, &bytes)
 }
