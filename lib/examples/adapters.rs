@@ -7,11 +7,13 @@
 
 use std::process::{Command, ExitCode};
 
+use finetuning::compute::memory::keep_memory;
 use finetuning::util::memory::peak_memory;
 use finetuning::*;
 use serde_json::{Value, json};
 
 const FORMATS: [&str; 4] = ["f32", "Q8_0", "Q4_0", "Q4_K"];
+const PACKED: [(&str, GgmlDType); 3] = [("Q8_0", GgmlDType::Q8_0), ("Q4_0", GgmlDType::Q4_0), ("Q4_K", GgmlDType::Q4K)];
 const WORDS: usize = 32_000;
 
 fn main() -> ExitCode {
@@ -43,14 +45,12 @@ fn measure(words: &[String]) -> Result<Value> {
     let (batch, length, steps) = (number(words, "--batch", 1), number(words, "--length", 256), number(words, "--steps", 4));
     // The feed-forward layer is 2.75 times as wide: a multiple of 256, as the blocks of Q4_K ask for.
     let config = LlamaConfig::new(WORDS, width, width * 11 / 4, layers, [width / 64, width.div_ceil(256)]);
-    let model = CausalLm::random(config, 0, None, &Device::Cpu)?;
-    let model = match option(words, "--format").map_or("f32", String::as_str) {
-        "Q8_0" => model.quantized(GgmlDType::Q8_0)?,
-        "Q4_0" => model.quantized(GgmlDType::Q4_0)?,
-        "Q4_K" => model.quantized(GgmlDType::Q4K)?,
-        _ => model,
-    };
-    // Sets the peak to what is held now.
+    let mut model = CausalLm::random(config, 0, None, &Device::Cpu)?;
+    if let Some((_, format)) = PACKED.iter().find(|(name, _)| option(words, "--format").is_some_and(|given| given == name)) {
+        model = model.quantized(*format)?;
+    }
+    // Gives back what making it took, and sets the peak to what is held now.
+    keep_memory(false);
     std::fs::write("/proc/self/clear_refs", "5").map_err(|error| Error::file("/proc/self/clear_refs".as_ref(), error))?;
     let footprint = model.memory_footprint();
     let model = model.with_lora(&LoraConfig { target_modules: vec!["all-linear".into()], ..Default::default() })?;
