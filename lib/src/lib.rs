@@ -213,6 +213,10 @@ pub use hub::options::HubOptions;
 #[doc(no_inline)]
 pub use hub::push::{PushOptions, upload_folder};
 #[doc(no_inline)]
+pub use lora::set::Adapters;
+#[doc(no_inline)]
+pub use lora::weighted::Combination;
+#[doc(no_inline)]
 pub use models::causal::CausalLm;
 #[doc(no_inline)]
 pub use models::classifier::SequenceClassifier;
@@ -221,7 +225,7 @@ pub use models::config::{Config, LlamaConfig, NeoxConfig, PhiConfig};
 #[doc(no_inline)]
 pub use nn::device::best_device;
 #[doc(no_inline)]
-pub use nn::lora::LoraConfig;
+pub use nn::lora::{LoraBias, LoraConfig, LoraInit};
 #[cfg(feature = "notebook")]
 #[doc(no_inline)]
 pub use notebook::comm::{Comm, CommTarget};

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use finetuning::border::limits::{CONFIGURATION, FIELDS, JSON_DEPTH, JSON_VALUES, Limit, OPERATORS};
+use finetuning::border::pattern::Pattern;
 use finetuning::border::{file, json, template};
 use finetuning::data::stream::ExampleStream;
 use finetuning::*;
@@ -150,4 +151,15 @@ fn an_expression_has_so_many_operators() {
     for (name, given) in own["templates"].as_object().unwrap() {
         assert!(given["chat_template"].as_str().is_none_or(|text| template::check(text).is_ok()), "{name}");
     }
+}
+
+#[test]
+fn a_regular_expression_fits_whole_names() {
+    let fits = |expression: &str, name: &str| Pattern::new("x", expression).unwrap().fits(name);
+    assert!(fits(r".*\.layers\.[02]\..*_proj", "model.layers.2.mlp.up_proj"));
+    assert!(!fits("up_proj", "model.up_proj") && !fits("a|b", "ab") && fits("(?!a).*b", "cb") && !fits("(?!a).*b", "ab"));
+    refused(Pattern::new("target_modules", "("), &["target_modules", "`(`"]);
+    refused(Pattern::new("x", &"a".repeat(1 << 17)), &["131072 letters", "65536"]);
+    // One for which an engine that tries all ways would need longer than anybody lives.
+    assert!(!fits("(a|aa|b)*(?=c)d", &"a".repeat(60)));
 }

@@ -66,7 +66,13 @@ fn cross_entropy_is_pytorchs() {
     // With the unit matrix as projection the hidden rows are the logits.
     let unit: Vec<f32> = (0..vocabulary * vocabulary).map(|i| if i % (vocabulary + 1) == 0 { 1.0 } else { 0.0 }).collect();
     let (head, targets) = (
-        Head { weight: &unit, bias: None, cap: None, width: vocabulary, scratch: &Default::default() },
+        Head {
+            weight: finetuning::compute::cpu::gemv::Matrix::Full(&unit),
+            bias: None,
+            cap: None,
+            width: vocabulary,
+            scratch: &Default::default(),
+        },
         Targets { labels: &ids, weights: &weights, smoothing: 0.0 },
     );
     let (sum, slope, _) = head.backward(&logits, targets, None);

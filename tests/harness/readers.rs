@@ -334,6 +334,8 @@ fn adapter(folder: PathBuf) -> Reader {
     corpus.push(Seed::new(names[0], own.to_string()));
     own["base_model_name_or_path"] = fixture("tiny-llama").display().to_string().into();
     corpus.push(Seed::new(names[0], own.to_string()));
+    let cases = ["patterns", "all-linear", "modules-llama", "dora-llama"];
+    corpus.extend(cases.map(|case| Seed::new(names[0], bytes(&format!("lora/cases/{case}/adapter_config.json")))));
     let base = CausalLm::from_folder(&fixture("tiny-llama"), &Device::Cpu).unwrap();
     let place = folder.clone();
     let read = move |_: &str| {

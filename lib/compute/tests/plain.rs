@@ -8,6 +8,7 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use finetuning_compute::cpu::activation::{self, GELU_TANH, SILU, Sigmoidal};
 use finetuning_compute::cpu::attention::{Scores, attend, attend_backward};
+use finetuning_compute::cpu::gemv;
 use finetuning_compute::cpu::isa::{Level, VARIABLE};
 use finetuning_compute::cpu::loss::{Head, Targets};
 use finetuning_compute::cpu::packed::{Format, widen};
@@ -186,7 +187,7 @@ fn losses_and_their_gradients() {
     let weights = [1.0, 0.5, 2.0, 1.0, 1.0, 1.0, 0.25, 1.0, 0.0];
     let scratch = Mutex::new(Vec::new());
     for (cap, bias, smoothing) in [(None, None, 0.0), (Some(1.5), Some(&bias), 0.1)] {
-        let head = Head { weight: &weight, bias: bias.map(Vec::as_slice), cap, width, scratch: &scratch };
+        let head = Head { weight: gemv::Matrix::Full(&weight), bias: bias.map(Vec::as_slice), cap, width, scratch: &scratch };
         let targets = Targets { labels: &ids, weights: &weights, smoothing };
         let logits = |hidden: &[f64], bias_of: &[f64]| -> Vec<f64> {
             let plain = |v: usize| dot(hidden, &ww[v * width..][..width]) + if bias.is_some() { bias_of[v] } else { 0.0 };
@@ -256,7 +257,7 @@ fn moved(logits: &[f64], word: usize, logit: f64, id: u32, weight: f32) -> f64 {
 #[should_panic(expected = "row Some(1) has a label that is not below the vocabulary's 3")]
 fn a_label_beside_the_vocabulary_is_refused() {
     let scratch = Mutex::new(Vec::new());
-    let head = Head { weight: &[0.0; 6], bias: None, cap: None, width: 2, scratch: &scratch };
+    let head = Head { weight: gemv::Matrix::Full(&[0.0; 6]), bias: None, cap: None, width: 2, scratch: &scratch };
     head.losses(&[0.0; 4], Targets { labels: &[2, 3], weights: &[1.0, 1.0], smoothing: 0.0 });
 }
 

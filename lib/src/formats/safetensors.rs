@@ -267,16 +267,28 @@ pub fn remove_shards(folder: &Path) -> Result<()> {
 /// # Errors
 /// [`ErrorKind::File`] when it cannot be written.
 pub fn save(path: &Path, weights: &Weights, dtype: DType) -> Result<()> {
-    write_whole(path, &serialized(weights, dtype, path)?)
+    save_described(path, weights, dtype, HashMap::new())
+}
+
+/// [`save`] with words about the file in its header.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_described(path: &Path, weights: &Weights, dtype: DType, words: HashMap<String, String>) -> Result<()> {
+    write_whole(path, &described(weights, dtype, path, words)?)
 }
 
 /// The bytes of a file in a number format; `path` is named in errors.
 pub(crate) fn serialized(weights: &Weights, dtype: DType, path: &Path) -> Result<Vec<u8>> {
+    described(weights, dtype, path, HashMap::new())
+}
+
+fn described(weights: &Weights, dtype: DType, path: &Path, mut words: HashMap<String, String>) -> Result<Vec<u8>> {
     let mut tensors = Vec::with_capacity(weights.len());
     for (name, var) in weights {
         tensors.push((name.clone(), var.as_tensor().to_dtype(dtype)?.to_device(&Device::Cpu)?));
     }
-    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    safetensors::serialize(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)), Some(metadata))
+    words.insert("format".to_string(), "pt".to_string());
+    safetensors::serialize(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)), Some(words))
         .map_err(|error| Error::new(ErrorKind::Model, format!("`{}`: {error}", path.display())).in_file(path).because(error))
 }

@@ -3,9 +3,19 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`adapter`] | adapters on a model: fresh, taken off, merged |
+//! | `targets` | which matrices an adapter changes, and what it copies |
+//! | [`set`] | several adapters of one model, by name |
+//! | `weighted` | several adapters → one |
 //! | [`peft`] | their files |
+//! | `settings` | `adapter_config.json` |
+//! | `base` | whether an adapter belongs to a model |
 //!
-//! Imports: error, util, border, nn, models, formats.
+//! Imports: compute, error, util, border, nn, models, formats.
 
 pub mod adapter;
+mod base;
 pub mod peft;
+pub mod set;
+pub(crate) mod settings;
+mod targets;
+pub mod weighted;

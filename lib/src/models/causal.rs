@@ -14,7 +14,7 @@ use crate::models::decoder::{Cache, Decoder, TrainBatch};
 use crate::models::labels::Labels;
 use crate::nn::backend::Backend;
 use crate::nn::check;
-use crate::nn::lora::LoraConfig;
+use crate::nn::lora::{Applied, LoraConfig};
 use crate::nn::parameter::Parameter;
 use crate::nn::weights::{Packed, Weights};
 use crate::tokenizer::text::Tokenizer;
@@ -34,7 +34,7 @@ pub struct CausalLm {
     folder: Option<PathBuf>,
     /// What it was loaded by.
     name: Option<String>,
-    lora: Option<Arc<LoraConfig>>,
+    lora: Option<Arc<Applied>>,
     /// What its scores are called, where it scores sequences and writes no text.
     labels: Option<Arc<Labels>>,
     backend: Backend,
@@ -45,7 +45,7 @@ impl CausalLm {
     /// A model of weights that have the names and shapes of [`Config::parameter_shapes`]; `folder` holds the files of its tokenizer.
     pub(crate) fn new(config: Config, weights: Weights, packed: Packed, device: &Device, folder: Option<PathBuf>) -> Self {
         Self {
-            decoder: Arc::new(assemble(&config, weights, packed, 0.0)),
+            decoder: Arc::new(assemble(&config, weights, packed, None)),
             config: Arc::new(config),
             device: device.clone(),
             folder,
@@ -103,9 +103,9 @@ impl CausalLm {
     }
 
     /// A model of the same shape, name and folder from other weights.
-    pub(crate) fn assembled(&self, weights: Weights, packed: Packed, lora: Option<LoraConfig>) -> Self {
-        let decoder = assemble(&self.config, weights, packed, lora.as_ref().map_or(0.0, LoraConfig::scale));
-        Self { decoder: Arc::new(decoder), lora: lora.map(Arc::new), ..self.clone() }
+    pub(crate) fn assembled(&self, weights: Weights, packed: Packed, lora: Option<Arc<Applied>>) -> Self {
+        let decoder = assemble(&self.config, weights, packed, lora.as_deref());
+        Self { decoder: Arc::new(decoder), lora, ..self.clone() }
     }
 
     /// A model with random weights: normal with deviation 0.02, norms 1 (Gemma's: 0, which is the same) and biases 0, as
@@ -152,7 +152,7 @@ impl CausalLm {
         for (name, parameter) in self.weights() {
             copies.push((name.clone(), parameter.deep_clone()?));
         }
-        Ok(self.assembled(copies, self.packed().clone(), self.lora().cloned()))
+        Ok(self.assembled(copies, self.packed().clone(), self.lora.clone()))
     }
 
     /// What computes: a training step calls it from inside of its own pool.
@@ -177,7 +177,12 @@ impl CausalLm {
 
     /// The adapter's settings, where the model has one.
     pub fn lora(&self) -> Option<&LoraConfig> {
-        self.lora.as_deref()
+        self.lora.as_deref().map(|lora| &lora.config)
+    }
+
+    /// The adapter's settings as they stand on this model's matrices.
+    pub(crate) fn applied(&self) -> Option<&Arc<Applied>> {
+        self.lora.as_ref()
     }
 
     /// The name or folder by which the model can be loaded again.
@@ -369,7 +374,8 @@ impl fmt::Display for CausalLm {
         self.config.family().describe(formatter)?;
         self.lora().map_or(Ok(()), |lora| {
             let (trained, all) = (self.trainable_parameter_count(), self.parameter_count());
-            let (r, targets, share) = (lora.r, lora.target_modules.join(", "), 100.0 * trained as f64 / all as f64);
+            let targets = lora.target_regex.clone().unwrap_or_else(|| lora.target_modules.join(", "));
+            let (r, share) = (lora.r, 100.0 * trained as f64 / all as f64);
             write!(formatter, "\nLoRA of rank {r} on {targets}: {trained} of {all} parameters are trainable ({share:.2} %)")
         })
     }

@@ -169,6 +169,7 @@ impl Decoder {
     }
 
     fn block(&self, pass: &Pass, index: usize, x: &Tensor, lengths: &Arc<[usize]>, seed: Option<u64>) -> Result<Tensor> {
+        pass.set_seed(seed);
         let place = std::cell::Cell::new(1 + 16 * index as u64);
         let drop = |x: &Tensor| self.drop(pass, x, self.dropout, seed, place.replace(place.get() + 1));
         self.blocks[index].forward(pass, x, &|qkv| attention(pass, qkv, &self.shape(index, lengths)), &drop)

@@ -1,6 +1,5 @@
 //! A model → the same model with its matrices in fewer bits: less memory and faster answers, a little less exact.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QTensor};
@@ -84,17 +83,17 @@ impl CausalLm {
 
     /// All weights without an adapter as f32, in the order of transformers; packed ones are unpacked, the others shared.
     pub(crate) fn full_weights(&self) -> Result<Weights> {
-        let (parameters, packed): (HashMap<_, _>, HashMap<_, _>) =
-            (self.weights().iter().cloned().collect(), self.packed().iter().cloned().collect());
-        let mut weights = Vec::new();
-        for (name, _) in self.parameter_shapes() {
-            let parameter = match (parameters.get(&name), packed.get(&name)) {
-                (Some(parameter), _) => parameter.clone(),
-                (None, Some(packed)) => Parameter::new(Var::from_vec(dequantize(packed)?, packed.shape(), self.device())?),
-                (None, None) => return Err(Error::new(ErrorKind::Model, format!("the model has no `{name}`"))),
-            };
-            weights.push((name, parameter));
+        self.parameter_shapes().into_iter().map(|(name, _)| Ok((name.clone(), self.full_weight(&name)?))).collect()
+    }
+
+    /// One of them.
+    pub(crate) fn full_weight(&self, name: &str) -> Result<Parameter> {
+        if let Some((_, parameter)) = self.weights().iter().find(|(own, _)| own == name) {
+            return Ok(parameter.clone());
         }
-        Ok(weights)
+        match self.packed().iter().find(|(own, _)| own == name) {
+            Some((_, packed)) => Ok(Parameter::new(Var::from_vec(dequantize(packed)?, packed.shape(), self.device())?)),
+            None => Err(Error::new(ErrorKind::Model, format!("the model has no `{name}`"))),
+        }
     }
 }

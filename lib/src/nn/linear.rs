@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
 
+use crate::nn::dora::{rescaled, row_lengths};
 use crate::nn::lora::Adapter;
 use crate::nn::packed::{dequantize, dequantize_rows, format_of};
 use crate::nn::parameter::{Parameter, values, with_values};
@@ -13,7 +14,6 @@ use compute::cpu::gemm::{Matrix, Threads, matmul};
 use compute::cpu::gemv::{self, FEW_PACKED, is_few};
 use compute::cpu::lanes::{self, is_wide};
 use compute::cpu::packed::rounded_to_bf16;
-use compute::cpu::rows;
 
 /// `x (N,I) → x · weightᵀ + bias (N,O)`, `weight (O,I)`, `bias (O)`.
 #[derive(Debug, Clone)]
@@ -66,6 +66,16 @@ impl Weight {
         }
     }
 
+    /// Lets `read` see the numbers as they lie in the memory of the CPU, packed where a format of ours is.
+    pub(crate) fn with_matrix<T>(&self, read: impl FnOnce(gemv::Matrix) -> T) -> Result<T> {
+        if let Self::Packed(packed) = self
+            && let Some(format) = format_of(packed.dtype())
+        {
+            return Ok(read(gemv::Matrix::Packed(format, &packed.data()?)));
+        }
+        with_values(&self.tensor(&Device::Cpu)?, |values| read(gemv::Matrix::Full(values)))
+    }
+
     /// `y += x · wᵀ`, or `y = x · wᵀ` where `y` is 0; on the CPU.
     fn multiply(&self, y: &mut [f32], x: &[f32], add: bool) -> Result<()> {
         let inputs = self.dims()[1];
@@ -99,13 +109,24 @@ impl Linear {
     /// # Errors
     /// candle's, where the shapes do not fit.
     pub fn forward(&self, pass: &Pass, x: &Tensor) -> Result<Tensor> {
-        let y = self.product(pass, x)?;
-        match &self.adapter {
-            Some(Adapter { a, b, scale }) => {
-                let narrow = Self::new(a.clone(), None).forward(pass, x)?;
-                pass.sum(&y, &pass.scaled(&Self::new(b.clone(), None).forward(pass, &narrow)?, *scale)?)
-            }
-            None => Ok(y),
+        let Some(adapter) = &self.adapter else { return self.product(pass, x) };
+        let dropped = adapter.dropped(pass, x)?;
+        let seen = dropped.as_ref().unwrap_or(x);
+        match &adapter.magnitude {
+            Some(magnitude) => self.directed(pass, x, seen, adapter, magnitude),
+            None => pass.sum(&self.product(pass, x)?, &change(pass, seen, adapter)?),
+        }
+    }
+
+    /// The product with DoRA, as PEFT has it: what is dropped is seen by the weight as it was.
+    fn directed(&self, pass: &Pass, x: &Tensor, seen: &Tensor, adapter: &Adapter, magnitude: &Parameter) -> Result<Tensor> {
+        let plain = Self { weight: self.weight.clone(), bias: None, adapter: None };
+        let changed = pass.sum(&plain.product(pass, seen)?, &change(pass, seen, adapter)?)?;
+        let lengths = row_lengths(&self.weight.tensor(x.device())?.detach(), adapter)?;
+        let y = rescaled(pass, &changed, magnitude, &lengths, self.bias.as_ref())?;
+        match seen.id() == x.id() {
+            true => Ok(y),
+            false => pass.sum(&y, &plain.product(pass, &pass.sum(x, &pass.scaled(seen, -1.0)?)?)?),
         }
     }
 
@@ -119,6 +140,12 @@ impl Linear {
             None => Ok(y),
         }
     }
+}
+
+/// What an adapter adds.
+fn change(pass: &Pass, x: &Tensor, adapter: &Adapter) -> Result<Tensor> {
+    let narrow = Linear::new(adapter.a.clone(), None).forward(pass, x)?;
+    pass.scaled(&Linear::new(adapter.b.clone(), None).forward(pass, &narrow)?, adapter.scale)
 }
 
 impl CustomOp1 for Linear {
@@ -146,10 +173,7 @@ impl CustomOp1 for Linear {
                 }
             })?;
             if let Some(bias) = &self.bias {
-                bias.accumulate(|sum, add| {
-                    let own = rows::column_sum(grad, outputs);
-                    sum.iter_mut().zip(own).for_each(|(sum, own)| *sum = if add { *sum + own } else { own });
-                });
+                bias.accumulate_columns(grad);
             }
             with_values(&self.weight.tensor(&Device::Cpu)?, |w| {
                 let mut by_x = vec![0.0; x.elem_count()];

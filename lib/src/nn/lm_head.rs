@@ -136,7 +136,7 @@ impl LmHead {
 
     fn with_head<T>(&self, work: impl FnOnce(Head) -> T) -> Result<T> {
         let (width, cap, scratch) = (self.weight.dims()[1], self.cap, &self.scratch);
-        with_values(&self.weight.tensor(&Device::Cpu)?, |weight| match &self.bias {
+        self.weight.with_matrix(|weight| match &self.bias {
             Some(bias) => with_values(bias, |bias| work(Head { weight, bias: Some(bias), cap, width, scratch })),
             None => Ok(work(Head { weight, bias: None, cap, width, scratch })),
         })?

@@ -7,7 +7,7 @@
 //! | [`tape`] | one pass, and the way back through it |
 //! | [`parameter`], [`weights`] | a weight with its gradient, and all of a model by name |
 //! | [`linear`], [`norm`], [`activation`], [`rotary`], [`attention`], [`lm_head`] | the layers |
-//! | [`lora`] | settings and matrices of a low-rank change |
+//! | [`lora`], [`dora`] | settings and matrices of a low-rank change; the lengths of its rows |
 //! | [`kernel_op`] | our kernels for a GPU as operations on tensors |
 //! | `packed` | matrices in few bits |
 //! | [`device`] | what computes |
@@ -19,6 +19,7 @@ pub mod attention;
 pub mod backend;
 pub mod check;
 pub mod device;
+pub mod dora;
 pub mod kernel_op;
 pub mod linear;
 pub mod lm_head;

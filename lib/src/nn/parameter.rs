@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Storage, Tensor, TensorId, Var};
+use compute::cpu::rows::column_sum;
 
 /// A weight, trainable unless it was frozen. A clone is the same weight.
 #[derive(Debug, Clone)]
@@ -174,6 +175,14 @@ impl Parameter {
                 slot.gradient = Gradient::Dense(values);
             }
         }
+    }
+
+    /// Adds the sum of rows to the dense gradient of a vector that was added to each of them.
+    pub(crate) fn accumulate_columns(&self, grads: &[f32]) {
+        self.accumulate(|sum, add| {
+            let own = column_sum(grads, sum.len());
+            sum.iter_mut().zip(own).for_each(|(sum, own)| *sum = if add { *sum + own } else { own });
+        });
     }
 
     /// Adds to rows of the gradient: `grads` has one row an id.

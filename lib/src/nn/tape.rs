@@ -3,7 +3,7 @@
 //! On the CPU the fused operations are noted one by one and walked back in reverse: a gradient is handed on as it is, and memory is
 //! given back step by step. candle's own backward pass, which other devices use, begins every gradient with zeros and adds to them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
@@ -26,6 +26,7 @@ pub struct Pass {
     backend: Backend,
     /// None where candle's graph alone knows the gradients, or nobody asks for any.
     tape: Option<RefCell<Tape>>,
+    seed: Cell<Option<u64>>,
 }
 
 struct Tape {
@@ -43,17 +44,27 @@ struct Step {
 impl Pass {
     /// A pass of which nothing is noted.
     pub fn new(backend: Backend) -> Self {
-        Self { backend, tape: None }
+        Self { backend, tape: None, seed: Cell::default() }
     }
 
     fn recording(backend: Backend, leaf: Option<&Tensor>) -> Self {
         let tape = || RefCell::new(Tape { known: leaf.iter().map(|leaf| leaf.id()).collect(), steps: Vec::new() });
-        Self { backend, tape: backend.is_fused().then(tape) }
+        Self { backend, tape: backend.is_fused().then(tape), seed: Cell::default() }
     }
 
     /// How operations compute.
     pub fn backend(&self) -> Backend {
         self.backend
+    }
+
+    /// Names the random numbers of what is dropped; none outside of training.
+    pub fn seed(&self) -> Option<u64> {
+        self.seed.get()
+    }
+
+    /// Sets [`Pass::seed`].
+    pub(crate) fn set_seed(&self, seed: Option<u64>) {
+        self.seed.set(seed);
     }
 
     /// Whether operations are noted.

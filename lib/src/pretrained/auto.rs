@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::formats::{gguf, safetensors};
 use crate::hub::options::HubOptions;
 use crate::lora::peft;
+use crate::lora::settings::CONFIG;
 use crate::models::causal::CausalLm;
 use crate::models::classifier::SequenceClassifier;
 use crate::models::config::Config;
@@ -43,7 +44,7 @@ impl AutoTokenizer {
             return Tokenizer::from_file(file);
         }
         let mut folder = resolve::tokenizer_folder(name, options)?;
-        if folder.join(peft::CONFIG).is_file() && !folder.join("tokenizer.json").is_file() {
+        if folder.join(CONFIG).is_file() && !folder.join("tokenizer.json").is_file() {
             let (base, options) = below(&folder, options)?;
             folder = resolve::tokenizer_folder(&base, &options).map_err(|error| needs(name, error))?;
         }
@@ -91,12 +92,12 @@ impl AutoModelForCausalLM {
 
     fn load(name: &str, dtype: Option<DType>, options: &HubOptions) -> Result<CausalLm> {
         let folder = resolve::model_folder(name, options)?;
-        if !folder.join(peft::CONFIG).is_file() {
+        if !folder.join(CONFIG).is_file() {
             return Self::load_plain(name, &folder, dtype, options);
         }
         let (base, options) = below(&folder, options)?;
         let below = resolve::model_folder(&base, &options).map_err(|error| needs(name, error))?;
-        if below.join(peft::CONFIG).is_file() {
+        if below.join(CONFIG).is_file() {
             let message = format!("the adapter `{name}` names `{base}` as the model below it, which is an adapter itself");
             return Err(Error::new(ErrorKind::Model, message).hint("name a whole model as base_model_name_or_path in adapter_config.json"));
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hub::options::HubOptions;
 use crate::lora::peft;
+use crate::lora::settings::CONFIG;
 use crate::source::builtin::{BUILTIN, Fetched, fetched};
 use crate::source::resolve;
 use crate::util::names::quoted;
@@ -46,7 +47,7 @@ pub fn available<'a>(names: &[&'a str]) -> Result<&'a str> {
 /// What is not on this machine of the model of a name, and the command that fetches it.
 fn missing(name: &str) -> Result<Option<String>> {
     let (folder, what) = find(name)?;
-    let Some(folder) = folder.filter(|folder| folder.join(peft::CONFIG).is_file()) else { return Ok(what) };
+    let Some(folder) = folder.filter(|folder| folder.join(CONFIG).is_file()) else { return Ok(what) };
     let (_, what) = find(&peft::base_name(&folder)?)?;
     Ok(what.map(|what| format!("`{name}` is an adapter, and {what}")))
 }

@@ -10,7 +10,9 @@ use rayon::prelude::*;
 
 use crate::cpu::activation::tanh;
 use crate::cpu::gemm::{Matrix, Threads, matmul, matmul_then};
+use crate::cpu::gemv;
 use crate::cpu::isa::vectorised;
+use crate::cpu::packed::widen;
 use crate::cpu::rows::{column_sum, exp_sum, max, softmax_grad, sum};
 
 /// Rows whose logits are held at a time.
@@ -33,8 +35,8 @@ pub struct Targets<'a> {
 /// The output projection of hidden rows of some width.
 #[derive(Debug, Clone, Copy)]
 pub struct Head<'a> {
-    /// `(V,C)`.
-    pub weight: &'a [f32],
+    /// `(V,C)`; a packed one is unpacked block by block.
+    pub weight: gemv::Matrix<'a>,
     /// `(V)`.
     pub bias: Option<&'a [f32]>,
     /// Bound of a logit: `cap · tanh(logit / cap)`.
@@ -54,7 +56,23 @@ struct Logits {
 
 impl Head<'_> {
     fn vocabulary(&self) -> usize {
-        self.weight.len() / self.width
+        self.weight.rows(self.width)
+    }
+
+    /// Calls `work` with the number and the rows of each block of the vocabulary.
+    fn blocks(&self, mut work: impl FnMut(usize, &[f32])) {
+        let mut unpacked = Vec::new();
+        for start in (0..self.vocabulary()).step_by(WORDS) {
+            let words = match self.weight.part(start, WORDS.min(self.vocabulary() - start), self.width) {
+                gemv::Matrix::Full(values) => values,
+                gemv::Matrix::Packed(format, bytes) => {
+                    unpacked.resize(bytes.len() / format.bytes(self.width) * self.width, 0.0);
+                    widen(format, bytes, &mut unpacked);
+                    &unpacked
+                }
+            };
+            work(start / WORDS, words);
+        }
     }
 
     /// Negative log-probability of each row's label; 0 where the weight is 0.
@@ -91,7 +109,7 @@ impl Head<'_> {
                 loss += f64::from(targets.weights[row]) * f64::from(own);
             }
             let mut x_grad = vec![0f32; x.len()];
-            for (index, words) in self.weight.chunks(WORDS * width).enumerate() {
+            self.blocks(|index, words| {
                 let count = words.len() / width;
                 let block = &mut logits.values[index * WORDS * rows.len()..][..count * rows.len()];
                 self.block_grad(block, index * WORDS, rows, &logits.log_sums, targets);
@@ -105,7 +123,7 @@ impl Head<'_> {
                     let weight_grad = &mut weight_grad[index * WORDS * width..][..words.len()];
                     matmul(weight_grad, block.t(), Matrix::new(x, width), *add, Threads::All);
                 }
-            }
+            });
             if let Some((_, add)) = &mut weight_grad {
                 *add = true;
             }
@@ -168,7 +186,7 @@ impl Head<'_> {
             logits.values.resize(rows * self.vocabulary(), 0.0);
         }
         let mut sums = vec![(f32::NEG_INFINITY, 0f64, 0f64); rows];
-        for (index, words) in self.weight.chunks(WORDS * self.width).enumerate() {
+        self.blocks(|index, words| {
             let count = words.len() / self.width;
             let block = &mut logits.values[index * WORDS * rows..][..count * rows];
             let bias = self.bias.map(|bias| &bias[index * WORDS..][..count]);
@@ -180,7 +198,7 @@ impl Head<'_> {
                     *plain += row.chunks(512).map(|part| f64::from(sum(part))).sum::<f64>();
                 }
             });
-        }
+        });
         logits.log_sums = sums.iter().map(|(top, total, _)| (f64::from(*top) + total.ln()) as f32).collect();
         logits.means = sums.iter().map(|(_, _, plain)| (plain / self.vocabulary() as f64) as f32).collect();
     }

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::causal::CausalLm;
+use crate::nn::lora::{is_adapter, is_factor};
 use crate::train::arguments::check::refuse;
 use crate::train::arguments::settings::{Accumulation, TrainingArguments};
 use crate::train::check;
@@ -86,7 +87,9 @@ fn fresh_adapter(model: &CausalLm) -> Result<bool> {
     for (_, parameter) in model.weights().iter().filter(|(name, _)| name.ends_with("lora_B.weight")) {
         largest = largest.max(parameter.detached().abs()?.max_all()?.to_scalar::<f32>()?);
     }
-    Ok(model.lora().is_some() && largest == 0.0)
+    // A copy of a bias or a module, or a length of a row, may have been trained.
+    let factors_alone = model.weights().iter().filter(|(name, _)| is_adapter(name)).all(|(name, _)| is_factor(name));
+    Ok(model.lora().is_some() && factors_alone && largest == 0.0)
 }
 
 /// The pairs whose answers differ, after the cut as well: equal ones stay at a loss of ln 2 for ever. They are left out, aloud.

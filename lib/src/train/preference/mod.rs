@@ -11,7 +11,7 @@
 //!
 //! A trainer is [`crate::train::trainer`] with an objective of these, under the names of TRL.
 //!
-//! Imports: data, error, models, tokenizer, util.
+//! Imports: data, error, models, nn, tokenizer, util.
 
 pub(crate) mod check;
 pub mod kto;
