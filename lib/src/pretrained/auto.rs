@@ -132,7 +132,7 @@ impl AutoModelForSequenceClassification {
     /// As [`AutoModelForCausalLM::from_pretrained_with`]; [`ErrorKind::Model`] for labels that are not those of the classifier.
     pub fn from_pretrained(name: &str, labels: &[&str]) -> Result<SequenceClassifier> {
         let folder = resolve::model_folder(name, &HubOptions::default())?;
-        if folder.join(peft::CONFIG).is_file() || !folder.join("config.json").is_file() || Labels::from_folder(&folder)?.is_none() {
+        if folder.join(CONFIG).is_file() || !folder.join("config.json").is_file() || Labels::from_folder(&folder)?.is_none() {
             return SequenceClassifier::new(&AutoModelForCausalLM::from_pretrained(name)?, labels, 0);
         }
         let model = CausalLm::read(&folder, None, &best_device())?.named(name);
