@@ -135,6 +135,11 @@ impl Rotary {
         Self { frequencies, size, known: Mutex::default() }
     }
 
+    /// All that the angles depend on: the frequencies, and the factor of cosines and sines.
+    pub(crate) fn turns(&self) -> (&[f32], f32) {
+        (&self.frequencies, self.size)
+    }
+
     /// Rotated dimensions of a head, halved.
     pub fn half(&self) -> usize {
         self.frequencies.len()

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::formats::gguf::config::{self, FAMILIES, ROPE};
 use crate::formats::gguf::layout::{FACTORS, stored_name};
 use crate::models::config::{Config, LlamaConfig};
-use crate::nn::rotary::RopeScaling;
+use crate::nn::rotary::{RopeScaling, Rotary};
 use crate::util::notice;
 
 /// What a file says of a model besides its weights.
@@ -244,12 +244,12 @@ fn differences(config: &Config, description: &Description) -> Result<Vec<String>
                     let scores = config.scores(layer);
                     (scores.scale, scores.cap, scores.window.filter(|window| *window < reach))
                 });
+                let (all, local) = config.rotaries();
                 [
                     ("rms_norm_eps", format!("{}", config.rms_norm_eps)),
                     ("rope_theta", format!("{}", config.rope_theta)),
-                    ("rope_local_base_freq", format!("{:?}", config.local_rope_theta)),
-                    ("rope_scaling", format!("{:?}", config.stretch)),
-                    ("rotary dimensions", format!("{}", config.rotary_dimensions())),
+                    ("frequencies of rotary angles", format!("{:?}", all.turns())),
+                    ("those of layers with a sliding window", format!("{:?}", local.as_ref().map(Rotary::turns))),
                     ("scale, bound and window of the scores", format!("{:?}", scores.collect::<Vec<_>>())),
                     ("final_logit_softcapping", format!("{:?}", config.logit_cap())),
                     ("heads", format!("{:?}", (config.num_attention_heads, config.kv_heads(), config.head_size()))),
