@@ -16,9 +16,13 @@ pub fn bench(paths: &Paths, quick: bool) -> Result<(), Failure> {
     let program = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
     let build = program.parent().expect("a program lies in a folder");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut examples = Command::new(cargo);
-    examples.args(["build", "--examples", "--target-dir"]).arg(build.parent().unwrap_or(build)).current_dir(&paths.root);
-    spawn::run(&mut examples, "the stock kernel could not be built").map_err(|what| Failure::new(what, "cargo build --examples"))?;
+    let mut stock = Command::new(cargo);
+    stock
+        .args(["build", "--workspace", "--example", "stock", "--target-dir"])
+        .arg(build.parent().unwrap_or(build))
+        .current_dir(&paths.root);
+    spawn::run(&mut stock, "the stock kernel could not be built")
+        .map_err(|what| Failure::new(what, "cargo build --workspace --example stock"))?;
     let mut script = Command::new(python::venv_python(paths));
     script.arg(paths.root.join("kernels/benches/kernels.py")).arg(&program).arg(build.join("examples/stock")).arg(paths.root.join("lib"));
     if quick {
