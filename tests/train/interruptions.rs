@@ -13,6 +13,7 @@ use crate::evaluate::probable::words;
 use crate::support::{fresh_folder, tiny_model, tiny_rows, values};
 use crate::train::custom_loss::focal;
 use crate::train::grpo::{config, even, prompts};
+use crate::train::preference_runs::pairs;
 
 /// Fails at one moment of the run: after so many calls of any kind.
 #[derive(Debug)]
@@ -109,18 +110,7 @@ fn any_interruption<O: Objective, T: DerefMut<Target = Trainer<O>>>(name: &str, 
     assert!(stops > 8 && lost > 4, "{name}: only {stops} stops, {lost} of which lost the trainer");
 }
 
-/// Pairs for [`tiny_model`]: all prompts, answers and lengths differ.
-fn pairs(count: usize, seed: usize) -> Vec<PreferencePair> {
-    let ids = |start: usize, length: usize| (0..length).map(|place| ((start * 29 + place * 13 + seed) % 96) as u32).collect();
-    let pair = |index: usize| PreferencePair {
-        prompt: ids(index, 3 + index % 4),
-        chosen: ids(index + 40, 2 + index % 5),
-        rejected: ids(index + 70, 4 + index % 3),
-    };
-    (0..count).map(pair).collect()
-}
-
-/// The same as single answers, good and bad in turn.
+/// [`pairs`] as single answers, good and bad in turn.
 fn answers(count: usize, seed: usize) -> Vec<UnpairedPreference> {
     let answer = |(index, pair): (usize, PreferencePair)| {
         let label = index % 3 != 1;

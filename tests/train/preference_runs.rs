@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::{assert_close, fresh_folder, refused, tiny_model, values};
 
 /// Pairs for [`tiny_model`]: all prompts, answers and lengths differ.
-fn pairs(count: usize, seed: usize) -> Vec<PreferencePair> {
+pub fn pairs(count: usize, seed: usize) -> Vec<PreferencePair> {
     let ids = |start: usize, length: usize| (0..length).map(|place| ((start * 29 + place * 13 + seed) % 96) as u32).collect();
     let pair = |index: usize| PreferencePair {
         prompt: ids(index, 3 + index % 4),

@@ -2,7 +2,7 @@
 //!
 //! [`output`] sends it, [`side_by_side`] sets answers beside each other, [`progress`] follows a loop, `picture` is a drawing for every viewer, whose PNG the feature `plot` draws with `raster`.
 //!
-//! Imports: nothing.
+//! Imports: util.
 
 pub mod output;
 pub(crate) mod picture;

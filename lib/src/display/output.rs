@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
+pub use crate::util::host::in_our_kernel;
+
 /// What a cell can show: always a text, and richer forms for a notebook.
 pub trait Show {
     /// The plain text form.
@@ -43,11 +45,6 @@ macro_rules! last_expression {
     )+};
 }
 pub(crate) use last_expression;
-
-/// Whether the running process is a cell of our kernel, which can draw while the cell runs.
-pub fn in_our_kernel() -> bool {
-    std::env::var_os("FINETUNING_KERNEL").is_some()
-}
 
 /// Removes what the cell has shown so far: at once, or, with `wait`, when the next output comes, so that nothing flickers.
 /// Outside our kernel nothing happens.

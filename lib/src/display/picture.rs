@@ -12,6 +12,19 @@ use crate::display::raster::Canvas;
 
 const RADIUS: f64 = 3.0;
 
+/// Width and height of a chart.
+pub(crate) const CHART: (f64, f64) = (640.0, 300.0);
+/// Where the curves of a chart begin, end, and stand on their axis.
+pub(crate) const LEFT: f64 = 56.0;
+pub(crate) const RIGHT: f64 = 624.0;
+pub(crate) const BOTTOM: f64 = 262.0;
+
+pub(crate) const DARK: u32 = 0x222222;
+pub(crate) const GREY: u32 = 0x555555;
+pub(crate) const ORANGE: u32 = 0xc2410c;
+pub(crate) const BLUE: u32 = 0x1d4ed8;
+pub(crate) const PALE: u32 = 0xe3e3e3;
+
 /// Shapes in the order of drawing on a white ground.
 #[derive(Debug, Clone)]
 pub(crate) struct Picture {
@@ -43,6 +56,44 @@ pub(crate) enum Shape {
         text: String,
         colour: u32,
     },
+}
+
+impl Shape {
+    pub fn words(x: f64, y: f64, anchor: f64, text: impl Into<String>, colour: u32) -> Self {
+        Self::Words { x, y, anchor, text: text.into(), colour }
+    }
+}
+
+/// The values of a chart, from [`BOTTOM`] up.
+#[derive(Debug)]
+pub(crate) struct ValueAxis {
+    ticks: Vec<f64>,
+    decimals: usize,
+    low: f64,
+    high: f64,
+    top: f64,
+}
+
+impl ValueAxis {
+    /// An axis whose round numbers reach from below `low` to above `high`, which stands at `top`.
+    pub fn new(low: f64, high: f64, top: f64) -> Self {
+        let (ticks, decimals) = round_ticks(low, high);
+        Self { low: ticks[0].min(low), high: ticks[ticks.len() - 1].max(high), ticks, decimals, top }
+    }
+
+    /// Where a value stands.
+    pub fn y(&self, value: f64) -> f64 {
+        BOTTOM - (BOTTOM - self.top) * (value - self.low) / (self.high - self.low)
+    }
+
+    /// The round numbers, each with its line.
+    pub fn shapes(&self) -> impl Iterator<Item = Shape> {
+        self.ticks.iter().flat_map(|&value| {
+            let (y, decimals) = (self.y(value), self.decimals);
+            let line = Shape::Line { points: vec![(LEFT, y), (RIGHT, y)], colour: PALE, width: 1.0 };
+            [line, Shape::words(LEFT - 6.0, y + 4.0, 1.0, format!("{value:.decimals$}"), GREY)]
+        })
+    }
 }
 
 impl Picture {

@@ -275,15 +275,11 @@ pub fn save(path: &Path, weights: &Weights, dtype: DType) -> Result<()> {
 /// # Errors
 /// As [`save`].
 pub fn save_described(path: &Path, weights: &Weights, dtype: DType, words: HashMap<String, String>) -> Result<()> {
-    write_whole(path, &described(weights, dtype, path, words)?)
+    write_whole(path, &serialized(weights, dtype, path, words)?)
 }
 
-/// The bytes of a file in a number format; `path` is named in errors.
-pub(crate) fn serialized(weights: &Weights, dtype: DType, path: &Path) -> Result<Vec<u8>> {
-    described(weights, dtype, path, HashMap::new())
-}
-
-fn described(weights: &Weights, dtype: DType, path: &Path, mut words: HashMap<String, String>) -> Result<Vec<u8>> {
+/// The bytes of a file in a number format, with words about it in its header; `path` is named in errors.
+pub(crate) fn serialized(weights: &Weights, dtype: DType, path: &Path, mut words: HashMap<String, String>) -> Result<Vec<u8>> {
     let mut tensors = Vec::with_capacity(weights.len());
     for (name, var) in weights {
         tensors.push((name.clone(), var.as_tensor().to_dtype(dtype)?.to_device(&Device::Cpu)?));

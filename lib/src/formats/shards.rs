@@ -1,6 +1,6 @@
 //! Named weights → `model.safetensors`, or above a size several files and their index, as transformers names and cuts them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::Permissions;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -28,7 +28,7 @@ pub fn save(folder: &Path, weights: &Weights, dtype: DType, most: u64) -> Result
     let sizes: Vec<u64> = weights.iter().map(|(_, parameter)| (parameter.elem_count() * dtype.size_in_bytes()) as u64).collect();
     let parts = parts(&sizes, most);
     if parts.len() < 2 {
-        write_whole(&folder.join(WHOLE), &serialized(weights, dtype, folder)?)?;
+        write_whole(&folder.join(WHOLE), &serialized(weights, dtype, folder, HashMap::new())?)?;
         return remove_shards(folder);
     }
     // All aside first: a disk that fills up changes nothing.
@@ -37,7 +37,7 @@ pub fn save(folder: &Path, weights: &Weights, dtype: DType, most: u64) -> Result
         interrupt::check(format_args!("after {number} of {} files of weights", parts.len()))?;
         let name = format!("model-{:05}-of-{:05}.safetensors", number + 1, parts.len());
         let own: Weights = part.iter().map(|&index| weights[index].clone()).collect();
-        files.push((write(folder, &name, &serialized(&own, dtype, folder)?)?, name.clone()));
+        files.push((write(folder, &name, &serialized(&own, dtype, folder, HashMap::new())?)?, name.clone()));
         places.extend(own.into_iter().map(|(tensor, _)| (tensor, name.clone())));
     }
     let count: usize = weights.iter().map(|(_, parameter)| parameter.elem_count()).sum();

@@ -136,8 +136,7 @@ pub fn needed_bytes(model: &CausalLm, tokens: usize, checkpointing: bool, optimi
     let matrices = full.chain(model.packed().iter().map(|(_, matrix)| matrix.shape().dims()));
     let kept: usize = matrices.filter(|dims| dims.len() == 2 && dims[0] != config.vocab_size()).flatten().sum();
     let kept = if checkpointing { kept / layers + layers * width } else { kept };
-    let gradients: usize = model.weights().iter().filter(|(_, weight)| !weight.is_frozen()).map(|(_, weight)| weight.elem_count()).sum();
-    4 * (tokens * kept + gradients) + optimizer
+    4 * (tokens * kept + model.trainable_parameter_count()) + optimizer
 }
 
 /// Refuses a training pass that does not fit into the memory that is free; 0 is unknown. All in bytes.

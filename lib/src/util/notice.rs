@@ -3,6 +3,8 @@
 
 use std::fmt::Display;
 
+use crate::util::host::in_our_kernel;
+
 /// Something is not as the user may think it is.
 pub(crate) fn warn(text: impl Display) {
     if tracing::dispatcher::has_been_set() {
@@ -16,7 +18,7 @@ pub(crate) fn warn(text: impl Display) {
 pub(crate) fn info(text: impl Display) {
     if tracing::dispatcher::has_been_set() {
         tracing::info!("{text}");
-    } else if std::env::var_os("FINETUNING_KERNEL").is_some() {
+    } else if in_our_kernel() {
         println!("{text}");
     } else {
         eprintln!("{text}");

@@ -270,6 +270,19 @@ impl TrainingArguments {
         active(self.save_strategy, self.save_steps)
     }
 
+    /// The same steps and nothing beside them: no evaluation, no checkpoint, no report, from the beginning.
+    pub(crate) fn alone(&self) -> Self {
+        Self {
+            resume_from_checkpoint: None,
+            eval_strategy: IntervalStrategy::No,
+            save_strategy: IntervalStrategy::No,
+            early_stopping_patience: 0,
+            load_best_model_at_end: false,
+            report_to: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// Rows of an optimizer step.
     pub fn rows_per_step(&self) -> usize {
         self.per_device_train_batch_size.saturating_mul(self.gradient_accumulation_steps)

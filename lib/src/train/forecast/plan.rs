@@ -19,6 +19,7 @@ use crate::train::log::curve::duration;
 use crate::train::log::meter::training_flops;
 use crate::train::report::StepReport;
 use crate::train::sampler::Sampler;
+use crate::train::step::training_step;
 use crate::train::trainer::Trainer;
 use crate::util::memory::{available_memory, highest_during};
 
@@ -73,13 +74,12 @@ pub fn plan(
     let mut steps = Steps::of(model, arguments, &lengths);
     let largest = steps.largest();
     let tokens_of = |rows: &[usize]| rows.iter().map(|&row| lengths[row][0] + 1).sum::<usize>();
-    let trained = model.weights().iter().filter(|(_, weight)| !weight.is_frozen()).map(|(_, weight)| weight.elem_count()).sum();
     let mut plan = Plan {
         rows: rows.len(),
         rows_per_step: arguments.rows_per_step(),
         steps: steps.total,
         epochs: steps.total as f64 / steps.epoch as f64,
-        trained_parameters: trained,
+        trained_parameters: model.trainable_parameter_count(),
         tokens: steps.sum(|rows| tokens_of(rows) as f64) as usize,
         largest_step: tokens_of(&largest),
         memory: 0,
@@ -94,24 +94,16 @@ pub fn plan(
         plan.advice = Some(advice(arguments, plan.available, &needs));
         return Ok(plan);
     }
-    let alone = TrainingArguments {
-        resume_from_checkpoint: None,
-        eval_strategy: IntervalStrategy::No,
-        save_strategy: IntervalStrategy::No,
-        early_stopping_patience: 0,
-        load_best_model_at_end: false,
-        report_to: Vec::new(),
-        ..arguments.clone()
-    };
-    let rows_of = |chosen: &[usize]| chosen.iter().map(|&row| rows[row].clone()).collect::<Vec<Encoding>>();
-    let mut trainer = Trainer::new(model, alone, TokenizedDataset::from_rows(rows.clone()), TokenizedDataset::default())?;
-    trainer.parts().0.arguments.learning_rate = 0.0;
-    let (memory, first) = highest_during(|| trainer.step_on(&rows_of(&largest)).map(drop));
+    let mut trainer = Trainer::new(model, arguments.alone(), TokenizedDataset::from_rows(rows.clone()), TokenizedDataset::default())?;
+    let (run, objective) = trainer.parts();
+    run.arguments.learning_rate = 0.0;
+    let mut step = |chosen: &[usize]| training_step(run, objective, &chosen.iter().map(|&row| &rows[row]).collect::<Vec<_>>()).map(drop);
+    let (memory, first) = highest_during(|| step(&largest));
     first?;
     plan.memory = memory;
     let between = steps.total.min(steps.epoch);
-    for step in (0..TIMED).map(|part| part * between / TIMED) {
-        trainer.step_on(&rows_of(&steps.rows(step)))?;
+    for place in (0..TIMED).map(|part| part * between / TIMED) {
+        step(&steps.rows(place))?;
     }
     // The first step also made what later ones find.
     let timed = &trainer.history()[1..];

@@ -6,13 +6,13 @@
 use serde_json::Value;
 
 use crate::display::output::{Show, last_expression};
-use crate::display::picture::{Picture, Shape, round_ticks};
+use crate::display::picture::{BLUE, BOTTOM, CHART, DARK, GREY, LEFT, ORANGE, Picture, RIGHT, Shape, ValueAxis};
 use crate::display::progress::tqdm;
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::causal::CausalLm;
 use crate::optim::schedule::Schedule;
 use crate::tokenizer::encode::TokenizedDataset;
-use crate::train::arguments::settings::{IntervalStrategy, TrainingArguments};
+use crate::train::arguments::settings::TrainingArguments;
 use crate::train::trainer::Trainer;
 
 /// The smoothed loss keeps this part of its past (fastai's `beta`).
@@ -72,18 +72,9 @@ impl LearningRateFinder {
             return Err(Error::new(ErrorKind::Training, message)
                 .hint("give a start above 0, an end above it, and 10 steps or more: LearningRateFinder::default()"));
         }
-        let alone = TrainingArguments {
-            learning_rate: start,
-            lr_scheduler_type: Schedule::Constant,
-            resume_from_checkpoint: None,
-            eval_strategy: IntervalStrategy::No,
-            save_strategy: IntervalStrategy::No,
-            early_stopping_patience: 0,
-            load_best_model_at_end: false,
-            report_to: Vec::new(),
-            max_steps: num_steps as i64,
-            ..arguments.clone()
-        };
+        let constant = Schedule::Constant;
+        let alone =
+            TrainingArguments { learning_rate: start, lr_scheduler_type: constant, max_steps: num_steps as i64, ..arguments.alone() };
         let mut trainer = Trainer::new(&model.deep_clone()?, alone, train_dataset.clone(), TokenizedDataset::default())?;
         let (mut found, mut smooth, mut best) = (LearningRates { rates: Vec::new(), losses: Vec::new(), suggestion: None }, 0.0, f64::MAX);
         for step in tqdm(0..num_steps) {
@@ -131,17 +122,8 @@ fn valley(rates: &[f64], losses: &[f64]) -> Option<f64> {
     (last > 0).then(|| rates[place])
 }
 
-const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 300.0;
-const LEFT: f64 = 56.0;
-const RIGHT: f64 = 624.0;
+/// Below the line of words.
 const TOP: f64 = 42.0;
-const BOTTOM: f64 = 262.0;
-const DARK: u32 = 0x222222;
-const GREY: u32 = 0x555555;
-const PALE: u32 = 0xe3e3e3;
-const LOSS: u32 = 0xc2410c;
-const CHOICE: u32 = 0x1d4ed8;
 
 impl LearningRates {
     /// What it found, in a line.
@@ -160,33 +142,28 @@ impl LearningRates {
     }
 
     fn picture(&self) -> Picture {
-        let words = |x, y, anchor, text: String, colour| Shape::Words { x, y, anchor, text, colour };
-        let mut shapes = vec![words(16.0, 22.0, 0.0, self.headline(), DARK)];
+        let mut shapes = vec![Shape::words(16.0, 22.0, 0.0, self.headline(), DARK)];
         if let (Some(&first), Some(&last), true) = (self.rates.first(), self.rates.last(), self.rates.len() > 1) {
             let best = self.losses.iter().copied().fold(f64::MAX, f64::min);
             // What has diverged would press the rest flat.
             let top = self.losses.iter().copied().filter(|loss| *loss < 2.0 * best).fold(best, f64::max).max(best + 1e-6);
-            let (ticks, decimals) = round_ticks(best, top);
-            let (low, high) = (ticks[0].min(best), ticks[ticks.len() - 1].max(top));
+            let axis = ValueAxis::new(best, top, TOP);
             let x = |rate: f64| LEFT + (RIGHT - LEFT) * (rate / first).ln() / (last / first).ln();
-            let y = |loss: f64| BOTTOM - (BOTTOM - TOP) * ((loss - low) / (high - low)).clamp(0.0, 1.0);
-            for loss in ticks {
-                shapes.push(Shape::Line { points: vec![(LEFT, y(loss)), (RIGHT, y(loss))], colour: PALE, width: 1.0 });
-                shapes.push(words(LEFT - 6.0, y(loss) + 4.0, 1.0, format!("{loss:.decimals$}"), GREY));
-            }
+            let y = |loss: f64| axis.y(loss).clamp(TOP, BOTTOM);
+            shapes.extend(axis.shapes());
             for power in first.log10().ceil() as i32..=last.log10().floor() as i32 {
-                shapes.push(words(x(10f64.powi(power)), BOTTOM + 16.0, 0.5, format!("1e{power}"), GREY));
+                shapes.push(Shape::words(x(10f64.powi(power)), BOTTOM + 16.0, 0.5, format!("1e{power}"), GREY));
             }
             let points = self.rates.iter().zip(&self.losses).map(|(&rate, &loss)| (x(rate), y(loss))).collect();
-            shapes.push(Shape::Line { points, colour: LOSS, width: 2.0 });
+            shapes.push(Shape::Line { points, colour: ORANGE, width: 2.0 });
             if let Some(rate) = self.suggestion {
-                shapes.push(Shape::Line { points: vec![(x(rate), TOP), (x(rate), BOTTOM)], colour: CHOICE, width: 1.0 });
-                shapes.push(words(x(rate) + 4.0, TOP + 10.0, 0.0, format!("{rate:.1e}"), CHOICE));
+                shapes.push(Shape::Line { points: vec![(x(rate), TOP), (x(rate), BOTTOM)], colour: BLUE, width: 1.0 });
+                shapes.push(Shape::words(x(rate) + 4.0, TOP + 10.0, 0.0, format!("{rate:.1e}"), BLUE));
             }
-            shapes.push(words(LEFT, BOTTOM + 32.0, 0.0, "smoothed loss".into(), LOSS));
-            shapes.push(words(RIGHT, BOTTOM + 32.0, 1.0, "learning rate".into(), GREY));
+            shapes.push(Shape::words(LEFT, BOTTOM + 32.0, 0.0, "smoothed loss", ORANGE));
+            shapes.push(Shape::words(RIGHT, BOTTOM + 32.0, 1.0, "learning rate", GREY));
         }
-        Picture { label: self.headline(), size: (WIDTH, HEIGHT), shapes }
+        Picture { label: self.headline(), size: CHART, shapes }
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::display::output::{Show, last_expression};
-use crate::display::picture::{Picture, Shape, round_step, round_ticks};
+use crate::display::picture::{BLUE, BOTTOM, CHART, DARK, GREY, LEFT, ORANGE, Picture, RIGHT, Shape, ValueAxis, round_step};
 use crate::train::report::StepReport;
 
 /// The state of a run as a picture: progress, speed, and the curve of training and evaluation loss.
@@ -15,17 +15,10 @@ pub struct LossCurve {
     pub total_steps: usize,
 }
 
-const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 300.0;
-const LEFT: f64 = 56.0;
-const RIGHT: f64 = 624.0;
+/// Below the two lines of words.
 const TOP: f64 = 54.0;
-const BOTTOM: f64 = 262.0;
-const DARK: u32 = 0x222222;
-const GREY: u32 = 0x555555;
-const PALE: u32 = 0xe3e3e3;
-const TRAINING: u32 = 0xc2410c;
-const EVALUATION: u32 = 0x1d4ed8;
+const TRAINING: u32 = ORANGE;
+const EVALUATION: u32 = BLUE;
 
 impl LossCurve {
     /// Where the run is, and how it goes: the two lines above the curve.
@@ -75,7 +68,7 @@ impl LossCurve {
     }
 
     pub(crate) fn picture(&self) -> Picture {
-        Picture { label: self.headline(), size: (WIDTH, HEIGHT), shapes: self.shapes() }
+        Picture { label: self.headline(), size: CHART, shapes: self.shapes() }
     }
 
     /// What the picture consists of, in the order of drawing.
@@ -86,34 +79,28 @@ impl LossCurve {
         let high = values().fold(f64::NEG_INFINITY, f64::max);
         let low = values().fold(f64::INFINITY, f64::min);
         let (low, high) = if high > low { (low, high) } else { (low.min(0.0) - 0.5, high.max(0.0) + 0.5) };
-        let (losses, decimals) = round_ticks(low, high);
-        let (low, high) = (losses[0].min(low), losses[losses.len() - 1].max(high));
+        let axis = ValueAxis::new(low, high, TOP);
         let x = |step: usize| LEFT + (RIGHT - LEFT) * step as f64 / self.total_steps.max(1) as f64;
-        let y = |loss: f64| BOTTOM - (BOTTOM - TOP) * (loss - low) / (high - low);
-        let words = |x, y, anchor, text: &str, colour| Shape::Words { x, y, anchor, text: text.into(), colour };
         let [first, second] = self.headlines();
-        let mut shapes = vec![words(16.0, 22.0, 0.0, &first, DARK), words(16.0, 38.0, 0.0, &second, GREY)];
-        for loss in losses {
-            shapes.push(Shape::Line { points: vec![(LEFT, y(loss)), (RIGHT, y(loss))], colour: PALE, width: 1.0 });
-            shapes.push(words(LEFT - 6.0, y(loss) + 4.0, 1.0, &format!("{loss:.decimals$}"), GREY));
-        }
+        let mut shapes = vec![Shape::words(16.0, 22.0, 0.0, first, DARK), Shape::words(16.0, 38.0, 0.0, second, GREY)];
+        shapes.extend(axis.shapes());
         for step in round_steps(self.total_steps) {
-            shapes.push(words(x(step), BOTTOM + 16.0, 0.5, &step.to_string(), GREY));
+            shapes.push(Shape::words(x(step), BOTTOM + 16.0, 0.5, step.to_string(), GREY));
         }
         // A picture has few columns; more points than that only make it heavy.
         let stride = (self.history.len() / 300).max(1);
-        let points = self.history.iter().zip(&smooth).step_by(stride).map(|(step, loss)| (x(step.step), y(*loss))).collect();
+        let points = self.history.iter().zip(&smooth).step_by(stride).map(|(step, loss)| (x(step.step), axis.y(*loss))).collect();
         shapes.push(Shape::Line { points, colour: TRAINING, width: 2.0 });
-        let points: Vec<(f64, f64)> = evals.iter().map(|(step, loss)| (x(*step), y(*loss))).collect();
+        let points: Vec<(f64, f64)> = evals.iter().map(|(step, loss)| (x(*step), axis.y(*loss))).collect();
         shapes.extend((points.len() > 1).then(|| Shape::Line { points: points.clone(), colour: EVALUATION, width: 2.0 }));
         shapes.extend(points.iter().map(|&(x, y)| Shape::Disc { x, y, colour: EVALUATION }));
         if !smooth.is_empty() {
-            shapes.push(words(LEFT, BOTTOM + 32.0, 0.0, "training loss", TRAINING));
+            shapes.push(Shape::words(LEFT, BOTTOM + 32.0, 0.0, "training loss", TRAINING));
         }
         if !evals.is_empty() {
-            shapes.push(words(LEFT + 100.0, BOTTOM + 32.0, 0.0, "evaluation loss", EVALUATION));
+            shapes.push(Shape::words(LEFT + 100.0, BOTTOM + 32.0, 0.0, "evaluation loss", EVALUATION));
         }
-        shapes.push(words(RIGHT, BOTTOM + 32.0, 1.0, "step", GREY));
+        shapes.push(Shape::words(RIGHT, BOTTOM + 32.0, 1.0, "step", GREY));
         shapes
     }
 }
@@ -148,6 +135,7 @@ last_expression!(LossCurve);
 #[cfg(all(test, feature = "plot"))]
 mod tests {
     use super::*;
+    use crate::display::picture::{PALE, round_ticks};
     use crate::display::raster::tests::decode;
 
     fn history() -> Vec<StepReport> {
@@ -188,7 +176,7 @@ mod tests {
     fn the_png_holds_the_curve() {
         let curve = LossCurve { history: history(), total_steps: 100 };
         let (width, height, dots) = decode(&curve.png());
-        assert_eq!((width as f64, height as f64), (WIDTH, HEIGHT));
+        assert_eq!((width as f64, height as f64), CHART);
         // The points of both lines, as the SVG has them.
         for shape in curve.shapes() {
             let Shape::Line { points, colour, .. } = shape else { continue };
